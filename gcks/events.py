@@ -1,0 +1,207 @@
+"""Frozen records of what happened; the edge turns them into log lines and metrics.
+
+Nothing here holds a secret.  `remote` is "address:port" or "[address]:port";
+identities and groups are in their text form ("fqdn:gm1.example").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gcks.errors import DropReason
+from gcks.iana import ExchangeType, NotifyType, ProtocolId
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; `name` is the stable name in logs."""
+
+    name: ClassVar[str]
+
+
+# --- both roles ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramDropped(Event):
+    name = "datagram_dropped"
+    reason: DropReason
+    remote: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """A request outside registration was answered with an error notification."""
+
+    name = "request_refused"
+    remote: str
+    exchange: ExchangeType
+    notify: NotifyType
+    cause: str
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaInitAnswered(Event):
+    name = "ike_sa_init_answered"
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class CookieRequired(Event):
+    name = "cookie_required"
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaClosed(Event):
+    name = "ike_sa_closed"
+    remote: str
+    identity: str
+    cause: str
+
+
+# --- GCKS ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRegistered(Event):
+    name = "member_registered"
+    group: str
+    identity: str
+    remote: str
+    method: str
+    sender_ids: int
+    again: bool
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRefused(Event):
+    name = "registration_refused"
+    group: str
+    identity: str
+    remote: str
+    notify: NotifyType
+    cause: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft(Event):
+    name = "member_left"
+    group: str
+    identity: str
+    cause: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaCreated(Event):
+    name = "sa_created"
+    group: str
+    protocol: ProtocolId
+    spi: str
+    lifetime_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaDeleted(Event):
+    name = "sa_deleted"
+    group: str
+    protocol: ProtocolId
+    spi: str
+
+
+@dataclass(frozen=True, slots=True)
+class RekeySent(Event):
+    """One copy of a GSA_REKEY went out; `copy` counts from 1."""
+
+    name = "rekey_sent"
+    group: str
+    message_id: int
+    copy: int
+    copies: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class SenderIdsExhausted(Event):
+    name = "sender_ids_exhausted"
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStarted(Event):
+    """A group is served; `restored` tells whether it continues stored state."""
+
+    name = "group_started"
+    group: str
+    restored: bool
+    members: int
+
+
+# --- GM -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Registering(Event):
+    name = "registering"
+    group: str
+    server: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Event):
+    name = "registered"
+    group: str
+    server: str
+    data_sas: int
+    sender_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailedEvent(Event):
+    name = "registration_failed"
+    group: str
+    server: str
+    cause: str
+    hint: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRefused(Event):
+    """The server's policy is beyond this member's ceiling."""
+
+    name = "policy_refused"
+    group: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyReceived(Event):
+    name = "rekey_received"
+    group: str
+    message_id: int
+    data_sas: int
+    rekey_sa: bool
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reregistering(Event):
+    name = "reregistering"
+    group: str
+    cause: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftGroup(Event):
+    name = "left_group"
+    group: str
+    cause: str

@@ -1,0 +1,136 @@
+"""Frozen records of what must be durable before a peer can see it.
+
+A store applies them in order.  Octet strings marked *secret* are sealed with
+the master key before they touch a disk.  Times are POSIX seconds (wall clock),
+because they survive a restart.  Groups and identities are in text form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SaSaved:
+    """A Rekey SA or Data-Security SA exists; replaces a record with the same key."""
+
+    group: str
+    protocol: int
+    spi: bytes
+    name: str
+    """The policy's name for a Data-Security SA, "" for the Rekey SA."""
+    policy: bytes
+    """The GSA policy substructure as first sent, encoded."""
+    keymat: bytes = field(repr=False)
+    """Secret: the keying material, GSK_e | GSK_a | GSK_w for a Rekey SA."""
+    created_at: float
+    expires_at: float
+    retired: bool = False
+    """Replaced already; kept only until its Deactivation Time Delay is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaDeleted:
+    group: str
+    protocol: int
+    spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SpisReserved:
+    """SPIs announced in GSA_NEXT_SPI for the policy `name` ("" for the Rekey SA)."""
+
+    group: str
+    name: str
+    protocol: int
+    spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIdReserved:
+    """Message IDs below `next_message_id` may have been used over this Rekey SA."""
+
+    group: str
+    spi: bytes
+    next_message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SenderIdsReserved:
+    """Sender-IDs below `next_sender_id` may be in use under the current keys."""
+
+    group: str
+    next_sender_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyMessageSaved:
+    """The newest GSA_REKEY as sent, to be repeated bit-identical after a crash."""
+
+    group: str
+    spi: bytes
+    message_id: int
+    datagrams: tuple[bytes, ...]
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuthKeySaved:
+    """The key pair that signs GSA_REKEY."""
+
+    group: str
+    algorithm: str
+    private_key: bytes = field(repr=False)
+    """Secret: PKCS#8 DER."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSaved:
+    group: str
+    identity: str
+    address: str
+    sender_ids: tuple[int, ...]
+    sag: bytes
+    """The body of the SAg payload it announced, b"" if none."""
+    registered_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved:
+    group: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRemoved:
+    """The group is no longer served: forget all of it."""
+
+    group: str
+
+
+JournalEntry = (
+    SaSaved
+    | SaDeleted
+    | SpisReserved
+    | MessageIdReserved
+    | SenderIdsReserved
+    | RekeyMessageSaved
+    | AuthKeySaved
+    | MemberSaved
+    | MemberRemoved
+    | GroupRemoved
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroup:
+    """What a store gives back at start: one group as the journal left it."""
+
+    group: str
+    sas: tuple[SaSaved, ...] = ()
+    reserved_spis: tuple[SpisReserved, ...] = ()
+    next_message_ids: tuple[MessageIdReserved, ...] = ()
+    next_sender_id: int = 0
+    last_rekey: RekeyMessageSaved | None = None
+    auth_key: AuthKeySaved | None = None
+    members: tuple[MemberSaved, ...] = ()

@@ -1,0 +1,57 @@
+"""What an engine hands back: plain data that the edge carries out.
+
+Everything in `journal` is made durable *before* any of `transmits` leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gcks.events import Event
+from gcks.journal import JournalEntry
+
+
+class Endpoint(NamedTuple):
+    """An IP address in its canonical text form, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Path(NamedTuple):
+    """Where a datagram came from or goes to.
+
+    `marker` tells whether the four zero octets of RFC 3948 precede the IKE
+    header; the edge strips and adds them, the engines never see them.
+    """
+
+    local: Endpoint
+    remote: Endpoint
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """One datagram to send: unicast along `path`, or multicast from its local endpoint."""
+
+    octets: bytes
+    path: Path
+    multicast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one call into an engine."""
+
+    journal: tuple[JournalEntry, ...] = ()
+    transmits: tuple[Transmit, ...] = ()
+    events: tuple[Event, ...] = ()
+    next_timeout: float | None = None
+    """Monotonic seconds at which `handle_timeout` wants to be called."""
+
+
+NOTHING = Outcome()

@@ -1,0 +1,91 @@
+"""The structure holds: imports go one way, and the core does no I/O."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "gcks"
+
+RANK = {
+    "iana": 0, "errors": 1, "events": 1, "journal": 1, "outcome": 1,
+    "wire": 2, "crypto": 3, "ike": 4, "group": 5, "keyserver": 6, "member": 6,
+    "dataplane": 7, "store": 7, "daemon": 8, "cli": 9,
+}  # fmt: skip
+EDGE = {"dataplane", "store", "daemon", "cli"}
+BANNED_IN_CORE = {
+    "asyncio", "socket", "time", "random", "secrets", "os", "subprocess", "pathlib", "threading",
+    "structlog", "pydantic", "prometheus_client", "uvloop", "sqlite3", "yaml", "typer", "pyroute2",
+}  # fmt: skip
+STRANGERS = {("keyserver", "member"), ("member", "keyserver"), ("dataplane", "store"),
+             ("store", "dataplane"), ("store", "member"), ("store", "keyserver"),
+             ("dataplane", "keyserver")}  # fmt: skip
+PEER_FACING = {"wire", "crypto", "ike", "group", "keyserver", "member"}
+MAX_FILE_LINES = 500
+MAX_FUNCTION_LINES = 60
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.fixture(params=FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def module(request: pytest.FixtureRequest) -> tuple[Path, ast.Module]:
+    return request.param, ast.parse(request.param.read_text())
+
+
+def test_imports_go_left_only(module: tuple[Path, ast.Module]) -> None:
+    path, tree = module
+    here = layer(path)
+    for name in imported_modules(tree):
+        parts = name.split(".")
+        if parts[0] != "gcks" or len(parts) < 2 or parts[1] not in RANK:
+            continue
+        there = parts[1]
+        assert RANK[there] <= RANK.get(here, 99), f"{here} imports {there}"
+        assert (here, there) not in STRANGERS, f"{here} imports {there}"
+
+
+def test_the_core_does_no_io(module: tuple[Path, ast.Module]) -> None:
+    path, tree = module
+    if layer(path) in EDGE:
+        return
+    used = {name.split(".")[0] for name in imported_modules(tree)}
+    assert not used & BANNED_IN_CORE
+    opens = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "open"
+    ]
+    assert not opens
+
+
+def test_no_assert_where_a_peer_has_influence(module: tuple[Path, ast.Module]) -> None:
+    path, tree = module
+    if layer(path) in PEER_FACING:
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def test_files_and_functions_stay_small(module: tuple[Path, ast.Module]) -> None:
+    path, tree = module
+    assert path.read_text().count("\n") <= MAX_FILE_LINES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+
+
+def test_every_layer_is_ranked() -> None:
+    assert {layer(path) for path in FILES} - {"__init__", "__main__"} <= set(RANK)

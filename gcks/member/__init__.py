@@ -1,0 +1,1 @@
+"""The group member (GM) role of RFC 9838: frozen inputs in, frozen outputs out, no I/O."""

@@ -1,0 +1,222 @@
+"""The Group Security Association payload (RFC 9838 section 4.4).
+
+    GSA policy (section 4.4.2)               Group-wide policy (section 4.4.3)
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+        +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |    Protocol   |   SPI Size    |        |  Protocol = 0 |   RESERVED    |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+        +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |            Length             |        |            Length             |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+        +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    ~              SPI              ~        ~     <GW Policy Attributes>    ~
+    ~    Source Traffic Selector    ~        +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    ~  Destination Traffic Selector ~
+    ~        <GSA Transforms>       ~
+    ~        <GSA Attributes>       ~
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+The first octet of a substructure, zero or not, tells which of the two it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from gcks.errors import WireError
+from gcks.iana import GsaAttribute, GwpAttribute, ProtocolId
+from gcks.wire.attribute import (
+    Attribute,
+    decode_attributes,
+    encode_attributes,
+    read_long,
+    read_long_number,
+    read_short,
+    short,
+)
+from gcks.wire.traffic_selector import TrafficSelector, read_selector
+from gcks.wire.transform import Transform, encode_transforms, read_transforms
+
+SUBSTRUCTURE: Final = Struct(">BBH")
+MAX_POLICIES: Final = 128
+MAX_NEXT_SPIS: Final = 16
+NUMBER_OCTETS: Final = 4
+"""GSA_KEY_LIFETIME and GSA_INITIAL_MESSAGE_ID are 4-octet numbers."""
+
+SA_SPI_OCTETS: Final = {ProtocolId.AH: 4, ProtocolId.ESP: 4, ProtocolId.GIKE_UPDATE: 16}
+"""The SPI size of each group SA protocol (section 4.4.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GsaPolicy:
+    """One Rekey SA (GIKE_UPDATE) or Data-Security SA (AH, ESP)."""
+
+    protocol: int
+    spi: bytes
+    source: TrafficSelector
+    destination: TrafficSelector
+    transforms: tuple[Transform, ...]
+    lifetime_seconds: int | None = None
+    initial_message_id: int | None = None
+    next_spis: tuple[bytes, ...] = ()
+    others: tuple[Attribute, ...] = ()
+
+    def encode(self) -> bytes:
+        content = b"".join(
+            (
+                self.spi,
+                self.source.encode(),
+                self.destination.encode(),
+                encode_transforms(self.transforms),
+                encode_attributes(self._attributes()),
+            )
+        )
+        length = SUBSTRUCTURE.size + len(content)
+        return SUBSTRUCTURE.pack(self.protocol, len(self.spi), length) + content
+
+    def _attributes(self) -> list[Attribute]:
+        known: list[Attribute] = []
+        for kind, number in (
+            (GsaAttribute.GSA_KEY_LIFETIME, self.lifetime_seconds),
+            (GsaAttribute.GSA_INITIAL_MESSAGE_ID, self.initial_message_id),
+        ):
+            if number is not None:
+                known.append(Attribute(kind, number.to_bytes(NUMBER_OCTETS, "big")))
+        known.extend(Attribute(GsaAttribute.GSA_NEXT_SPI, spi) for spi in self.next_spis)
+        return [*known, *self.others]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupWidePolicy:
+    """Activation and Deactivation Time Delay, and the bits of a Sender-ID in the IV."""
+
+    atd_seconds: int | None = None
+    dtd_seconds: int | None = None
+    sender_id_bits: int | None = None
+    others: tuple[Attribute, ...] = ()
+
+    def encode(self) -> bytes:
+        known = [
+            short(kind, number)
+            for kind, number in (
+                (GwpAttribute.GWP_ATD, self.atd_seconds),
+                (GwpAttribute.GWP_DTD, self.dtd_seconds),
+                (GwpAttribute.GWP_SENDER_ID_BITS, self.sender_id_bits),
+            )
+            if number is not None
+        ]
+        content = encode_attributes([*known, *self.others])
+        return SUBSTRUCTURE.pack(0, 0, SUBSTRUCTURE.size + len(content)) + content
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSecurityAssociation:
+    """At most one GIKE_UPDATE policy, any number of AH and ESP ones, at most one GW policy."""
+
+    policies: tuple[GsaPolicy, ...]
+    group_wide: GroupWidePolicy | None = None
+
+    def encode(self) -> bytes:
+        wide = self.group_wide.encode() if self.group_wide is not None else b""
+        return b"".join(policy.encode() for policy in self.policies) + wide
+
+
+def decode_gsa(body: bytes) -> GroupSecurityAssociation:
+    """Read a GSA payload body; how many of which policy there may be is section 4.4.1's."""
+    policies: list[GsaPolicy] = []
+    wide: GroupWidePolicy | None = None
+    position = 0
+    while position < len(body):
+        protocol, spi_size, end = read_substructure(body, position)
+        if protocol:
+            policies.append(decode_gsa_policy(body[position:end]))
+        elif wide is None:
+            wide = _decode_group_wide(body[position + SUBSTRUCTURE.size : end])
+        else:
+            raise WireError("two group-wide policies")
+        if len(policies) > MAX_POLICIES:
+            raise WireError(f"more than {MAX_POLICIES} group SA policies")
+        position = end
+    rekey_sas = sum(policy.protocol == ProtocolId.GIKE_UPDATE for policy in policies)
+    if not policies or rekey_sas > 1:
+        raise WireError(f"{len(policies)} group SA policies, {rekey_sas} of them GIKE_UPDATE")
+    return GroupSecurityAssociation(tuple(policies), wide)
+
+
+def read_substructure(body: bytes, position: int) -> tuple[int, int, int]:
+    """Return protocol, second octet and end of the substructure at `position`."""
+    if len(body) - position < SUBSTRUCTURE.size:
+        raise WireError("truncated substructure")
+    protocol, second, length = SUBSTRUCTURE.unpack_from(body, position)
+    if length < SUBSTRUCTURE.size or length > len(body) - position:
+        raise WireError(f"substructure length {length} does not fit")
+    return protocol, second, position + length
+
+
+def check_spi_size(protocol: int, spi_size: int) -> None:
+    if SA_SPI_OCTETS.get(ProtocolId(protocol)) != spi_size:
+        raise WireError(f"SPI of {spi_size} octets for {ProtocolId(protocol)}")
+
+
+def decode_gsa_policy(octets: bytes) -> GsaPolicy:
+    """Read one whole GSA policy substructure."""
+    protocol, spi_size, end = read_substructure(octets, 0)
+    check_spi_size(protocol, spi_size)
+    spi_end = SUBSTRUCTURE.size + spi_size
+    if end != len(octets) or spi_end > end:
+        raise WireError("a GSA policy that does not fill its substructure")
+    source, position = read_selector(octets, spi_end)
+    destination, position = read_selector(octets, position)
+    transforms, position = read_transforms(octets, position)
+    numbers, next_spis, others = _gsa_attributes(octets[position:], spi_size)
+    return GsaPolicy(
+        protocol,
+        octets[SUBSTRUCTURE.size : spi_end],
+        source,
+        destination,
+        transforms,
+        numbers.get(GsaAttribute.GSA_KEY_LIFETIME),
+        numbers.get(GsaAttribute.GSA_INITIAL_MESSAGE_ID),
+        next_spis,
+        others,
+    )
+
+
+_NUMBERS: Final = {GsaAttribute.GSA_KEY_LIFETIME, GsaAttribute.GSA_INITIAL_MESSAGE_ID}
+
+
+def _gsa_attributes(
+    octets: bytes, spi_size: int
+) -> tuple[dict[int, int], tuple[bytes, ...], tuple[Attribute, ...]]:
+    numbers: dict[int, int] = {}
+    next_spis: list[bytes] = []
+    others: list[Attribute] = []
+    for attribute in decode_attributes(octets):
+        if attribute.type in _NUMBERS:
+            if attribute.type in numbers:
+                raise WireError(f"two {GsaAttribute(attribute.type)} attributes")
+            numbers[attribute.type] = read_long_number(attribute, NUMBER_OCTETS)
+        elif attribute.type == GsaAttribute.GSA_NEXT_SPI:
+            if len(read_long(attribute)) != spi_size or len(next_spis) == MAX_NEXT_SPIS:
+                raise WireError("a GSA_NEXT_SPI of the wrong size, or too many")
+            next_spis.append(attribute.value)
+        else:
+            others.append(attribute)
+    return numbers, tuple(next_spis), tuple(others)
+
+
+def _decode_group_wide(octets: bytes) -> GroupWidePolicy:
+    numbers: dict[int, int] = {}
+    others: list[Attribute] = []
+    for attribute in decode_attributes(octets):
+        if not GwpAttribute(attribute.type).assigned:
+            others.append(attribute)
+            continue
+        if attribute.type in numbers:
+            raise WireError(f"two {GwpAttribute(attribute.type)} attributes")
+        numbers[attribute.type] = read_short(attribute)
+    return GroupWidePolicy(
+        numbers.get(GwpAttribute.GWP_ATD),
+        numbers.get(GwpAttribute.GWP_DTD),
+        numbers.get(GwpAttribute.GWP_SENDER_ID_BITS),
+        tuple(others),
+    )

@@ -1,0 +1,124 @@
+"""Identification payloads IDi, IDr and IDg (RFC 7296 section 3.5; RFC 9838 section 4.2).
+
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|   ID Type     |                 RESERVED                      |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+~                   Identification Data                         ~
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gcks.errors import WireError
+from gcks.iana import IdType
+
+_FIXED_OCTETS: Final = 4
+_ADDRESS_OCTETS: Final = {IdType.ID_IPV4_ADDR: 4, IdType.ID_IPV6_ADDR: 16}
+_PREFIXES: Final = {
+    IdType.ID_IPV4_ADDR: "ipv4",
+    IdType.ID_FQDN: "fqdn",
+    IdType.ID_RFC822_ADDR: "rfc822",
+    IdType.ID_IPV6_ADDR: "ipv6",
+    IdType.ID_DER_ASN1_DN: "dn",
+    IdType.ID_DER_ASN1_GN: "gn",
+    IdType.ID_KEY_ID: "keyid",
+}
+_TYPES: Final = {prefix: kind for kind, prefix in _PREFIXES.items()}
+_TEXT_TYPES: Final = {IdType.ID_FQDN, IdType.ID_RFC822_ADDR, IdType.ID_KEY_ID}
+_PRINTABLE: Final = re.compile(rb"(?!hex:)[!-~]+")
+_OTHER_TYPE: Final = re.compile(r"type([0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a peer or which group it is; its text form is "fqdn:gm1.example", "keyid:demo" ...
+
+    Octets that aren't printable ASCII are written as "keyid:hex:00ff"; the text
+    form is unique, so it serves as a key.
+    """
+
+    type: int
+    data: bytes
+
+    def __str__(self) -> str:
+        prefix = _PREFIXES.get(IdType(self.type), f"type{self.type}")
+        if self.type in _ADDRESS_OCTETS:
+            return f"{prefix}:{ipaddress.ip_address(self.data)}"
+        if self.type in _TEXT_TYPES and _PRINTABLE.fullmatch(self.data):
+            return f"{prefix}:{self.data.decode('ascii')}"
+        return f"{prefix}:hex:{self.data.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Identity:
+        """Read the text form.  Raises ValueError, saying what is wrong."""
+        prefix, colon, value = text.partition(":")
+        other = _OTHER_TYPE.fullmatch(prefix)
+        kind: int = int(other[1]) if other else _TYPES.get(prefix, 0)
+        if not colon or not 0 < kind < 256 or not value:
+            raise ValueError(f"{text!r}: expected one of {', '.join(_TYPES)}, a colon and a value")
+        if kind in _ADDRESS_OCTETS:
+            address = ipaddress.ip_address(value)
+            if len(address.packed) != _ADDRESS_OCTETS[IdType(kind)]:
+                raise ValueError(f"{text!r}: {value} is not an {prefix} address")
+            return cls(kind, address.packed)
+        if value.startswith("hex:"):
+            return cls(kind, bytes.fromhex(value.removeprefix("hex:")))
+        if kind not in _TEXT_TYPES:
+            raise ValueError(f"{text!r}: write {prefix} identities as {prefix}:hex:...")
+        return cls(kind, value.encode("ascii"))
+
+    def encode(self) -> bytes:
+        """Return the payload body, which is RestOfIDPayload in the signed octets."""
+        return bytes((self.type, 0, 0, 0)) + self.data
+
+
+@dataclass(frozen=True, slots=True)
+class IDi:
+    identity: Identity
+
+    def encode(self) -> bytes:
+        return self.identity.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class IDr:
+    identity: Identity
+
+    def encode(self) -> bytes:
+        return self.identity.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class IDg:
+    identity: Identity
+
+    def encode(self) -> bytes:
+        return self.identity.encode()
+
+
+def decode_identity(body: bytes) -> Identity:
+    if len(body) < _FIXED_OCTETS:
+        raise WireError("truncated Identification payload")
+    kind, data = body[0], body[_FIXED_OCTETS:]
+    if len(data) != _ADDRESS_OCTETS.get(IdType(kind), len(data)):
+        raise WireError(f"{IdType(kind)} of {len(data)} octets")
+    if not data and kind != IdType.ID_NULL:
+        raise WireError("empty Identification payload")
+    return Identity(kind, data)
+
+
+def decode_idi(body: bytes) -> IDi:
+    return IDi(decode_identity(body))
+
+
+def decode_idr(body: bytes) -> IDr:
+    return IDr(decode_identity(body))
+
+
+def decode_idg(body: bytes) -> IDg:
+    return IDg(decode_identity(body))

@@ -1,0 +1,29 @@
+"""Whole unprotected messages: a header and a payload chain (RFC 7296 section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gcks.wire.header import HEADER_OCTETS, VERSION_2_0, Header, decode_header
+from gcks.wire.payloads import Payload, decode_chain, encode_chain
+
+
+def encode_message(
+    spi_i: bytes,
+    spi_r: bytes,
+    exchange: int,
+    flags: int,
+    message_id: int,
+    payloads: Sequence[Payload],
+) -> bytes:
+    """Build a message in clear; SPIs of 8 octets."""
+    first, chain = encode_chain(payloads)
+    length = HEADER_OCTETS + len(chain)
+    header = Header(spi_i, spi_r, first, VERSION_2_0, exchange, flags, message_id, length)
+    return header.encode() + chain
+
+
+def decode_plain(datagram: bytes) -> tuple[Header, tuple[Payload, ...]]:
+    """Read a message in clear.  Raises `WireError`."""
+    header = decode_header(datagram)
+    return header, decode_chain(header.next_payload, datagram[HEADER_OCTETS:])

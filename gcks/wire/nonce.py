@@ -1,0 +1,25 @@
+"""The Nonce payload (RFC 7296 section 3.9): 16 to 256 octets of nonce data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gcks.errors import WireError
+
+MIN_NONCE_OCTETS: Final = 16
+MAX_NONCE_OCTETS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Nonce:
+    data: bytes
+
+    def encode(self) -> bytes:
+        return self.data
+
+
+def decode_nonce(body: bytes) -> Nonce:
+    if not MIN_NONCE_OCTETS <= len(body) <= MAX_NONCE_OCTETS:
+        raise WireError(f"a nonce of {len(body)} octets")
+    return Nonce(body)

@@ -1,0 +1,19 @@
+"""Payloads of a type that gcks does not read (RFC 7296 section 2.5).
+
+They survive decoding with their critical bit, so that the exchange can answer
+UNSUPPORTED_CRITICAL_PAYLOAD or skip them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPayload:
+    type: int
+    critical: bool
+    body: bytes
+
+    def encode(self) -> bytes:
+        return self.body

@@ -126,7 +126,7 @@ def decode_gsa(body: bytes) -> GroupSecurityAssociation:
     wide: GroupWidePolicy | None = None
     position = 0
     while position < len(body):
-        protocol, spi_size, end = read_substructure(body, position)
+        protocol, _, end = read_substructure(body, position)
         if protocol:
             policies.append(decode_gsa_policy(body[position:end]))
         elif wide is None:

@@ -88,7 +88,8 @@ class KeyDownload:
     member_bags: tuple[MemberKeyBag, ...] = ()
 
     def encode(self) -> bytes:
-        return b"".join(bag.encode() for bag in (*self.group_bags, *self.member_bags))
+        group = b"".join(bag.encode() for bag in self.group_bags)
+        return group + b"".join(bag.encode() for bag in self.member_bags)
 
 
 def decode_kd(body: bytes) -> KeyDownload:

@@ -1,0 +1,1 @@
+"""Thin named adapters over `cryptography`: they raise, they never return a bool."""

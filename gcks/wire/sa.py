@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct
 from typing import Final
@@ -51,18 +51,25 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class SecurityAssociation:
-    """SA (what the IKE SA may use) or SAg (RFC 9838 section 4.3: what the GM can do)."""
+    """SA (what the IKE SA may use) or SAg (RFC 9838 section 4.3: what the GM can do).
+
+    `octets` is its encoding, made once; being `bytes` it also remembers its hash,
+    so that an SA is a cheap key of caches.
+    """
 
     proposals: tuple[Proposal, ...]
+    octets: bytes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        final = len(self.proposals) - 1
+        encoded = (p.encode(last=place == final) for place, p in enumerate(self.proposals))
+        object.__setattr__(self, "octets", b"".join(encoded))
+
+    def __hash__(self) -> int:
+        return hash(self.octets)
 
     def encode(self) -> bytes:
-        return _encode(self)
-
-
-@lru_cache(maxsize=256)
-def _encode(sa: SecurityAssociation) -> bytes:
-    final = len(sa.proposals) - 1
-    return b"".join(p.encode(last=place == final) for place, p in enumerate(sa.proposals))
+        return self.octets
 
 
 def decode_sa(body: bytes) -> SecurityAssociation:

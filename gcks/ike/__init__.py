@@ -1,0 +1,1 @@
+"""The IKE SA (RFC 7296) for both roles, sans-I/O."""

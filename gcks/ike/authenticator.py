@@ -1,0 +1,69 @@
+"""The content of AUTH payloads in GSA_AUTH (RFC 7296 section 2.15, RFC 7427)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from hmac import compare_digest
+from typing import Final
+
+from gcks.crypto.errors import CryptoError, SignatureInvalid
+from gcks.crypto.prf import prf
+from gcks.crypto.signature import PublicKey, SigningKey, verify
+from gcks.errors import AuthenticationFailed, WireError
+from gcks.iana import AuthMethod
+from gcks.wire.authentication import (
+    Authentication,
+    DigitalSignature,
+    decode_digital_signature,
+)
+
+PSK_PAD: Final = b"Key Pad for IKEv2"
+
+
+def signed_octets(
+    prf_id: int, real_message: bytes, peer_nonce: bytes, sk_p: bytes, rest_of_id: bytes
+) -> bytes:
+    """Return InitiatorSignedOctets or ResponderSignedOctets (RFC 7296 section 2.15).
+
+    `real_message` is the signer's own IKE_SA_INIT message as it was sent, `rest_of_id`
+    the body of its ID payload.
+    """
+    return real_message + peer_nonce + prf(prf_id, sk_p, rest_of_id)
+
+
+def psk_authentication(prf_id: int, secret: bytes, octets: bytes) -> Authentication:
+    """Make the AUTH payload of a pre-shared key."""
+    data = prf(prf_id, prf(prf_id, secret, PSK_PAD), octets)
+    return Authentication(AuthMethod.SHARED_KEY_MIC, data)
+
+
+def verify_psk(prf_id: int, secret: bytes, octets: bytes, auth: Authentication) -> None:
+    """Check a peer's AUTH in constant time.  Raises `AuthenticationFailed`."""
+    expected = psk_authentication(prf_id, secret, octets)
+    if auth.method != AuthMethod.SHARED_KEY_MIC or not compare_digest(auth.data, expected.data):
+        raise AuthenticationFailed("the pre-shared keys differ", hint="compare both PSKs")
+
+
+def sign(key: SigningKey, announced: Collection[int], octets: bytes) -> Authentication:
+    """Make the AUTH payload of a digital signature (RFC 7427 section 3).
+
+    `announced` are the peer's SIGNATURE_HASH_ALGORITHMS.  Raises
+    `AuthenticationFailed` where none fits our key.
+    """
+    try:
+        algorithm = key.algorithm(announced)
+    except SignatureInvalid as error:
+        raise AuthenticationFailed(str(error), hint="use another kind of certificate") from None
+    signature = DigitalSignature(algorithm.identifier, key.sign(algorithm, octets))
+    return Authentication(AuthMethod.DIGITAL_SIGNATURE, signature.encode_data())
+
+
+def verify_signature(key: PublicKey, octets: bytes, auth: Authentication) -> None:
+    """Check a peer's digital signature.  Raises `AuthenticationFailed`."""
+    if auth.method != AuthMethod.DIGITAL_SIGNATURE:
+        raise AuthenticationFailed(f"expected a digital signature, got {AuthMethod(auth.method)}")
+    try:
+        content = decode_digital_signature(auth.data)
+        verify(key, content.algorithm_identifier, content.signature, octets)
+    except (CryptoError, WireError) as error:
+        raise AuthenticationFailed(str(error)) from None

@@ -1,0 +1,39 @@
+"""Message IDs of one IKE SA, window size 1 (RFC 7296 sections 2.1 to 2.3)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+MAX_MESSAGE_ID = 0xFFFFFFFF
+
+
+class Verdict(Enum):
+    """What to do with a request."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    """A retransmission: send the cached response again, bit-identical."""
+    OUTSIDE = "outside"
+    """Out of the window: dropped."""
+
+
+class RequestWindow:
+    """The peer's requests, and our last response for retransmissions of its request."""
+
+    __slots__ = ("expected", "response")
+
+    def __init__(self, expected: int = 0) -> None:
+        self.expected = expected
+        self.response: bytes | None = None
+
+    def judge(self, message_id: int) -> Verdict:
+        if message_id == self.expected:
+            return Verdict.NEW
+        if message_id == self.expected - 1 and self.response is not None:
+            return Verdict.REPEATED
+        return Verdict.OUTSIDE
+
+    def answered(self, response: bytes) -> None:
+        """Remember the response to the expected request and expect the next one."""
+        self.response = response
+        self.expected += 1

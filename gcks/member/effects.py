@@ -1,0 +1,29 @@
+"""Collects what one call into the engine leads to, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gcks.events import Event
+from gcks.member.data_plane import DataPlaneCommand
+from gcks.outcome import Transmit
+
+
+class Effects:
+    """Lives for one call; the engine turns it into a `MemberOutcome`."""
+
+    __slots__ = ("data_plane", "events", "transmits")
+
+    def __init__(self) -> None:
+        self.transmits: list[Transmit] = []
+        self.events: list[Event] = []
+        self.data_plane: list[DataPlaneCommand] = []
+
+    def send(self, transmit: Transmit) -> None:
+        self.transmits.append(transmit)
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    def do(self, commands: Iterable[DataPlaneCommand]) -> None:
+        self.data_plane.extend(commands)

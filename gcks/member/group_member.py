@@ -1,0 +1,304 @@
+"""One group from the member's side: registered or not, what it holds, when to register again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from enum import Enum
+from math import inf
+from typing import Final
+
+from gcks.crypto.signature import check_auth_key
+from gcks.events import LeftGroup, Registered, RegistrationFailedEvent, Reregistering
+from gcks.group.attribute_rules import check_registration
+from gcks.iana import GcAuth, NotifyType, ProtocolId, TransformType
+from gcks.member.ceiling import Ceiling, check_policy, transform_of
+from gcks.member.data_plane import DataPlaneCommand, Mode
+from gcks.member.effects import Effects
+from gcks.member.holding import Holding, Verifier
+from gcks.member.registration import (
+    Clock,
+    GsaInvalid,
+    KeySource,
+    OpenedGsa,
+    SenderRole,
+    build_data_sa,
+    build_rekey_sa,
+    check_sender_ids,
+    open_gsa,
+    uses_counter,
+)
+from gcks.member.settings import GroupMembership, MemberSettings
+from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
+from gcks.wire.kd import KeyDownload
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+
+
+class GroupState(Enum):
+    """What the group waits for."""
+
+    WAITING = "waiting"
+    """For the time of the next attempt, or for the IKE SA."""
+    REGISTERING = "registering"
+    """For the server's response."""
+    REGISTERED = "registered"
+    """For rekeys."""
+    LEFT = "left"
+
+
+_UNREGISTERED: Final = (GroupState.WAITING, GroupState.LEFT)
+
+
+class GroupMember:
+    """The state machine of one group; the engine asks it what is due."""
+
+    def __init__(
+        self,
+        membership: GroupMembership,
+        settings: MemberSettings,
+        ceiling: Ceiling,
+        jitter: Callable[[float], float],
+    ) -> None:
+        self.membership = membership
+        self.name = str(membership.id)
+        self.settings = settings
+        self.ceiling = ceiling
+        self.holding = Holding(self.name)
+        self.state = GroupState.WAITING
+        self.mode = Mode.TUNNEL
+        self.cause = "start"
+        self.due = inf
+        """When to register (again); `inf`: no need."""
+        self.registrations = 0
+        self.rekeys = 0
+        self.last_error = ""
+        self._recoverable = False
+        self._jitter = jitter
+        self._failures = 0
+        self._registered_at = -inf
+
+    # --- when to register ---------------------------------------------------------
+
+    def wants_registration(self, now: float) -> bool:
+        return self.due <= now and self.state is not GroupState.REGISTERING
+
+    def next_timeout(self) -> float:
+        times = [self.holding.next_change()]
+        if self.state is not GroupState.REGISTERING:
+            times.append(self.due)
+        if self._watches_expiry():
+            times.append(self.holding.next_soft_expiry())
+        return min(times)
+
+    def _watches_expiry(self) -> bool:
+        return self.state is GroupState.REGISTERED and self.due == inf
+
+    def handle_timeout(self, now: float, effects: Effects) -> None:
+        """Advance the SAs, and notice those that expire without having been replaced."""
+        effects.do(self.holding.advance(now))
+        if self._watches_expiry():
+            cause = self.holding.soft_expiry(now)
+            if cause is not None:
+                self.reregister(cause, now, effects, recoverable=True)
+
+    def register_now(self, cause: str, now: float) -> None:
+        self.due, self.cause = now, cause
+        self._recoverable = False
+
+    def reregister(
+        self, cause: str, now: float, effects: Effects, *, recoverable: bool = False
+    ) -> None:
+        """Register again after a random delay (RFC 9838 section 2.4.3).
+
+        A `recoverable` cause is gone when a rekey arrives meanwhile.  The
+        shortest interval keeps a hostile or confused server from driving us in
+        a circle.
+        """
+        if self.state is GroupState.LEFT or (recoverable and self.due < inf):
+            return
+        earliest = self._registered_at + self.settings.retry.first_seconds
+        self.due = max(now + self._jitter(self.settings.reregister_jitter_seconds), earliest)
+        self.cause = self.last_error = cause
+        self._recoverable = recoverable
+        effects.tell(Reregistering(self.name, cause, self.due - now))
+
+    def rekeyed(self) -> None:
+        """Note that a rekey was followed: what it heals needs no registration."""
+        self.rekeys += 1
+        if self._recoverable:
+            self.due = inf
+            self._recoverable = False
+
+    def attempt_failed(
+        self, cause: str, hint: str, now: float, effects: Effects, *, at_least: float = 0.0
+    ) -> None:
+        """Try again later; what is still held stays until it expires."""
+        self._failures += 1
+        delay = max(at_least, self.settings.retry.delay(self._failures))
+        delay += self._jitter(delay / 4)
+        self.state = GroupState.REGISTERED if self._holds_anything() else GroupState.WAITING
+        self.due, self.last_error, self.cause = now + delay, cause, "retry"
+        self._recoverable = False
+        effects.tell(
+            RegistrationFailedEvent(
+                self.name, str(self.settings.server), cause, hint, round(delay, 3)
+            )
+        )
+
+    def _holds_anything(self) -> bool:
+        return bool(self.holding.data_sas) or self.holding.current_rekey is not None
+
+    # --- leaving and exclusion -------------------------------------------------------
+
+    def exclude(self, cause: str, now: float, effects: Effects) -> None:
+        """Give up every key at once, and register again (section 2.4.3)."""
+        effects.do(self.holding.clear())
+        self.state = GroupState.WAITING
+        self.due = inf
+        self.reregister(cause, now, effects)
+
+    def leave(self, cause: str, effects: Effects) -> None:
+        effects.do(self.holding.clear())
+        self.state, self.due = GroupState.LEFT, inf
+        effects.tell(LeftGroup(self.name, cause))
+
+    # --- registration -----------------------------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        return self.state not in _UNREGISTERED
+
+    def accept_registration(
+        self, payloads: Sequence[Payload], kwa: int, kwk: bytes, now: float, effects: Effects
+    ) -> None:
+        """Take over the policy and keys of a registration response (section 2.3.3).
+
+        Raises GcksError, and then everything is as it was.
+        """
+        gsa, kd = gsa_and_kd(payloads)
+        mode = _mode(payloads)
+        check_registration(gsa, kd, sender=self.membership.sender)
+        check_policy(self.ceiling, gsa, mode, data_sas_held=self.others_held(gsa))
+        opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
+        check_sender_ids(opened.sender_ids, _sender_id_bits(opened))
+        if self.lacks_sender_id(opened, opened.sender_ids):
+            raise GsaInvalid("a counter-mode SA to send on, but no Sender-ID")
+        self.mode = mode
+        self._install_registration(opened, now, effects)
+
+    def _install_registration(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
+        """Replace all that a previous registration gave (section 2.3.3)."""
+        verifier = _verifier(opened)
+        clock, holding = self.clock(now), self.holding
+        rekey = None
+        if opened.rekey is not None:
+            rekey = build_rekey_sa(opened.rekey, self.name, self.settings.interface, clock)
+        holding.sender_ids = opened.sender_ids
+        holding.sender_id_bits = _sender_id_bits(opened)
+        holding.verifier, holding.path = verifier, opened.path
+        holding.remember_delays(opened.group_wide or GroupWidePolicy())
+        effects.do(self.install_data(opened, clock))
+        kept = {(ProtocolId(keys.policy.protocol), keys.policy.spi) for keys in opened.data}
+        gone = [sa.key for sa in holding.data_sas if sa.key not in kept]
+        holding.retire(gone, now + holding.dtd_seconds)
+        if rekey is not None:
+            effects.do(holding.install_rekey(rekey))
+        holding.retire_rekey(now, current=rekey is None)
+        holding.next_rekey_spis = opened.rekey.policy.next_spis if opened.rekey else ()
+        effects.do(holding.advance(now))
+        self._note_registered(len(opened.data), now, effects)
+
+    def _note_registered(self, data_sas: int, now: float, effects: Effects) -> None:
+        self.state, self.due = GroupState.REGISTERED, inf
+        self._failures, self._registered_at, self.last_error = 0, now, ""
+        self._recoverable = False
+        self.registrations += 1
+        server = str(self.settings.server)
+        effects.tell(Registered(self.name, server, data_sas, self.holding.sender_ids))
+
+    # --- shared with rekey ---------------------------------------------------------------
+
+    def clock(self, now: float) -> Clock:
+        settings = self.settings
+        return Clock(now, settings.soft_lifetime_fraction, settings.soft_margin_seconds)
+
+    def role(self) -> SenderRole:
+        return SenderRole(
+            self.membership.sender,
+            self.membership.receive_own_data,
+            self.settings.data_addresses or (self.settings.local.host,),
+            self.holding.sender_ids,
+            self.holding.sender_id_bits,
+        )
+
+    def install_data(self, opened: OpenedGsa, clock: Clock) -> Iterator[DataPlaneCommand]:
+        generation, role = self.holding.begin(), self.role()
+        sas = [
+            build_data_sa(
+                keys,
+                self.name,
+                self.mode,
+                role,
+                clock,
+                generation=generation,
+                atd_seconds=self.holding.atd_seconds,
+            )
+            for keys in opened.data
+        ]
+        return self.holding.install(sas)
+
+    def lacks_sender_id(self, opened: OpenedGsa, sender_ids: Sequence[int]) -> bool:
+        """Tell whether a counter-mode SA would be sent on without a Sender-ID (section 2.4.1.4)."""
+        if sender_ids or not self.membership.sender:
+            return False
+        return any(uses_counter(keys.policy) for keys in opened.data)
+
+    def others_held(self, gsa: GroupSecurityAssociation) -> int:
+        """Count the Data-Security SAs held beside those of the payload."""
+        new = {(policy.protocol, policy.spi) for policy in gsa.policies}
+        return sum(sa.key not in new for sa in self.holding.data_sas)
+
+
+def gsa_and_kd(payloads: Sequence[Payload]) -> tuple[GroupSecurityAssociation, KeyDownload]:
+    """Return the one GSA and the one KD of a message."""
+    gsa = next((one for one in payloads if isinstance(one, GroupSecurityAssociation)), None)
+    kd = next((one for one in payloads if isinstance(one, KeyDownload)), None)
+    if gsa is None or kd is None:
+        raise GsaInvalid("GSA or KD is absent")
+    return gsa, kd
+
+
+def _mode(payloads: Sequence[Payload]) -> Mode:
+    """Section 2.3.4: USE_TRANSPORT_MODE in the response, else tunnel mode."""
+    transport = any(
+        isinstance(one, Notify) and one.type == NotifyType.USE_TRANSPORT_MODE for one in payloads
+    )
+    return Mode.TRANSPORT if transport else Mode.TUNNEL
+
+
+def _sender_id_bits(opened: OpenedGsa) -> int | None:
+    return opened.group_wide.sender_id_bits if opened.group_wide else None
+
+
+def _verifier(opened: OpenedGsa) -> Verifier | None:
+    if opened.rekey is None:
+        return None
+    gcauth = transform_of(opened.rekey.policy.transforms, TransformType.GCAUTH)
+    if gcauth is None:
+        raise GsaInvalid("a Rekey SA without Group Controller Authentication Method")
+    if (gcauth.id == GcAuth.IMPLICIT) != (opened.auth_key is None):
+        raise GsaInvalid("AUTH_KEY contradicts the Group Controller Authentication Method")
+    if opened.auth_key is not None:
+        check_auth_key(opened.auth_key, gcauth.signature_algorithm)
+    return Verifier(gcauth, opened.auth_key)
+
+
+def with_auth_key(verifier: Verifier | None, auth_key: bytes | None) -> Verifier | None:
+    """Replace the AUTH_KEY, if a new one came (section 2.4.1)."""
+    if verifier is None or auth_key is None:
+        return verifier
+    if verifier.auth_key is None:
+        raise GsaInvalid("AUTH_KEY under implicit authentication")
+    check_auth_key(auth_key, verifier.gcauth.signature_algorithm)
+    return replace(verifier, auth_key=auth_key)

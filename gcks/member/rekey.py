@@ -1,0 +1,218 @@
+"""Following GSA_REKEY: from one multicast datagram to changed SAs (RFC 9838 section 2.4.1.4).
+
+Nothing changes before integrity and signature are verified, and nothing but
+the Message ID changes if the content then turns out to be unacceptable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gcks.errors import Discard, DropReason
+from gcks.events import PolicyRefused, RekeyReceived
+from gcks.group.attribute_rules import check_rekey
+from gcks.group.rekey_message import open_rekey
+from gcks.iana import ProtocolId
+from gcks.member.ceiling import PolicyUnacceptable, check_policy
+from gcks.member.effects import Effects
+from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
+from gcks.member.holding import RekeySa, SaKey, Verifier
+from gcks.member.registration import (
+    GsaInvalid,
+    KeySource,
+    OpenedGsa,
+    build_rekey_sa,
+    excluded,
+    open_gsa,
+    uses_counter,
+)
+from gcks.wire.delete import Delete
+from gcks.wire.gsa import GroupSecurityAssociation
+from gcks.wire.header import FLAG_INITIATOR, VERSION_2_0, Header
+from gcks.wire.kd import KeyDownload
+from gcks.wire.payloads import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """What the Delete payloads of one message ask for (sections 2.4.3, 4.6, ruling 9)."""
+
+    whole_gsa: bool = False
+    all_data: bool = False
+    rekey: frozenset[bytes] = frozenset()
+    data: frozenset[SaKey] = frozenset()
+
+
+def follow_rekey(
+    group: GroupMember, datagram: bytes, header: Header, now: float, effects: Effects
+) -> None:
+    """Verify a GSA_REKEY message for a Rekey SA this group holds, and do what it says.
+
+    Raises Discard for what can't be trusted: it is dropped and counted.
+    """
+    spi = header.spi_i + header.spi_r
+    sa, verifier = group.holding.rekey_sa(spi), group.holding.verifier
+    if sa is None or verifier is None:
+        raise Discard(DropReason.UNKNOWN_SPI)
+    if _is_known_copy(sa, datagram, header):
+        return
+    _check_header(header)
+    if spi != group.holding.current_rekey_spi:
+        # Ruling 28: only copies of older messages may still come over a replaced SA.
+        raise Discard(DropReason.STALE, "a new message over a replaced Rekey SA")
+    payloads = _open(datagram, header, sa, verifier)
+    group.holding.accepted(spi, header.message_id, datagram)
+    try:
+        _apply(group, sa, payloads, header.message_id, now, effects)
+    except PolicyUnacceptable as refusal:
+        group.last_error = str(refusal)
+        effects.tell(PolicyRefused(group.name, str(refusal)))
+    except GsaInvalid as error:
+        group.last_error = str(error)
+        raise Discard(DropReason.MALFORMED, str(error)) from error
+
+
+def _is_known_copy(sa: RekeySa, datagram: bytes, header: Header) -> bool:
+    """Tell repeated copies, which the GCKS sends on purpose, from replays (section 2.4.1.3)."""
+    if header.message_id >= sa.next_message_id:
+        return False
+    if datagram == sa.last_datagram:
+        return True
+    raise Discard(DropReason.REPLAY, f"Message ID {header.message_id}")
+
+
+def _check_header(header: Header) -> None:
+    """Ruling 10: response, version and reserved flags clear; the I flag is ignored."""
+    if header.version != VERSION_2_0:
+        raise Discard(DropReason.UNKNOWN_VERSION)
+    if header.flags & ~FLAG_INITIATOR:
+        raise Discard(DropReason.MALFORMED, "flags of a GSA_REKEY message")
+
+
+def _open(datagram: bytes, header: Header, sa: RekeySa, verifier: Verifier) -> tuple[Payload, ...]:
+    return open_rekey(datagram, header, sa, verifier)
+
+
+def _apply(
+    group: GroupMember,
+    sa: RekeySa,
+    payloads: Sequence[Payload],
+    message_id: int,
+    now: float,
+    effects: Effects,
+) -> None:
+    deletions = read_deletions(payloads)
+    known_before = [held.key for held in group.holding.data_sas]
+    if deletions.whole_gsa:
+        effects.tell(
+            RekeyReceived(group.name, message_id, 0, rekey_sa=False, deleted=len(known_before))
+        )
+        group.exclude("the GCKS deleted the group's SAs", now, effects)
+        return
+    opened = None
+    if any(isinstance(one, GroupSecurityAssociation | KeyDownload) for one in payloads):
+        try:
+            opened = _open_policy(group, sa, payloads)
+        except Discard as error:
+            if not excluded(error):
+                raise
+            group.exclude("no Key Path to the new Rekey SA: excluded", now, effects)
+            return
+        _install(group, opened, now, effects)
+    deleted = _delete(group, deletions, known_before, now)
+    effects.do(group.holding.advance(now))
+    effects.tell(
+        RekeyReceived(
+            group.name,
+            message_id,
+            len(opened.data) if opened else 0,
+            bool(opened and opened.rekey),
+            deleted,
+        )
+    )
+    group.rekeyed()
+    _notice_losses(group, opened, now, effects)
+
+
+def _open_policy(group: GroupMember, sa: RekeySa, payloads: Sequence[Payload]) -> OpenedGsa:
+    gsa, kd = gsa_and_kd(payloads)
+    check_rekey(gsa, kd)
+    check_policy(group.ceiling, gsa, group.mode, data_sas_held=group.others_held(gsa))
+    opened = open_gsa(gsa, kd, KeySource(sa.kwa, sa.keys.gsk_w, group.holding.path))
+    with_auth_key(group.holding.verifier, opened.auth_key)
+    return opened
+
+
+def _install(group: GroupMember, opened: OpenedGsa, now: float, effects: Effects) -> None:
+    holding, clock = group.holding, group.clock(now)
+    rekey = None
+    if opened.rekey is not None:
+        rekey = build_rekey_sa(opened.rekey, group.name, group.settings.interface, clock)
+    if opened.group_wide is not None:
+        holding.remember_delays(opened.group_wide)
+    holding.verifier = with_auth_key(holding.verifier, opened.auth_key)
+    holding.path = opened.path
+    effects.do(group.install_data(_without_unnumbered(group, opened), clock))
+    if rekey is not None and opened.rekey is not None:
+        effects.do(holding.install_rekey(rekey))
+        holding.retire_rekey(now + holding.dtd_seconds)
+        holding.next_rekey_spis = opened.rekey.policy.next_spis
+
+
+def _without_unnumbered(group: GroupMember, opened: OpenedGsa) -> OpenedGsa:
+    """Leave out what MUST NOT be installed without a Sender-ID (section 2.4.1.4)."""
+    if not group.lacks_sender_id(opened, group.holding.sender_ids):
+        return opened
+    return opened.only([keys for keys in opened.data if not uses_counter(keys.policy)])
+
+
+def _notice_losses(
+    group: GroupMember, opened: OpenedGsa | None, now: float, effects: Effects
+) -> None:
+    if opened is not None and group.lacks_sender_id(opened, group.holding.sender_ids):
+        group.reregister("a counter-mode SA needs a Sender-ID", now, effects)
+    elif group.holding.rekey_deleted:
+        group.reregister("the Rekey SA was deleted", now, effects)
+
+
+# --- Delete --------------------------------------------------------------------------
+
+
+def read_deletions(payloads: Sequence[Payload]) -> Deletions:
+    """Collect the Delete payloads; an all-zero SPI stands for all (ruling 9)."""
+    whole_gsa = all_data = False
+    rekey: set[bytes] = set()
+    data: set[SaKey] = set()
+    for payload in payloads:
+        if not isinstance(payload, Delete):
+            continue
+        protocol = ProtocolId(payload.protocol)
+        if protocol not in _DELETABLE:
+            raise GsaInvalid(f"Delete for {protocol}")
+        zero = [not any(spi) for spi in payload.spis]
+        if protocol is ProtocolId.NONE:
+            if not all(zero):
+                raise GsaInvalid("Delete for protocol 0 with an SPI")
+            whole_gsa = True
+        elif protocol is ProtocolId.GIKE_UPDATE:
+            whole_gsa = whole_gsa or any(zero)
+            rekey.update(payload.spis)
+        else:
+            all_data = all_data or any(zero)
+            data.update((protocol, spi) for spi in payload.spis)
+    return Deletions(whole_gsa, all_data, frozenset(rekey), frozenset(data))
+
+
+_DELETABLE = (ProtocolId.NONE, ProtocolId.AH, ProtocolId.ESP, ProtocolId.GIKE_UPDATE)
+
+
+def _delete(
+    group: GroupMember, deletions: Deletions, known_before: Sequence[SaKey], now: float
+) -> int:
+    """Schedule the removals after the Deactivation Time Delay (section 2.4.1.4)."""
+    holding = group.holding
+    at = now + holding.dtd_seconds
+    for spi in deletions.rekey:
+        holding.retire_one_rekey(spi, at)
+    return holding.retire(known_before if deletions.all_data else deletions.data, at)

@@ -2,7 +2,8 @@
 
 OpenSSL builds and checks the chain (through pyOpenSSL): `cryptography`'s own
 verifier follows the Web PKI and refuses Ed25519.  What IKE asks beyond the
-chain, key usage and identity, is checked here.
+chain (strength of keys and signatures, key usage, identity) is checked here:
+pyOpenSSL leaves OpenSSL's security level at 0, where SHA-1 and RSA-1024 pass.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from hashlib import sha1
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 from OpenSSL import crypto as openssl
 
-from gcks.crypto.errors import CertificateInvalid
-from gcks.crypto.signature import PublicKey, load_public_key
+from gcks.crypto.errors import CertificateInvalid, InvalidPublicKey
+from gcks.crypto.signature import MIN_RSA_BITS, PublicKey, load_public_key
 from gcks.iana import IdType
 from gcks.wire.identification import Identity
 
@@ -41,6 +44,17 @@ _PERMITTED_EKU: Final = frozenset(
 )
 """RFC 4945 section 5.1.3.12; TLS uses are what common CAs issue."""
 
+_STRONG_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+_HASHLESS: Final = frozenset({SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448})
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""All that `cryptography` raises, mostly late, for certificates it can't read."""
+
 
 class TrustStore:
     """Trust anchors, and nothing else, decide which chains are good."""
@@ -48,12 +62,15 @@ class TrustStore:
     __slots__ = ("_store", "authorities")
 
     def __init__(self, anchors: Iterable[bytes]) -> None:
-        """Take DER certificates.  Raises `CertificateInvalid`."""
+        """Take DER certificates, of intermediate CAs too.  Raises `CertificateInvalid`."""
         self._store = openssl.X509Store()
+        self._store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
         digests: list[bytes] = []
         for der in anchors:
             certificate = _parse(der)
-            self._store.add_cert(openssl.X509.from_cryptography(certificate))
+            if not _has_strong_key(certificate):
+                raise CertificateInvalid(f"{_subject(certificate)}: the key is too weak")
+            self._store.add_cert(_to_openssl(certificate))
             digests.append(_key_digest(certificate))
         self.authorities = b"".join(digests)
         """Content of CERTREQ: SHA-1 of each anchor's SubjectPublicKeyInfo (RFC 7296 3.7)."""
@@ -66,12 +83,16 @@ class TrustStore:
         if not 0 < len(chain) <= MAX_CERTIFICATES:
             raise CertificateInvalid(f"{len(chain)} certificates")
         leaf, *rest = [_parse(der) for der in chain]
-        self._check_chain(leaf, rest, at)
-        _check_key_usage(leaf)
-        _check_identity(leaf, identity)
-        return load_public_key(
-            leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        )
+        if not _is_strongly_signed(leaf):
+            raise CertificateInvalid(f"{_subject(leaf)}: signed with a weak hash")
+        self._check_chain(leaf, [one for one in rest if _is_strong(one)], at)
+        extensions = _read_extensions(leaf)
+        _check_key_usage(leaf, extensions)
+        _check_identity(leaf, extensions, identity)
+        try:
+            return load_public_key(_spki(leaf))
+        except InvalidPublicKey as error:
+            raise CertificateInvalid(f"{_subject(leaf)}: {error}") from None
 
     def _check_chain(
         self, leaf: x509.Certificate, rest: Sequence[x509.Certificate], at: float
@@ -79,8 +100,8 @@ class TrustStore:
         self._store.set_time(datetime.datetime.fromtimestamp(at, datetime.UTC))
         context = openssl.X509StoreContext(
             self._store,
-            openssl.X509.from_cryptography(leaf),
-            [openssl.X509.from_cryptography(certificate) for certificate in rest],
+            _to_openssl(leaf),
+            [_to_openssl(certificate) for certificate in rest],
         )
         try:
             context.verify_certificate()
@@ -93,13 +114,53 @@ def _parse(der: bytes) -> x509.Certificate:
         raise CertificateInvalid(f"a certificate of {len(der)} octets")
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except _UNREADABLE:
         raise CertificateInvalid("not a readable certificate") from None
 
 
+def _to_openssl(certificate: x509.Certificate) -> openssl.X509:
+    try:
+        return openssl.X509.from_cryptography(certificate)
+    except openssl.Error:
+        raise CertificateInvalid(f"{_subject(certificate)}: OpenSSL can't read it") from None
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    try:
+        key = certificate.public_key()
+    except _UNREADABLE:
+        raise CertificateInvalid(f"{_subject(certificate)}: unknown kind of key") from None
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _key_digest(certificate: x509.Certificate) -> bytes:
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return sha1(spki, usedforsecurity=False).digest()
+    return sha1(_spki(certificate), usedforsecurity=False).digest()
+
+
+def _is_strong(intermediate: x509.Certificate) -> bool:
+    """Tell whether a chain may go through it; weak ones are left out of path building.
+
+    A peer may send more than the path needs, such as an old SHA-1 root.
+    """
+    return _is_strongly_signed(intermediate) and _has_strong_key(intermediate)
+
+
+def _is_strongly_signed(certificate: x509.Certificate) -> bool:
+    try:
+        if certificate.signature_algorithm_oid in _HASHLESS:
+            return True
+        algorithm = certificate.signature_hash_algorithm
+    except _UNREADABLE:
+        return False
+    return algorithm is not None and algorithm.name in _STRONG_HASHES
+
+
+def _has_strong_key(certificate: x509.Certificate) -> bool:
+    try:
+        key = certificate.public_key()
+    except _UNREADABLE:
+        return False
+    return not isinstance(key, rsa.RSAPublicKey) or key.key_size >= MIN_RSA_BITS
 
 
 def _subject(certificate: x509.Certificate) -> str:
@@ -109,14 +170,17 @@ def _subject(certificate: x509.Certificate) -> str:
         return "certificate with unreadable subject"
 
 
-def _check_key_usage(leaf: x509.Certificate) -> None:
-    """RFC 4945 sections 5.1.3.2 and 5.1.3.12: absent means any use."""
+def _read_extensions(leaf: x509.Certificate) -> x509.Extensions:
     try:
-        extensions = leaf.extensions
-        usage = _find(extensions, x509.KeyUsage)
-        extended = _find(extensions, x509.ExtendedKeyUsage)
-    except (ValueError, x509.DuplicateExtension):
+        return leaf.extensions
+    except _UNREADABLE:
         raise CertificateInvalid(f"{_subject(leaf)}: unreadable extensions") from None
+
+
+def _check_key_usage(leaf: x509.Certificate, extensions: x509.Extensions) -> None:
+    """RFC 4945 sections 5.1.3.2 and 5.1.3.12: absent means any use."""
+    usage = _find(extensions, x509.KeyUsage)
+    extended = _find(extensions, x509.ExtendedKeyUsage)
     if usage and not (usage.digital_signature or usage.content_commitment):
         raise CertificateInvalid(f"{_subject(leaf)}: key usage forbids digital signatures")
     if extended and not _PERMITTED_EKU & set(extended):
@@ -130,32 +194,39 @@ def _find(extensions: x509.Extensions, kind: type[E]) -> E | None:
         return None
 
 
-def _check_identity(leaf: x509.Certificate, identity: Identity) -> None:
+def _check_identity(
+    leaf: x509.Certificate, extensions: x509.Extensions, identity: Identity
+) -> None:
     """RFC 4945 section 3.1: the identity is in the subjectAltName, or is the subject.
 
     Names are compared exactly: a wildcard in a certificate names nobody.
     """
     if identity.type == IdType.ID_DER_ASN1_DN:
-        matches = leaf.subject.public_bytes() == identity.data
+        matches = identity.data == _subject_octets(leaf)
     else:
-        matches = identity.data in _alternative_names(leaf, identity.type)
+        matches = identity.data in _alternative_names(extensions, identity.type)
     if not matches:
         raise CertificateInvalid(f"{_subject(leaf)} does not name {identity}")
 
 
-def _alternative_names(leaf: x509.Certificate, kind: int) -> list[bytes]:
+def _subject_octets(leaf: x509.Certificate) -> bytes:
     try:
-        names = _find(leaf.extensions, x509.SubjectAlternativeName)
-    except (ValueError, x509.DuplicateExtension):
-        return []
+        return leaf.subject.public_bytes()
+    except _UNREADABLE:
+        raise CertificateInvalid("certificate with unreadable subject") from None
+
+
+def _alternative_names(extensions: x509.Extensions, kind: int) -> list[bytes]:
+    names = _find(extensions, x509.SubjectAlternativeName)
     if names is None:
         return []
     if kind == IdType.ID_FQDN:
-        return [name.encode() for name in names.get_values_for_type(x509.DNSName)]
+        found = names.get_values_for_type(x509.DNSName)
+        return [name.encode() for name in found if "*" not in name]
     if kind == IdType.ID_RFC822_ADDR:
         return [name.encode() for name in names.get_values_for_type(x509.RFC822Name)]
     if kind in (IdType.ID_IPV4_ADDR, IdType.ID_IPV6_ADDR):
-        found = names.get_values_for_type(x509.IPAddress)
+        addresses = names.get_values_for_type(x509.IPAddress)
         hosts = (ipaddress.IPv4Address, ipaddress.IPv6Address)
-        return [address.packed for address in found if isinstance(address, hosts)]
+        return [address.packed for address in addresses if isinstance(address, hosts)]
     return []

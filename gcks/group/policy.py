@@ -1,0 +1,157 @@
+"""What an operator decides for a group: frozen records, no secrets, no state.
+
+`gcks.group.rules` says what RFC 9838 forbids in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+
+from gcks.crypto.signature import ALGORITHMS
+from gcks.iana import (
+    COUNTER_MODE_INTEG,
+    COUNTER_MODES,
+    GcAuth,
+    ProtocolId,
+    Sn,
+    TransformType,
+)
+from gcks.outcome import Endpoint
+from gcks.wire.identification import Identity
+from gcks.wire.traffic_selector import UDP, TrafficSelector
+from gcks.wire.transform import Transform
+
+MANY: Final = "many"
+SINGLE: Final = "single"
+TUNNEL: Final = "tunnel"
+TRANSPORT: Final = "transport"
+IMPLICIT: Final = "implicit"
+
+SIGNATURE_ALGORITHM: Final = {
+    "ed25519": "ed25519",
+    "ecdsa-p256": "ecdsa-sha256",
+    "ecdsa-p384": "ecdsa-sha384",
+    "rsa-pss": "rsa-pss-sha256",
+}
+"""Rekey authentication by digital signature: kind of key -> signature algorithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSaPolicy:
+    """One Data-Security SA; renewed under the same name for ever."""
+
+    name: str
+    protocol: ProtocolId
+    encr: Transform | None
+    integ: Transform | None
+    source: TrafficSelector
+    destination: TrafficSelector
+    lifetime_seconds: int = 3600
+    senders: str = MANY
+    sender: str | None = None
+    """Identity, in text form, of the single sender."""
+    replay_protection: bool = True
+    """Only single-sender SAs can have it (RFC 9838 section 2.6)."""
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The transforms of the GSA policy, in the order they are sent."""
+        sequential = self.senders == SINGLE and self.replay_protection
+        sn = Sn.SEQUENTIAL_32 if sequential else Sn.UNSPECIFIED_32
+        found = (self.encr, self.integ, Transform(TransformType.SN, sn))
+        return tuple(t for t in found if t is not None)
+
+    @property
+    def counter_mode(self) -> bool:
+        """Tell whether Sender-IDs are needed (RFC 9838 section 2.5)."""
+        if self.encr is not None and self.encr.id in COUNTER_MODES:
+            return True
+        return self.integ is not None and self.integ.id in COUNTER_MODE_INTEG
+
+    def may_send(self, identity: str) -> bool:
+        """Tell whether an authorized sender is one on this SA."""
+        return self.senders == MANY or identity == self.sender
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyPolicy:
+    """The Rekey SA and how GSA_REKEY messages are sent."""
+
+    encr: Transform
+    integ: Transform | None
+    kwa: int
+    authentication: str
+    """"implicit", or a key of SIGNATURE_ALGORITHM."""
+    source: Endpoint
+    destination: Endpoint
+    lifetime_seconds: int = 86400
+    copies: int = 3
+    spread_seconds: float = 2.0
+    interface: str | None = None
+    ttl: int = 1
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What GSA_REKEY may carry: all but GCAUTH (RFC 9838 section 4.4.2.1)."""
+        found = (self.encr, self.integ, Transform(TransformType.KWA, self.kwa))
+        return tuple(t for t in found if t is not None)
+
+    @property
+    def gcauth(self) -> Transform:
+        """The GCAUTH transform, sent at registration only (section 4.4.2.1.1)."""
+        name = SIGNATURE_ALGORITHM.get(self.authentication)
+        if name is None:
+            return Transform(TransformType.GCAUTH, GcAuth.IMPLICIT)
+        identifier = ALGORITHMS[name].identifier
+        return Transform(
+            TransformType.GCAUTH, GcAuth.DIGITAL_SIGNATURE, signature_algorithm=identifier
+        )
+
+    @property
+    def selectors(self) -> tuple[TrafficSelector, TrafficSelector]:
+        """Source and destination Traffic Selector (ruling 25: UDP)."""
+        source = TrafficSelector.single(self.source.host, UDP, self.source.port)
+        destination = TrafficSelector.single(self.destination.host, UDP, self.destination.port)
+        return source, destination
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRule:
+    """Who may join, and whether as a sender; the pattern is a glob on the text form."""
+
+    identity: str
+    send: bool = False
+    receive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPolicy:
+    """One group."""
+
+    id: Identity
+    data_sas: tuple[DataSaPolicy, ...]
+    rekey: RekeyPolicy | None
+    members: tuple[MemberRule, ...]
+    mode: str = TUNNEL
+    atd_seconds: int = 5
+    dtd_seconds: int = 15
+    sender_id_bits: int = 16
+    max_sender_ids_per_request: int = 16
+    capacity: int = 1_000_000
+    evaluate_sag: bool = True
+    name: str = field(init=False, compare=False, default="")
+    """The group ID in text form."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", str(self.id))
+
+    @property
+    def counter_mode(self) -> bool:
+        """Data-Security SAs only count (ruling 11)."""
+        return any(sa.counter_mode for sa in self.data_sas)
+
+    def rule_for(self, identity: str) -> MemberRule | None:
+        """Return the first rule that names the identity."""
+        return next((r for r in self.members if fnmatchcase(identity, r.identity)), None)

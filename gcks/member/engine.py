@@ -1,16 +1,44 @@
-"""The group member engine: datagrams, time and the operator's wish in, `MemberOutcome` out."""
+"""The group member engine: datagrams, time and the operator's wish in, `MemberOutcome` out.
+
+It keeps at most one IKE SA to the GCKS and serves the groups over it one after
+the other: the first by GSA_AUTH, the others by GSA_REGISTRATION (RFC 9838
+section 2.3.2).  Rekeys come over multicast and belong to the groups alone.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
-from gcks.events import Event
+from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
+from gcks.events import DatagramDropped, Event, IkeSaClosed, PolicyRefused, Registering
+from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
-from gcks.member.ceiling import Ceiling
+from gcks.member.ceiling import Ceiling, PolicyUnacceptable, supported_transforms
 from gcks.member.data_plane import DataPlaneCommand
+from gcks.member.effects import Effects
+from gcks.member.group_member import GroupMember, GroupState
+from gcks.member.gsa_auth import HINTS, authenticate_server, error_notify, request_payloads
+from gcks.member.gsa_registration import departure_payloads, read_response, registration_payloads
+from gcks.member.ike_sa_init import ExchangeFailed
+from gcks.member.ike_session import (
+    Answered,
+    ClosedByServer,
+    Failed,
+    IkeSession,
+    KeysAgreed,
+    Progress,
+    SessionState,
+)
+from gcks.member.informational import DELETE_IKE_SA, error_response
+from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings
+from gcks.member.status import MemberStatus, group_status
 from gcks.outcome import Path, Transmit
+from gcks.wire.header import Header, decode_header
+from gcks.wire.payloads import Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +50,6 @@ class MemberOutcome:
     next_timeout: float | None = None
     """Monotonic seconds at which `handle_timeout` wants to be called."""
     data_plane: tuple[DataPlaneCommand, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DataSaStatus:
-    protocol: str
-    spi: str
-    direction: str
-    source: str
-    destination: str
-    active_outbound: bool
-    expires_in_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class GroupStatus:
-    group: str
-    state: str
-    """ "waiting", "registering", "registered", "refused" or "left"."""
-    rekey_spi: str
-    next_message_id: int
-    rekey_address: str
-    data_sas: tuple[DataSaStatus, ...]
-    sender_ids: tuple[int, ...]
-    registrations: int
-    rekeys: int
-    last_error: str
-
-
-@dataclass(frozen=True, slots=True)
-class MemberStatus:
-    identity: str
-    server: str
-    ike_sa: str
-    """ "none", "ike_sa_init", "gsa_auth" or "established"."""
-    groups: tuple[GroupStatus, ...]
 
 
 class MemberEngine:
@@ -73,24 +66,270 @@ class MemberEngine:
         jitter: Callable[[float], float],
     ) -> None:
         """Prepare; `jitter(limit)` returns a random number of seconds in [0, limit]."""
-        raise NotImplementedError
+        self._settings = settings
+        self._credentials = credentials
+        self._entropy = entropy
+        self._wall = wall
+        self._sag = supported_transforms(ceiling) if settings.announce_transforms else None
+        self._groups = tuple(
+            GroupMember(membership, settings, ceiling, jitter) for membership in settings.groups
+        )
+        self._session: IkeSession | None = None
+        self._serving: GroupMember | None = None
+        """The group whose registration is under way."""
+        self._departures: deque[tuple[GroupMember, NotifyType]] = deque()
+        self._leaving = False
+
+    # --- the five calls ----------------------------------------------------------------
 
     def start(self, now: float) -> MemberOutcome:
         """Begin to register to every group."""
-        raise NotImplementedError
+        for group in self._groups:
+            group.register_now("start", now)
+        return self._finish(Effects(), now)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> MemberOutcome:
         """Take one unicast or multicast datagram; never raises for what a peer sends."""
-        raise NotImplementedError
+        effects = Effects()
+        try:
+            self._receive(datagram, path, now, effects)
+        except Discard as discard:
+            effects.tell(_dropped(discard.reason, path, str(discard)))
+        except (WireError, PeerError) as error:
+            effects.tell(_dropped(DropReason.MALFORMED, path, str(error)))
+        except Exception as error:  # the one boundary per datagram: count it and go on
+            effects.tell(_dropped(DropReason.INTERNAL_ERROR, path, type(error).__name__))
+        return self._finish(effects, now)
 
     def handle_timeout(self, now: float) -> MemberOutcome:
         """Do what is due."""
-        raise NotImplementedError
+        effects = Effects()
+        for group in self._groups:
+            group.handle_timeout(now, effects)
+        if self._session is not None:
+            self._proceed(self._session.handle_timeout(now, effects), now, effects)
+        return self._finish(effects, now)
 
     def leave(self, now: float) -> MemberOutcome:
-        """Leave every group, tell the GCKS, and remove every SA."""
-        raise NotImplementedError
+        """Leave every group, tell the GCKS if an IKE SA is open, and remove every SA."""
+        effects = Effects()
+        self._leaving = True
+        self._departures.clear()
+        for group in self._groups:
+            if group.state is GroupState.REGISTERED:
+                self._departures.append((group, NotifyType.REGISTRATION_FAILED))
+            group.leave("the operator's wish", effects)
+        if self._session is not None and self._session.state is not SessionState.ESTABLISHED:
+            self._session = None
+        return self._finish(effects, now)
 
     def status(self, now: float) -> MemberStatus:
         """Describe the member for the screen."""
-        raise NotImplementedError
+        state = self._session.state if self._session is not None else SessionState.CLOSED
+        return MemberStatus(
+            str(self._settings.identity),
+            str(self._settings.server),
+            state.value,
+            tuple(group_status(group, now) for group in self._groups),
+        )
+
+    # --- demultiplexing ------------------------------------------------------------------
+
+    def _receive(self, datagram: bytes, path: Path, now: float, effects: Effects) -> None:
+        header = decode_header(datagram)
+        if header.exchange == ExchangeType.GSA_REKEY:
+            self._receive_rekey(datagram, header, now, effects)
+        elif self._session is None:
+            raise Discard(DropReason.UNKNOWN_SPI)
+        else:
+            progress = self._session.receive(datagram, header, path, now, effects)
+            self._proceed(progress, now, effects)
+
+    def _receive_rekey(self, datagram: bytes, header: Header, now: float, effects: Effects) -> None:
+        spi = header.spi_i + header.spi_r
+        for group in self._groups:
+            if group.holding.rekey_sa(spi) is not None:
+                follow_rekey(group, datagram, header, now, effects)
+                return
+        for group in self._groups:
+            if spi in group.holding.next_rekey_spis:
+                group.notice_lost_rekey(now, effects)
+        raise Discard(DropReason.UNKNOWN_SPI)
+
+    # --- what became of a request -----------------------------------------------------------
+
+    def _proceed(self, progress: Progress | None, now: float, effects: Effects) -> None:
+        if isinstance(progress, KeysAgreed):
+            self._authenticate(now, effects)
+        elif isinstance(progress, Answered):
+            self._answered(progress, now, effects)
+        elif isinstance(progress, Failed):
+            self._failed(progress, now, effects)
+        elif isinstance(progress, ClosedByServer):
+            self._closed("deleted by the server", now, effects)
+
+    def _authenticate(self, now: float, effects: Effects) -> None:
+        session, group = self._session, self._serving
+        if session is None or session.sa is None or group is None:
+            return
+        try:
+            payloads = request_payloads(
+                session.sa, self._settings, self._credentials, group.membership, self._sag
+            )
+        except GcksError as error:
+            session.close()
+            self._failed(_explain(error), now, effects)
+            return
+        session.request(ExchangeType.GSA_AUTH, payloads, now, effects)
+
+    def _answered(self, answer: Answered, now: float, effects: Effects) -> None:
+        if answer.exchange == ExchangeType.GSA_AUTH:
+            self._authenticated(answer.payloads, now, effects)
+        elif answer.exchange == ExchangeType.GSA_REGISTRATION:
+            if self._serving is not None:
+                self._registered(answer.payloads, now, effects)
+        else:
+            self._session = None  # our Delete was answered
+
+    def _authenticated(self, payloads: tuple[Payload, ...], now: float, effects: Effects) -> None:
+        """Judge the GSA_AUTH response: first who answers, then what (section 2.3.1)."""
+        session = self._session
+        if session is None or session.sa is None:
+            return
+        try:
+            authenticate_server(session.sa, self._settings, self._credentials, payloads, self._wall)
+        except GcksError as error:
+            if error_notify(payloads) is None:
+                # RFC 7296 section 2.21.2: the server believes that we agree.
+                failed = error_response(NotifyType.AUTHENTICATION_FAILED)
+                session.say(ExchangeType.INFORMATIONAL, failed, effects)
+            session.close()
+            self._failed(_explain(error), now, effects)
+            return
+        session.authenticated()
+        self._registered(payloads, now, effects, authenticating=True)
+
+    def _registered(
+        self,
+        payloads: tuple[Payload, ...],
+        now: float,
+        effects: Effects,
+        *,
+        authenticating: bool = False,
+    ) -> None:
+        """Take over a group's policy and keys, or say why not."""
+        group, session, self._serving = self._serving, self._session, None
+        if group is None or session is None or session.sa is None:
+            return
+        refused = error_notify(payloads)
+        if refused is not None:
+            kind = NotifyType(refused.type)
+            cause = f"the server refused the registration: {kind}"
+            group.attempt_failed(cause, HINTS.get(kind, ""), now, effects)
+            return
+        try:
+            if not authenticating:
+                read_response(payloads, refused=False)
+            kwa = session.sa.suite.kwa or 0
+            group.accept_registration(payloads, kwa, session.sa.gsk_w, now, effects)
+        except GcksError as error:
+            self._refuse_policy(group, error, now, effects)
+
+    def _refuse_policy(
+        self, group: GroupMember, error: GcksError, now: float, effects: Effects
+    ) -> None:
+        """Tell the GCKS that its policy is unacceptable (section 2.3.1), and the operator why."""
+        self._departures.append((group, NotifyType.NO_PROPOSAL_CHOSEN))
+        hint = "the server's policy or keys contradict RFC 9838"
+        if isinstance(error, PolicyUnacceptable):
+            effects.tell(PolicyRefused(group.name, str(error)))
+            hint = "raise this member's ceiling, or lower the group's policy"
+        group.attempt_failed(f"policy refused: {error}", hint, now, effects)
+
+    def _failed(self, failure: Failed, now: float, effects: Effects) -> None:
+        """The session is gone without the server's Delete."""
+        session, group = self._session, self._serving
+        self._session = self._serving = None
+        was_established = session is not None and session.proved
+        if was_established:
+            self._after_ike_sa(failure.cause, now, effects, session_lost_by=group)
+            return
+        for one in self._groups:
+            if one is group or one.wants_registration(now):
+                one.attempt_failed(failure.cause, failure.hint, now, effects)
+
+    def _closed(self, cause: str, now: float, effects: Effects) -> None:
+        group = self._serving
+        self._session = self._serving = None
+        self._after_ike_sa(cause, now, effects, session_lost_by=group)
+
+    def _after_ike_sa(
+        self, cause: str, now: float, effects: Effects, *, session_lost_by: GroupMember | None
+    ) -> None:
+        """The IKE SA is gone: a group without Rekey SA excludes us (section 2.3.3)."""
+        settings = self._settings
+        effects.tell(IkeSaClosed(str(settings.server), str(settings.server_identity), cause))
+        self._departures.clear()
+        if session_lost_by is not None:
+            session_lost_by.attempt_interrupted(now)
+        for group in self._groups:
+            if group.state is GroupState.REGISTERED and group.holding.current_rekey is None:
+                group.exclude("the IKE SA is closed and there is no Rekey SA", now, effects)
+
+    # --- what to do next ----------------------------------------------------------------------
+
+    def _finish(self, effects: Effects, now: float) -> MemberOutcome:
+        self._drive(now, effects)
+        return MemberOutcome(
+            tuple(effects.transmits),
+            tuple(effects.events),
+            self._next_timeout(),
+            tuple(effects.data_plane),
+        )
+
+    def _drive(self, now: float, effects: Effects) -> None:
+        """Start what can be started: one request at a time."""
+        session = self._session
+        if session is not None and not session.idle:
+            return
+        if session is not None and self._departures:
+            group, reason = self._departures.popleft()
+            payloads = departure_payloads(group.membership.id, reason)
+            session.request(ExchangeType.GSA_REGISTRATION, payloads, now, effects)
+            return
+        if self._leaving:
+            if session is not None:
+                session.request(ExchangeType.INFORMATIONAL, (DELETE_IKE_SA,), now, effects)
+            return
+        due = next((group for group in self._groups if group.wants_registration(now)), None)
+        if due is not None:
+            self._register(due, now, effects)
+
+    def _register(self, group: GroupMember, now: float, effects: Effects) -> None:
+        effects.tell(Registering(group.name, str(self._settings.server), group.cause))
+        group.begin_registration()
+        self._serving = group
+        if self._session is None:
+            self._session = IkeSession(self._settings, self._entropy)
+            self._session.start(now, effects)
+            return
+        payloads = registration_payloads(group.membership, self._sag)
+        self._session.request(ExchangeType.GSA_REGISTRATION, payloads, now, effects)
+
+    def _next_timeout(self) -> float | None:
+        session = self._session
+        times = [session.next_timeout] if session is not None else []
+        free = session is None or session.idle
+        times += [group.next_timeout(can_register=free) for group in self._groups]
+        earliest = min(times, default=inf)
+        return None if earliest == inf else earliest
+
+
+def _explain(error: GcksError) -> Failed:
+    if isinstance(error, ExchangeFailed | PeerError):
+        return Failed(error.cause, error.hint)
+    return Failed(str(error))
+
+
+def _dropped(reason: DropReason, path: Path, detail: str) -> DatagramDropped:
+    return DatagramDropped(reason, str(path.remote), detail)

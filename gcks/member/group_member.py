@@ -83,9 +83,10 @@ class GroupMember:
     def wants_registration(self, now: float) -> bool:
         return self.due <= now and self.state is not GroupState.REGISTERING
 
-    def next_timeout(self) -> float:
+    def next_timeout(self, *, can_register: bool) -> float:
+        """Return when `handle_timeout` or a registration is due."""
         times = [self.holding.next_change()]
-        if self.state is not GroupState.REGISTERING:
+        if can_register and self.state is not GroupState.REGISTERING:
             times.append(self.due)
         if self._watches_expiry():
             times.append(self.holding.next_soft_expiry())
@@ -101,6 +102,21 @@ class GroupMember:
             cause = self.holding.soft_expiry(now)
             if cause is not None:
                 self.reregister(cause, now, effects, recoverable=True)
+
+    def begin_registration(self) -> None:
+        self.state = GroupState.REGISTERING
+        self._recoverable = False
+
+    def attempt_interrupted(self, now: float) -> None:
+        """Register again at once, over a new IKE SA: this one was closed under our hands."""
+        if self.state is GroupState.REGISTERING:
+            self.state = GroupState.REGISTERED if self._holds_anything() else GroupState.WAITING
+            self.register_now("the IKE SA was closed", now)
+
+    def notice_lost_rekey(self, now: float, effects: Effects) -> None:
+        """Someone uses the next Rekey SA that we never got (section 4.4.2.2.3)."""
+        if self.state is GroupState.REGISTERED:
+            self.reregister("a rekey message was lost", now, effects, recoverable=True)
 
     def register_now(self, cause: str, now: float) -> None:
         self.due, self.cause = now, cause

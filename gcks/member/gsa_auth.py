@@ -1,0 +1,156 @@
+"""GSA_AUTH as the initiator: prove ourselves, and let the server prove itself.
+
+RFC 9838 section 2.3.1, RFC 7296 section 2.15, RFC 7427.  The server's AUTH is
+verified against the identity that the operator configured, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gcks.crypto.errors import CryptoError
+from gcks.errors import AuthenticationFailed, PeerError
+from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType
+from gcks.ike.authenticator import (
+    psk_authentication,
+    sign,
+    signed_octets,
+    verify_psk,
+    verify_signature,
+)
+from gcks.ike.credentials import Credentials
+from gcks.ike.legality import Contents, Rule, check
+from gcks.member.gsa_registration import registration_payloads
+from gcks.member.ike_sa_init import ExchangeFailed, IkeSa
+from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication
+from gcks.wire.authentication import Authentication
+from gcks.wire.certificate import Certificate, CertificateRequest
+from gcks.wire.identification import IDi, IDr
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
+
+
+def request_payloads(
+    sa: IkeSa,
+    settings: MemberSettings,
+    credentials: Credentials,
+    membership: GroupMembership,
+    sag: SecurityAssociation | None,
+) -> tuple[Payload, ...]:
+    """Build the request: IDi, [CERT,] [CERTREQ,] IDr, AUTH, IDg, [SAg,] [N(GROUP_SENDER)].
+
+    Raises ExchangeFailed when a credential is missing.
+    """
+    own = IDi(settings.identity)
+    octets = signed_octets(sa.suite.prf, sa.request, sa.nonce_r, sa.keys.sk_pi, own.encode())
+    certificates: tuple[Payload, ...] = ()
+    if settings.authentication is OwnAuthentication.PSK:
+        auth = psk_authentication(sa.suite.prf, _secret(settings, credentials), octets)
+    elif credentials.own is None:
+        raise ExchangeFailed("no certificate is configured")
+    else:
+        certificates = tuple(
+            Certificate(CertEncoding.X509_SIGNATURE, der) for der in credentials.own.chain
+        )
+        auth = sign(credentials.own.key, sa.peer_hashes, octets)
+    if credentials.trust is not None:
+        request = CertificateRequest(CertEncoding.X509_SIGNATURE, credentials.trust.authorities)
+        certificates = (*certificates, request)
+    return (
+        own,
+        *certificates,
+        IDr(settings.server_identity),
+        auth,
+        *registration_payloads(membership, sag),
+    )
+
+
+def _secret(settings: MemberSettings, credentials: Credentials) -> bytes:
+    psk = credentials.find_psk(str(settings.server_identity))
+    if psk is None:
+        raise ExchangeFailed(f"no pre-shared key is configured for {settings.server_identity}")
+    return psk.secret
+
+
+def authenticate_server(
+    sa: IkeSa,
+    settings: MemberSettings,
+    credentials: Credentials,
+    payloads: Sequence[Payload],
+    wall: Callable[[], float],
+) -> Contents:
+    """Verify IDr and AUTH; return the authentic response, which may hold a refusal.
+
+    Raises ExchangeFailed or PeerError: then there is no IKE SA.
+    """
+    refused = error_notify(payloads)
+    rule = Rule(ExchangeType.GSA_AUTH, is_response=True, is_error=refused is not None)
+    contents = check(rule, payloads)
+    idr, auth = contents.maybe(IDr), contents.maybe(Authentication)
+    if idr is None or auth is None:
+        raise _unauthenticated(refused)
+    if idr.identity != settings.server_identity:
+        raise ExchangeFailed(
+            f"the server is {idr.identity}, not {settings.server_identity}",
+            "correct the server's identity in the configuration, or suspect the network",
+        )
+    octets = signed_octets(sa.suite.prf, sa.response, sa.nonce_i, sa.keys.sk_pr, idr.encode())
+    if auth.method == AuthMethod.SHARED_KEY_MIC:
+        verify_psk(sa.suite.prf, _secret(settings, credentials), octets, auth)
+    else:
+        _verify_certificate(settings, credentials, contents, auth, octets, wall)
+    return contents
+
+
+def _verify_certificate(
+    settings: MemberSettings,
+    credentials: Credentials,
+    contents: Contents,
+    auth: Authentication,
+    octets: bytes,
+    wall: Callable[[], float],
+) -> None:
+    if credentials.trust is None:
+        raise AuthenticationFailed("the server uses a certificate, but no CA is configured")
+    chain = [
+        one.data for one in contents.all(Certificate) if one.encoding == CertEncoding.X509_SIGNATURE
+    ]
+    try:
+        key = credentials.trust.validate(chain, settings.server_identity, wall())
+    except CryptoError as error:
+        raise AuthenticationFailed(f"the server's certificate: {error}") from None
+    verify_signature(key, octets, auth)
+
+
+def error_notify(payloads: Sequence[Payload]) -> Notify | None:
+    """Return the first error notification."""
+    for payload in payloads:
+        if isinstance(payload, Notify) and NotifyType(payload.type).is_error:
+            return payload
+    return None
+
+
+def _unauthenticated(refused: Notify | None) -> ExchangeFailed | PeerError:
+    """Explain a refusal without IDr and AUTH: the server doesn't know us (ruling 24)."""
+    if refused is None:
+        return ExchangeFailed("the server didn't authenticate itself")
+    kind = NotifyType(refused.type)
+    return ExchangeFailed(f"GSA_AUTH was refused: {kind}", HINTS.get(kind, ""))
+
+
+HINTS: Final = {
+    NotifyType.AUTHENTICATION_FAILED: "compare identity and pre-shared key or certificate "
+    "with what the server expects; its log says more",
+    NotifyType.INVALID_GROUP_ID: "the server doesn't know this group: compare the group's ID",
+    NotifyType.AUTHORIZATION_FAILED: "the server's policy doesn't admit this identity, "
+    "or not as a sender",
+    NotifyType.REGISTRATION_FAILED: "the server can't take members now, "
+    "for example because the group is full",
+    NotifyType.NO_PROPOSAL_CHOSEN: "the group needs an algorithm that this member doesn't accept: "
+    "compare the ceiling with the group's policy",
+    NotifyType.INVALID_SYNTAX: "the server couldn't read our request",
+    NotifyType.TEMPORARY_FAILURE: "the server is busy and asks to try again",
+}
+"""What to do about each refusal."""

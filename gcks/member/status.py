@@ -1,0 +1,82 @@
+"""What a screen shows of a member: frozen records without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from gcks.member.group_member import GroupMember
+from gcks.member.holding import DataSa
+
+
+@dataclass(frozen=True, slots=True)
+class DataSaStatus:
+    protocol: str
+    spi: str
+    direction: str
+    source: str
+    destination: str
+    active_outbound: bool
+    replay_protection: bool
+    expires_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    group: str
+    state: str
+    """A value of `GroupState`."""
+    rekey_spi: str
+    next_message_id: int
+    rekey_address: str
+    data_sas: tuple[DataSaStatus, ...]
+    sender_ids: tuple[int, ...]
+    registrations: int
+    rekeys: int
+    last_error: str
+    registers_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    identity: str
+    server: str
+    ike_sa: str
+    """A value of `SessionState`."""
+    groups: tuple[GroupStatus, ...]
+
+
+def group_status(group: GroupMember, now: float) -> GroupStatus:
+    """Describe one group."""
+    rekey = group.holding.current_rekey
+    return GroupStatus(
+        group.name,
+        group.state.value,
+        rekey.spi.hex() if rekey else "",
+        rekey.next_message_id if rekey else 0,
+        f"{rekey.join.address} port {rekey.join.port}" if rekey else "",
+        tuple(_data_sa_status(sa, now) for sa in group.holding.data_sas),
+        group.holding.sender_ids,
+        group.registrations,
+        group.rekeys,
+        group.last_error,
+        _seconds_until(group.due, now),
+    )
+
+
+def _data_sa_status(sa: DataSa, now: float) -> DataSaStatus:
+    install = sa.install
+    return DataSaStatus(
+        str(install.protocol),
+        install.spi.hex(),
+        install.direction.value,
+        str(install.source),
+        str(install.destination),
+        sa.active,
+        install.replay_protection,
+        _seconds_until(sa.ends_at, now),
+    )
+
+
+def _seconds_until(time: float, now: float) -> float | None:
+    return None if time == inf else max(0.0, round(time - now, 3))

@@ -54,6 +54,8 @@ class DataSaPolicy:
     """Identity, in text form, of the single sender."""
     replay_protection: bool = True
     """Only single-sender SAs can have it (RFC 9838 section 2.6)."""
+    renew_seconds: int | None = None
+    """Age at which it is renewed; None: early enough before its lifetime ends."""
 
     @property
     def transforms(self) -> tuple[Transform, ...]:
@@ -91,6 +93,8 @@ class RekeyPolicy:
     spread_seconds: float = 2.0
     interface: str | None = None
     ttl: int = 1
+    renew_seconds: int | None = None
+    """Age at which it is renewed; None: early enough before its lifetime ends."""
 
     @property
     def transforms(self) -> tuple[Transform, ...]:

@@ -35,7 +35,7 @@ from gcks.wire.traffic_selector import (
     decode_selectors_i,
     decode_selectors_r,
 )
-from gcks.wire.unknown import UnknownPayload
+from gcks.wire.unknown import EncodedPayload, UnknownPayload
 from gcks.wire.vendor import VendorId, decode_vendor
 
 Payload = (
@@ -56,6 +56,7 @@ Payload = (
     | GroupSecurityAssociation
     | KeyDownload
     | UnknownPayload
+    | EncodedPayload
 )
 
 MAX_PAYLOADS: Final = 64
@@ -105,7 +106,7 @@ _TYPES: Final[dict[type, PayloadType]] = {
 
 def payload_type(payload: Payload) -> int:
     """Return the payload type number that announces `payload`."""
-    if isinstance(payload, UnknownPayload):
+    if isinstance(payload, UnknownPayload | EncodedPayload):
         return payload.type
     return _TYPES[type(payload)]
 

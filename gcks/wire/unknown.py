@@ -17,3 +17,14 @@ class UnknownPayload:
 
     def encode(self) -> bytes:
         return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPayload:
+    """A payload that is the same for many messages, encoded once; never comes from decoding."""
+
+    type: int
+    body: bytes
+
+    def encode(self) -> bytes:
+        return self.body

@@ -1,0 +1,50 @@
+"""The members of a group: one compact record each, by identity."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gcks.journal import MemberSaved
+
+
+class Member(NamedTuple):
+    """What is kept of a registered GM; `sag` octets are shared between equal members."""
+
+    address: str
+    sender_ids: tuple[int, ...]
+    sag: bytes
+    registered_at: float
+    """POSIX seconds."""
+
+
+class Membership:
+    """All members of one group."""
+
+    __slots__ = ("_members", "_sags")
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+        self._sags: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._members
+
+    def get(self, identity: str) -> Member | None:
+        return self._members.get(identity)
+
+    def identities(self) -> tuple[str, ...]:
+        return tuple(self._members)
+
+    def put(self, saved: MemberSaved) -> None:
+        """Add a member, or replace its former registration."""
+        sag = self._sags.setdefault(saved.sag, saved.sag)
+        self._members[saved.identity] = Member(
+            saved.address, saved.sender_ids, sag, saved.registered_at
+        )
+
+    def remove(self, identity: str) -> bool:
+        """Remove a member; tell whether it was one."""
+        return self._members.pop(identity, None) is not None

@@ -1,0 +1,35 @@
+"""Allocation of Sender-IDs (RFC 9838 section 2.5.1): sequential from zero, never twice."""
+
+from __future__ import annotations
+
+from gcks.errors import RegistrationFailed
+
+
+class SenderIdCounter:
+    """The next Sender-ID of a group and the first that no longer fits its bits."""
+
+    __slots__ = ("limit", "next")
+
+    def __init__(self, bits: int, first: int = 0) -> None:
+        self.limit = 1 << bits
+        self.next = first
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.next)
+
+    def allocate(self, requested: int, at_most: int) -> tuple[int, ...]:
+        """Return fresh Sender-IDs: as many as asked for, bounded by policy and supply.
+
+        0 and 1 both ask for one (ruling 17); never more than requested (section
+        4.5.3.3).  Raises `RegistrationFailed` where none is left: new ones need
+        new keys and everybody's exclusion first (section 2.5.1).
+        """
+        count = min(max(requested, 1), at_most, self.left)
+        if count < 1:
+            raise RegistrationFailed(
+                "no Sender-ID is left in this group",
+                hint="raise sender_id_bits, or exclude all members to start over",
+            )
+        first, self.next = self.next, self.next + count
+        return tuple(range(first, self.next))

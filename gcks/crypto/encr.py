@@ -80,7 +80,7 @@ def _integ(integ: int) -> tuple[str, int, int]:
 
 def make_cipher(encr: int, integ: int, key_e: bytes, key_a: bytes) -> Cipher:
     """Make the cipher of a suite; `key_e` includes the salt, `key_a` is empty for AEAD."""
-    if encr in AEAD:
+    if encr in AEAD and integ == Integ.NONE:  # RFC 5282 section 8: no INTEG beside AEAD
         return _AeadCipher(encr, key_e)
     if encr == Encr.AES_CBC and integ != Integ.NONE:
         return _CbcCipher(integ, key_e, key_a)

@@ -31,6 +31,8 @@ PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 MIN_RSA_BITS: Final = 2048
+MAX_RSA_BITS: Final = 8192
+"""A longer modulus only buys the peer our time: a certificate has room for 60,000 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ def _pss(digest_oid: str, salt_octets: int) -> bytes:
     return bytes((0x30, len(content))) + content
 
 
+def _pkcs1(last: int) -> bytes:
+    return bytes.fromhex("300d06092a864886f70d0101") + bytes((last, 0x05, 0x00))
+
+
 def _ecdsa(last: int) -> bytes:
     return bytes.fromhex("300a06082a8648ce3d0403") + bytes((last,))
 
@@ -76,6 +82,16 @@ ALGORITHMS: Final = {
 }
 """The signature algorithms that gcks makes and accepts, by name."""
 
+PKCS1_V15: Final = {
+    algorithm.identifier: algorithm
+    for algorithm in (
+        SignatureAlgorithm("rsa-sha256", "rsa", _pkcs1(11), Hash.SHA2_256, hashes.SHA256()),
+        SignatureAlgorithm("rsa-sha384", "rsa", _pkcs1(12), Hash.SHA2_384, hashes.SHA384()),
+        SignatureAlgorithm("rsa-sha512", "rsa", _pkcs1(13), Hash.SHA2_512, hashes.SHA512()),
+    )
+}
+"""By identifier: never made, and accepted by `verify` only where it is told to."""
+
 BY_IDENTIFIER: Final = {algorithm.identifier: algorithm for algorithm in ALGORITHMS.values()}
 HASHES: Final = (Hash.SHA2_256, Hash.SHA2_384, Hash.SHA2_512, Hash.IDENTITY)
 """What SIGNATURE_HASH_ALGORITHMS announces."""
@@ -91,6 +107,7 @@ _GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
     "ecdsa-p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "rsa-pss": lambda: rsa.generate_private_key(public_exponent=65537, key_size=3072),
 }
+_WANTED_KEYS: Final = "neither Ed25519, ECDSA on a NIST curve, nor RSA of 2048 to 8192 bits"
 KEY_KINDS: Final = frozenset(_GENERATORS)
 """The kinds of key that `SigningKey.generate` makes."""
 
@@ -123,6 +140,8 @@ class SigningKey:
             raise KeyUnusable("not a readable PKCS#8 private key") from None
         if not isinstance(key, Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             raise KeyUnusable("neither an Ed25519, an ECDSA nor an RSA key")
+        if not _is_usable(key.public_key()):
+            raise KeyUnusable(_WANTED_KEYS)
         return cls(key)
 
     def to_pkcs8(self) -> bytes:
@@ -166,13 +185,15 @@ def load_public_key(spki: bytes) -> PublicKey:
         key = load_der_public_key(plain)
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidPublicKey("not a readable public key") from None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+    if isinstance(key, PublicKey) and _is_usable(key):
         return key
-    if isinstance(key, Ed25519PublicKey):
-        return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVE_HASH:
-        return key
-    raise InvalidPublicKey("neither Ed25519, ECDSA on a NIST curve, nor RSA of 2048 bits")
+    raise InvalidPublicKey(_WANTED_KEYS)
+
+
+def _is_usable(key: PublicKey) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
+    return isinstance(key, Ed25519PublicKey) or key.curve.name in _CURVE_HASH
 
 
 def check_auth_key(spki: bytes, identifier: bytes) -> None:
@@ -197,9 +218,17 @@ def find_algorithm(identifier: bytes) -> SignatureAlgorithm:
         raise SignatureInvalid(f"unacceptable AlgorithmIdentifier {identifier.hex()}") from None
 
 
-def verify(key: PublicKey, identifier: bytes, signature: bytes, data: bytes) -> None:
+def verify(
+    key: PublicKey,
+    identifier: bytes,
+    signature: bytes,
+    data: bytes,
+    *,
+    allow_pkcs1_v15: bool = False,
+) -> None:
     """Check a signature.  Raises `SignatureInvalid`."""
-    algorithm = find_algorithm(identifier)
+    legacy = PKCS1_V15.get(identifier) if allow_pkcs1_v15 else None
+    algorithm = legacy or find_algorithm(identifier)
     if algorithm.kind != _kind(key):
         raise SignatureInvalid(f"{algorithm.name} does not fit the {_kind(key)} key")
     try:
@@ -215,7 +244,8 @@ def _verify(key: PublicKey, algorithm: SignatureAlgorithm, signature: bytes, dat
     elif isinstance(key, ec.EllipticCurvePublicKey) and digest is not None:
         key.verify(signature, data, ec.ECDSA(digest))
     elif isinstance(key, rsa.RSAPublicKey) and digest is not None:
-        key.verify(signature, data, _pss_padding(digest), digest)
+        scheme = padding.PKCS1v15() if algorithm.identifier in PKCS1_V15 else _pss_padding(digest)
+        key.verify(signature, data, scheme, digest)
     else:
         raise SignatureInvalid(f"{algorithm.name} does not fit the key")
 

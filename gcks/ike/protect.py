@@ -127,7 +127,14 @@ def open_fragment(cipher: Cipher, datagram: bytes, header: Header) -> Fragment:
 
 
 def join_fragments(fragments: Sequence[Fragment]) -> Inner:
-    """Put a complete set, in order, together (RFC 7383 section 2.6)."""
+    """Put a complete set, in order, together (RFC 7383 section 2.6).
+
+    Raises `WireError` where one is missing, repeated, or of another set.
+    """
+    if not fragments or [(f.number, f.total) for f in fragments] != [
+        (number, len(fragments)) for number in range(1, len(fragments) + 1)
+    ]:
+        raise WireError("not one complete set of fragments")
     head = fragments[0].inner
     return Inner(head.first, head.reserved, b"".join(f.inner.octets for f in fragments))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
-from gcks.group.key_download import RekeyKeys
+from gcks.crypto.encr import Cipher
 from gcks.iana import ProtocolId
 from gcks.member.data_plane import (
     ActivateSa,
@@ -78,10 +78,10 @@ class RekeySa:
     """One Rekey SA, inbound only (section 2.3.3)."""
 
     spi: bytes
-    encr: Transform
-    integ: Transform | None
+    """16 octets."""
+    cipher: Cipher = field(repr=False)
     kwa: int
-    keys: RekeyKeys = field(repr=False)
+    gsk_w: bytes = field(repr=False)
     join: JoinMulticast
     next_message_id: int
     """The least Message ID that is new."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from math import inf
 
-from gcks.crypto.encr import encr_key_octets, integ_key_octets
 from gcks.crypto.errors import IntegrityError
-from gcks.crypto.key_wrap import kwk_octets, unwrap
+from gcks.crypto.key_wrap import unwrap
 from gcks.errors import Discard, DropReason, GcksError
-from gcks.group.key_download import RekeyKeys, rekey_keys
+from gcks.group.key_download import RekeyKeys, key_sizes, keymat_octets, rekey_keys
+from gcks.group.rekey_message import rekey_cipher
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import transform_of
 from gcks.member.data_plane import Direction, InstallSa, JoinMulticast, Mode
@@ -118,15 +118,6 @@ def _single_auth_key(kd: KeyDownload) -> bytes | None:
     return auth_keys[0] if auth_keys else None
 
 
-def _key_sizes(policy: GsaPolicy) -> tuple[int, int]:
-    encr = transform_of(policy.transforms, TransformType.ENCR)
-    integ = transform_of(policy.transforms, TransformType.INTEG)
-    return (
-        encr_key_octets(encr.id, encr.key_length) if encr else 0,
-        integ_key_octets(integ.id) if integ else 0,
-    )
-
-
 def _open_data_bag(policy: GsaPolicy, bag: GroupKeyBag, source: KeySource) -> DataSaKeys:
     """Section 4.5.2.1: exactly one SA_KEY, under GSK_w; encryption key first (section 3.4)."""
     if len(bag.sa_keys) != 1 or bag.sa_keys[0].key_id or bag.sa_keys[0].kwk_id:
@@ -135,7 +126,7 @@ def _open_data_bag(policy: GsaPolicy, bag: GroupKeyBag, source: KeySource) -> Da
         keymat = unwrap(source.kwk, bag.sa_keys[0].encrypted_key)
     except IntegrityError:
         raise GsaInvalid(f"the SA_KEY of SPI {policy.spi.hex()} doesn't unwrap") from None
-    octets_e, octets_a = _key_sizes(policy)
+    octets_e, octets_a, _ = key_sizes(policy.transforms)
     if len(keymat) != octets_e + octets_a:
         raise GsaInvalid(f"the keying material of SPI {policy.spi.hex()} has the wrong size")
     return DataSaKeys(policy, keymat[:octets_e], keymat[octets_e:])
@@ -146,16 +137,13 @@ def _open_rekey_bag(
 ) -> tuple[RekeySaKeys, KeyPath]:
     if not bag.sa_keys or any(key.key_id for key in bag.sa_keys):
         raise GsaInvalid("the Rekey SA's key bag wants SA_KEYs with Key ID 0")
-    kwa = transform_of(policy.transforms, TransformType.KWA)
-    if kwa is None:
-        raise GsaInvalid("a Rekey SA without a Key Wrap Algorithm")
     opened = open_sa_key(
         bag.sa_keys,
         wrap_keys,
         kwa=source.kwa,
         default_kwk=source.kwk,
         working=source.path,
-        keymat_octets=sum(_key_sizes(policy)) + kwk_octets(kwa.id),
+        keymat_octets=keymat_octets(policy.transforms),
     )
     return RekeySaKeys(policy, rekey_keys(opened.keymat, policy)), opened.path
 
@@ -279,18 +267,16 @@ def build_data_sa(
 def build_rekey_sa(opened: RekeySaKeys, group: str, interface: str | None, clock: Clock) -> RekeySa:
     """Turn policy and keys into a Rekey SA, inbound only (section 2.3.3)."""
     policy = opened.policy
-    encr = transform_of(policy.transforms, TransformType.ENCR)
     kwa = transform_of(policy.transforms, TransformType.KWA)
-    if encr is None or kwa is None:
-        raise GsaInvalid("a Rekey SA without ENCR or KWA")
+    if kwa is None:
+        raise GsaInvalid("a Rekey SA without a Key Wrap Algorithm")
     source, destination = policy.source, policy.destination
     single = source.start_address == source.end_address
     return RekeySa(
         spi=policy.spi,
-        encr=encr,
-        integ=transform_of(policy.transforms, TransformType.INTEG),
+        cipher=rekey_cipher(policy.transforms, opened.keys),
         kwa=kwa.id,
-        keys=opened.keys,
+        gsk_w=opened.keys.gsk_w,
         join=JoinMulticast(
             group,
             str(ip_address(destination.start_address)),

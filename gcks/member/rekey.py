@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcks.errors import Discard, DropReason
+from gcks.errors import Discard, DropReason, GcksError
 from gcks.events import PolicyRefused, RekeyReceived
 from gcks.group.attribute_rules import check_rekey
 from gcks.group.rekey_message import open_rekey
-from gcks.iana import ProtocolId
+from gcks.iana import ExchangeType, ProtocolId
+from gcks.ike.legality import Rule, check
 from gcks.member.ceiling import PolicyUnacceptable, check_policy
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
-from gcks.member.holding import RekeySa, SaKey, Verifier
+from gcks.member.holding import RekeySa, SaKey
+from gcks.member.key_path import DEFAULT_KWK_ID
 from gcks.member.registration import (
     GsaInvalid,
     KeySource,
@@ -61,14 +63,16 @@ def follow_rekey(
     if spi != group.holding.current_rekey_spi:
         # Ruling 28: only copies of older messages may still come over a replaced SA.
         raise Discard(DropReason.STALE, "a new message over a replaced Rekey SA")
-    payloads = _open(datagram, header, sa, verifier)
+    payloads = open_rekey(datagram, header, sa.cipher, verifier.gcauth, verifier.auth_key)
     group.holding.accepted(spi, header.message_id, datagram)
     try:
         _apply(group, sa, payloads, header.message_id, now, effects)
     except PolicyUnacceptable as refusal:
         group.last_error = str(refusal)
         effects.tell(PolicyRefused(group.name, str(refusal)))
-    except GsaInvalid as error:
+    except Discard:
+        raise
+    except GcksError as error:
         group.last_error = str(error)
         raise Discard(DropReason.MALFORMED, str(error)) from error
 
@@ -90,10 +94,6 @@ def _check_header(header: Header) -> None:
         raise Discard(DropReason.MALFORMED, "flags of a GSA_REKEY message")
 
 
-def _open(datagram: bytes, header: Header, sa: RekeySa, verifier: Verifier) -> tuple[Payload, ...]:
-    return open_rekey(datagram, header, sa, verifier)
-
-
 def _apply(
     group: GroupMember,
     sa: RekeySa,
@@ -102,6 +102,7 @@ def _apply(
     now: float,
     effects: Effects,
 ) -> None:
+    check(Rule(ExchangeType.GSA_REKEY, is_response=False), payloads)
     deletions = read_deletions(payloads)
     known_before = [held.key for held in group.holding.data_sas]
     if deletions.whole_gsa:
@@ -138,10 +139,26 @@ def _apply(
 def _open_policy(group: GroupMember, sa: RekeySa, payloads: Sequence[Payload]) -> OpenedGsa:
     gsa, kd = gsa_and_kd(payloads)
     check_rekey(gsa, kd)
+    _check_forward_access(gsa, kd)
     check_policy(group.ceiling, gsa, group.mode, data_sas_held=group.others_held(gsa))
-    opened = open_gsa(gsa, kd, KeySource(sa.kwa, sa.keys.gsk_w, group.holding.path))
+    opened = open_gsa(gsa, kd, KeySource(sa.kwa, sa.gsk_w, group.holding.path))
     with_auth_key(group.holding.verifier, opened.auth_key)
     return opened
+
+
+def _check_forward_access(gsa: GroupSecurityAssociation, kd: KeyDownload) -> None:
+    """Section 3.2.1, ruling 12: no TEK in a message that changes membership.
+
+    Those who are being excluded could read it.
+    """
+    if all(policy.protocol == ProtocolId.GIKE_UPDATE for policy in gsa.policies):
+        return
+    rekey_bags = [bag for bag in kd.group_bags if bag.protocol == ProtocolId.GIKE_UPDATE]
+    excludes = any(bag.wrap_keys for bag in kd.member_bags) or any(
+        all(key.kwk_id != DEFAULT_KWK_ID for key in bag.sa_keys) for bag in rekey_bags
+    )
+    if excludes:
+        raise GsaInvalid("Data-Security SAs in a message that changes the membership")
 
 
 def _install(group: GroupMember, opened: OpenedGsa, now: float, effects: Effects) -> None:

@@ -81,7 +81,7 @@ def test_an_ordinary_policy_is_accepted() -> None:
         (replace(ESP, lifetime_seconds=0), "lifetime"),
         (replace(ESP, destination=TrafficSelector.any(4)), "every address"),
         (replace(ESP, destination=TrafficSelector.single("10.0.0.1", 0, 0)), "destination"),
-        (replace(ESP, destination=TrafficSelector.from_network("128.0.0.0/1", 0, 0, 65535)), "dest"),
+        (replace(ESP, destination=TrafficSelector.from_network("128.0.0.0/1", 0)), "destination"),
         (replace(ESP, source=TrafficSelector.any(6)), "IP version"),
         (replace(ESP, protocol=ProtocolId.AH), "AH with an encryption"),
         (transforms(replace(ESP, protocol=ProtocolId.AH), SN), "no INTEG"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gcks.journal import MemberSaved
+
+MAX_SHARED_SAGS: Final = 256
+"""Groups know a handful of kinds of member; whoever varies its SAg shares nothing."""
 
 
 class Member(NamedTuple):
@@ -40,10 +43,15 @@ class Membership:
 
     def put(self, saved: MemberSaved) -> None:
         """Add a member, or replace its former registration."""
-        sag = self._sags.setdefault(saved.sag, saved.sag)
+        sag = self._share(saved.sag)
         self._members[saved.identity] = Member(
             saved.address, saved.sender_ids, sag, saved.registered_at
         )
+
+    def _share(self, sag: bytes) -> bytes:
+        if len(self._sags) < MAX_SHARED_SAGS:
+            return self._sags.setdefault(sag, sag)
+        return self._sags.get(sag, sag)
 
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""

@@ -1,0 +1,466 @@
+"""One group as the GCKS keeps it: members, SAs, Sender-IDs, Message IDs, rekeys.
+
+Every method that changes what a peer may see returns the journal entries that
+must be durable first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+
+from gcks.crypto.signature import ALGORITHMS, SigningKey
+from gcks.errors import LocalError, NoProposalChosen, RegistrationFailed
+from gcks.events import (
+    Event,
+    GroupStarted,
+    MemberLeft,
+    SaCreated,
+    SaDeleted,
+    SenderIdsExhausted,
+)
+from gcks.group.authorization import authorize
+from gcks.group.copies import PendingCopies, schedule_copies
+from gcks.group.key_download import rekey_keys
+from gcks.group.live_sa import LiveSa, restore_sa
+from gcks.group.membership import Member, Membership
+from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
+from gcks.group.registration import (
+    MAX_KEPT_SAG_OCTETS,
+    GsaBuilder,
+    KeyWrap,
+    Registration,
+    RegistrationRequest,
+    registration_payloads,
+    sas_for,
+)
+from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
+from gcks.group.rekeying import Renewal, rekey_payloads
+from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
+from gcks.group.sag import first_mismatch, needs_of
+from gcks.group.schedule import overlap_seconds, renewal_age
+from gcks.group.sender_ids import SenderIdCounter
+from gcks.group.spi import SpiPool
+from gcks.iana import ProtocolId
+from gcks.ike.window import MAX_MESSAGE_ID
+from gcks.journal import (
+    AuthKeySaved,
+    GroupRemoved,
+    JournalEntry,
+    MemberRemoved,
+    MemberSaved,
+    MessageIdReserved,
+    RekeyMessageSaved,
+    SenderIdsReserved,
+    StoredGroup,
+)
+from gcks.outcome import Path, Transmit
+from gcks.wire.gsa import GsaPolicy
+
+COALESCE_SECONDS = 1.0
+"""SAs due within this time are renewed in one message."""
+
+STALE_REKEY_SECONDS = 30.0
+"""A stored rekey older than this is repeated and followed by a fresh one: lifetimes
+count from receipt, and those of an old message would be skewed (section 2.4.1.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOutcome:
+    """What a change of the group asks of the edge."""
+
+    journal: tuple[JournalEntry, ...] = ()
+    transmits: tuple[Transmit, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+class Group:
+    """Use `Group.create` for a new group, `Group.restore` for one that goes on."""
+
+    def __init__(
+        self,
+        policy: GroupPolicy,
+        spis: SpiPool,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self.name = policy.name
+        self.members = Membership()
+        self.sas = SaSet(self.name, spis, entropy)
+        self.sender_ids = SenderIdCounter(policy.sender_id_bits)
+        self.next_message_id = 0
+        self.last_rekey_wall: float | None = None
+        self._entropy, self._wall = entropy, wall
+        self._needs = needs_of(policy)
+        self._gsa = GsaBuilder()
+        self._signer: Signer | None = None
+        self._auth_key: bytes | None = None
+        self._copies: list[PendingCopies] = []
+        self._renew_all_at = inf
+
+    # --- beginning ------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        policy: GroupPolicy,
+        spis: SpiPool,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], float],
+        now: float,
+    ) -> tuple[Group, GroupOutcome]:
+        """Make a new group with its first keys."""
+        group = cls(policy, spis, entropy, wall)
+        journal: list[JournalEntry] = [GroupRemoved(group.name)]
+        journal += group._make_auth_key(_rekey_policy(policy))
+        journal += group._create(group._all_names(), now)
+        events = (GroupStarted(group.name, restored=False, members=0), *group._created_events())
+        return group, GroupOutcome(tuple(journal), (), events)
+
+    @classmethod
+    def restore(
+        cls,
+        policy: GroupPolicy,
+        stored: StoredGroup,
+        spis: SpiPool,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], float],
+        now: float,
+    ) -> tuple[Group, GroupOutcome]:
+        """Go on with a stored group; no Sender-ID or Message ID is used again."""
+        group = cls(policy, spis, entropy, wall)
+        journal = group._load(stored, now)
+        started = GroupStarted(group.name, restored=True, members=len(group.members))
+        journal += group._repeat_last(stored, now)
+        outcome = group._adopt(now)
+        events = (started, *outcome.events)
+        return group, GroupOutcome((*journal, *outcome.journal), outcome.transmits, events)
+
+    def _load(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
+        wall = self._wall()
+        for member in stored.members:
+            self.members.put(member)
+        self.sender_ids.next = stored.next_sender_id
+        for saved in stored.sas:
+            sa = restore_sa(saved, now, wall, retire_at=now + self._overlap())
+            if sa.retire_at is not None:
+                self.sas.replaced.append(sa)
+            else:
+                self.sas.current[sa.name] = sa
+        self.sas.next_spis = {r.name: r.spi for r in stored.reserved_spis}
+        self.sas.claim([sa.spi for sa in stored.sas])
+        self.sas.claim(self.sas.next_spis.values())
+        return self._load_rekey(stored, now)
+
+    def _load_rekey(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
+        rekey = _rekey_policy(self.policy)
+        journal: list[JournalEntry] = []
+        if stored.auth_key is not None and stored.auth_key.algorithm == rekey.authentication:
+            self._use_auth_key(rekey, SigningKey.from_pkcs8(stored.auth_key.private_key))
+        else:
+            journal += self._make_auth_key(rekey)
+        current = self.sas.current.get(REKEY)
+        if current is None or current.expires_at <= now:
+            self.sas.current.pop(REKEY, None)
+            return journal + self._create([REKEY], now)
+        numbers = {r.spi: r.next_message_id for r in stored.next_message_ids}
+        self.next_message_id = numbers.get(current.spi, 0)
+        return journal
+
+    def _repeat_last(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
+        """Send the newest rekey again: nobody may have seen it before the crash."""
+        last, rekey = stored.last_rekey, _rekey_policy(self.policy)
+        known = {sa.spi for sa in (*self.sas.current.values(), *self.sas.replaced)}
+        if last is None or last.spi not in known:
+            return []
+        self.last_rekey_wall = last.sent_at
+        self._copies.append(
+            schedule_copies(
+                last.message_id,
+                last.datagrams,
+                Path(rekey.source, rekey.destination),
+                rekey.copies,
+                rekey.spread_seconds,
+                now,
+            )
+        )
+        if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
+            self._renew_all_at = now + rekey.spread_seconds + COALESCE_SECONDS
+        return []
+
+    def _adopt(self, now: float) -> GroupOutcome:
+        """Bring restored SAs in line with a configuration that changed meanwhile."""
+        stale = [name for name, sa in self.sas.current.items() if not self._is_current(name, sa)]
+        expired = [name for name, sa in self.sas.current.items() if sa.expires_at <= now]
+        missing = [name for name in self._all_names() if name not in self.sas.current]
+        names = dict.fromkeys((*stale, *expired, *missing))
+        return self._renew(names, now) if names else GroupOutcome()
+
+    def _is_current(self, name: str, sa: LiveSa) -> bool:
+        wanted = self._wanted_policy(name, sa.spi)
+        return wanted is not None and wanted.encode() == sa.policy.encode()
+
+    # --- registration ---------------------------------------------------------------
+
+    def register(self, request: RegistrationRequest, wrap: KeyWrap, now: float) -> Registration:
+        """Admit a GM (RFC 9838 section 2.3.4).
+
+        Raises `AuthorizationFailed`, `RegistrationFailed` or `NoProposalChosen`.
+        """
+        identity = str(request.identity)
+        role = authorize(self.policy, identity, request.address, sender=request.sender)
+        again = identity in self.members
+        if not again and len(self.members) >= self.policy.capacity:
+            raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
+        self._check_sag(request)
+        counted = role.is_sender and self.policy.counter_mode
+        sender_ids = self._allocate(request.sender_id_count) if counted else ()
+        member = self._member(identity, request, sender_ids)
+        self.members.put(member)
+        gsa = self._gsa.payload(self.policy, self.sas, role, self.next_message_id, now)
+        payloads = registration_payloads(
+            gsa, self.policy, sas_for(self.sas, role), wrap, self._auth_key, sender_ids
+        )
+        journal: list[JournalEntry] = [member]
+        if counted:
+            journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
+        exhausted = counted and not self.sender_ids.left
+        events = (SenderIdsExhausted(self.name),) if exhausted else ()
+        return Registration(payloads, tuple(journal), events, sender_ids, again, len(self.members))
+
+    def _check_sag(self, request: RegistrationRequest) -> None:
+        if request.sag is None or not self.policy.evaluate_sag:
+            return
+        mismatch = first_mismatch(request.sag, self._needs)
+        if mismatch is not None:
+            raise NoProposalChosen(
+                mismatch, hint="let the GM support it, or change the group's suites"
+            )
+
+    def _allocate(self, requested: int) -> tuple[int, ...]:
+        return self.sender_ids.allocate(requested, self.policy.max_sender_ids_per_request)
+
+    def _member(
+        self, identity: str, request: RegistrationRequest, sender_ids: tuple[int, ...]
+    ) -> MemberSaved:
+        sag = request.sag.octets if request.sag is not None else b""
+        kept = sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b""
+        return MemberSaved(self.name, identity, request.address, sender_ids, kept, self._wall())
+
+    def member(self, identity: str) -> Member | None:
+        return self.members.get(identity)
+
+    def leave(self, identity: str, cause: str) -> GroupOutcome:
+        """Remove a GM that says it leaves (section 2.3.2)."""
+        if not self.members.remove(identity):
+            return GroupOutcome()
+        event = MemberLeft(self.name, identity, cause, len(self.members))
+        return GroupOutcome((MemberRemoved(self.name, identity),), (), (event,))
+
+    # --- time -----------------------------------------------------------------------
+
+    @property
+    def next_timeout(self) -> float:
+        """Monotonic seconds at which `handle_timeout` has something to do."""
+        times = [self._renew_at(name, sa) for name, sa in self.sas.current.items()]
+        times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
+        times += [copies.next_at for copies in self._copies]
+        return min(*times, self._renew_all_at, inf)
+
+    def handle_timeout(self, now: float) -> GroupOutcome:
+        """Send due copies, forget what is over, renew what is due."""
+        gone = self.sas.forget_due(now)
+        outcomes = [self._forgotten(gone)] if gone else []
+        if now >= self._renew_all_at:
+            outcomes.append(self.rekey(now))
+        due = [
+            name
+            for name, sa in self.sas.current.items()
+            if self._renew_at(name, sa) <= now + COALESCE_SECONDS
+        ]
+        if any(self._renew_at(name, self.sas.current[name]) <= now for name in due):
+            outcomes.append(self._renew(due, now))
+        outcomes.append(self._send_due(now))
+        return _merged(outcomes)
+
+    def rekey(self, now: float) -> GroupOutcome:
+        """Renew every SA of the group now."""
+        self._renew_all_at = inf
+        return self._renew(self._all_names(), now)
+
+    def _forgotten(self, gone: list[LiveSa]) -> GroupOutcome:
+        self._gsa.invalidate()
+        events = tuple(SaDeleted(self.name, sa.protocol, sa.spi.hex()) for sa in gone)
+        return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
+
+    def _send_due(self, now: float) -> GroupOutcome:
+        transmits: list[Transmit] = []
+        events: list[Event] = []
+        for copies in self._copies:
+            if copies.next_at <= now and not copies.done:
+                sent, event = copies.send(self.name)
+                transmits += sent
+                events.append(event)
+        self._copies = [copies for copies in self._copies if not copies.done]
+        return GroupOutcome((), tuple(transmits), tuple(events))
+
+    def _renew_at(self, name: str, sa: LiveSa) -> float:
+        rekey = _rekey_policy(self.policy)
+        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        renew_seconds = named.renew_seconds if named else rekey.renew_seconds
+        return sa.created_at + renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
+
+    def _overlap(self) -> float:
+        spread = _rekey_policy(self.policy).spread_seconds
+        return overlap_seconds(self.policy.atd_seconds, self.policy.dtd_seconds, spread)
+
+    # --- rekey ----------------------------------------------------------------------
+
+    def replace_policy(self, policy: GroupPolicy, now: float) -> GroupOutcome:
+        """Take over a changed configuration; what changed is rekeyed at once.
+
+        Raises `LocalError` where members can't follow, and then nothing has changed.
+        """
+        refusal = policy_change_refusal(self.policy, policy)
+        if refusal is not None:
+            raise LocalError(f"{self.name}: {refusal}")
+        self.policy = policy
+        self._needs = needs_of(policy)
+        self.sender_ids.limit = 1 << policy.sender_id_bits
+        self._gsa.invalidate()
+        return self._adopt(now)
+
+    def _renew(self, names: Iterable[str], now: float) -> GroupOutcome:
+        """Replace the named SAs and tell the members, make before break."""
+        old_rekey, message_id = self.sas.rekey, self._take_message_id()
+        wanted = [name for name in dict.fromkeys(names) if name in self._all_names()]
+        dropped = [name for name in names if name not in wanted]
+        if message_id >= MAX_MESSAGE_ID - 1 and REKEY not in wanted:
+            wanted.insert(0, REKEY)
+        replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
+        journal = self._replace(wanted, dropped, now)
+        renewal = Renewal(
+            created=tuple(self.sas.current[name] for name in sorted(wanted)),
+            deleted=tuple(sa for sa in replaced if sa.name != REKEY),
+            next_spis=self.sas.next_spis,
+        )
+        datagram = self._build(renewal, old_rekey, message_id)
+        journal += self._message_journal(old_rekey, message_id, datagram)
+        self._schedule(message_id, datagram, now)
+        sent = self._send_due(now)
+        created = self._created_events(renewal.created)
+        return GroupOutcome(tuple(journal), sent.transmits, (*created, *sent.events))
+
+    def _take_message_id(self) -> int:
+        message_id = self.next_message_id
+        self.next_message_id += 1
+        return message_id
+
+    def _replace(self, wanted: list[str], dropped: list[str], now: float) -> list[JournalEntry]:
+        retire_at = now + self._overlap()
+        journal = self._create(wanted, now)
+        for name in dropped:
+            journal += self.sas.retire(name, retire_at)
+        self._gsa.invalidate()
+        return journal
+
+    def _create(self, names: Iterable[str], now: float) -> list[JournalEntry]:
+        journal: list[JournalEntry] = []
+        retire_at, wall = now + self._overlap(), self._wall()
+        for name in names:
+            protocol = self._protocol(name)
+            policy = self._wanted_policy(name, self.sas.take_spi(name, protocol))
+            if policy is not None:
+                journal += self.sas.replace(name, policy, now, wall, retire_at)
+            if name == REKEY:
+                self.next_message_id = 0
+        return journal
+
+    def _build(self, renewal: Renewal, over: LiveSa, message_id: int) -> bytes:
+        keys = rekey_keys(over.keymat, over.policy)
+        payloads = rekey_payloads(renewal, keys.gsk_w, self.policy)
+        cipher = rekey_cipher(over.policy.transforms, keys)
+        iv = self._rekey_iv(cipher.iv_octets, cipher.block_octets, message_id)
+        return build_rekey(cipher, iv, envelope(over.spi, message_id), payloads, self._signer)
+
+    def _rekey_iv(self, octets: int, block_octets: int, message_id: int) -> bytes:
+        """AEAD: the Message ID, never used twice under one key; CBC: unpredictable."""
+        if block_octets == 1:
+            return message_id.to_bytes(octets, "big")
+        return self._entropy(octets)
+
+    def _message_journal(
+        self, over: LiveSa, message_id: int, datagram: bytes
+    ) -> list[JournalEntry]:
+        self.last_rekey_wall = wall = self._wall()
+        return [
+            MessageIdReserved(self.name, over.spi, message_id + 1),
+            RekeyMessageSaved(self.name, over.spi, message_id, (datagram,), wall),
+        ]
+
+    def _schedule(self, message_id: int, datagram: bytes, now: float) -> None:
+        rekey = _rekey_policy(self.policy)
+        path = Path(rekey.source, rekey.destination)
+        self._copies.append(
+            schedule_copies(message_id, (datagram,), path, rekey.copies, rekey.spread_seconds, now)
+        )
+
+    # --- pieces ---------------------------------------------------------------------
+
+    def _all_names(self) -> list[str]:
+        return [REKEY, *(sa.name for sa in self.policy.data_sas)]
+
+    def _protocol(self, name: str) -> ProtocolId:
+        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        return named.protocol if named else ProtocolId.GIKE_UPDATE
+
+    def _wanted_policy(self, name: str, spi: bytes) -> GsaPolicy | None:
+        if name == REKEY:
+            return rekey_gsa_policy(_rekey_policy(self.policy), spi)
+        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        return data_gsa_policy(named, spi) if named else None
+
+    def _make_auth_key(self, rekey: RekeyPolicy) -> list[JournalEntry]:
+        if rekey.authentication == IMPLICIT:
+            return []
+        key = SigningKey.generate(rekey.authentication)
+        self._use_auth_key(rekey, key)
+        return [AuthKeySaved(self.name, rekey.authentication, key.to_pkcs8())]
+
+    def _use_auth_key(self, rekey: RekeyPolicy, key: SigningKey) -> None:
+        algorithm = ALGORITHMS[SIGNATURE_ALGORITHM[rekey.authentication]]
+        self._signer = Signer(key, algorithm)
+        self._auth_key = key.auth_key(algorithm)
+
+    def _created_events(self, sas: Iterable[LiveSa] | None = None) -> tuple[Event, ...]:
+        return tuple(
+            SaCreated(self.name, sa.protocol, sa.spi.hex(), sa.lifetime_seconds)
+            for sa in (self.sas.current.values() if sas is None else sas)
+        )
+
+
+def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
+    """Say why members that are registered can't follow the change, or None."""
+    if _rekey_policy(old).authentication != _rekey_policy(new).authentication:
+        return "the authentication method must not change by rekey (RFC 9838 section 4.4.2.1.1)"
+    if old.mode != new.mode:
+        return "the mode is told at registration only; make a new group for another mode"
+    if new.sender_id_bits != old.sender_id_bits:
+        return "sender_id_bits is told at registration only; make a new group for another value"
+    return None
+
+
+def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:
+    if policy.rekey is None:
+        raise LocalError(f"{policy.name}: a group needs a rekey section")
+    return policy.rekey
+
+
+def _merged(outcomes: list[GroupOutcome]) -> GroupOutcome:
+    return GroupOutcome(
+        tuple(entry for outcome in outcomes for entry in outcome.journal),
+        tuple(transmit for outcome in outcomes for transmit in outcome.transmits),
+        tuple(event for outcome in outcomes for event in outcome.events),
+    )

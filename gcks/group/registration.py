@@ -1,0 +1,141 @@
+"""What a GM gets when it registers: GSA and KD payloads (RFC 9838 sections 2.3.3, 4.4, 4.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gcks.events import Event
+from gcks.group.authorization import Role
+from gcks.group.key_download import key_download
+from gcks.group.live_sa import LiveSa
+from gcks.group.policy import TRANSPORT, GroupPolicy
+from gcks.group.sa_set import REKEY, SaSet
+from gcks.iana import NotifyType, PayloadType
+from gcks.journal import JournalEntry
+from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
+from gcks.wire.identification import Identity
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
+from gcks.wire.unknown import EncodedPayload
+
+MAX_KEPT_SAG_OCTETS = 2048
+"""A larger SAg is evaluated and not kept for the census."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRequest:
+    """What the GM asks for, already authenticated; `address` is where it comes from."""
+
+    identity: Identity
+    address: str
+    sender: bool
+    sender_id_count: int
+    sag: SecurityAssociation | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWrap:
+    """The default KWK (GSK_w) of the unicast IKE SA."""
+
+    kwa: int
+    kwk: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What to answer, and what must be durable before."""
+
+    payloads: tuple[Payload, ...]
+    journal: tuple[JournalEntry, ...]
+    events: tuple[Event, ...]
+    sender_ids: tuple[int, ...]
+    again: bool
+    """The GM was a member already."""
+    members: int
+
+
+class GsaBuilder:
+    """Builds GSA payloads; one encoding serves all GMs of a role within one second."""
+
+    __slots__ = ("_cache", "_second")
+
+    def __init__(self) -> None:
+        self._cache: dict[tuple[Role, int], EncodedPayload] = {}
+        self._second = -1
+
+    def invalidate(self) -> None:
+        self._second = -1
+
+    def payload(
+        self, policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float
+    ) -> EncodedPayload:
+        """Return the GSA payload; `message_id` is the next GSA_REKEY's."""
+        if self._second != int(now):
+            self._cache.clear()
+            self._second = int(now)
+        found = self._cache.get((role, message_id))
+        if found is None:
+            gsa = _gsa(policy, sas, role, message_id, now)
+            found = EncodedPayload(PayloadType.GSA, gsa.encode())
+            self._cache[role, message_id] = found
+        return found
+
+
+def _gsa(
+    policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float
+) -> GroupSecurityAssociation:
+    policies = [_with_lifetime(sa, sas, now) for sa in sas_for(sas, role)]
+    if policy.rekey is not None:
+        policies[0] = replace(
+            policies[0],
+            transforms=(*policies[0].transforms, policy.rekey.gcauth),
+            initial_message_id=message_id or None,
+        )
+    bits = policy.sender_id_bits if role.is_sender and policy.counter_mode else None
+    return GroupSecurityAssociation(tuple(policies), group_wide(policy, bits))
+
+
+def _with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
+    announced = sas.next_spis.get(sa.name) if sa.retire_at is None else None
+    return replace(
+        sa.policy,
+        lifetime_seconds=sa.remaining_seconds(now),
+        next_spis=(announced,) if announced else (),
+    )
+
+
+def sas_for(sas: SaSet, role: Role) -> list[LiveSa]:
+    """Return the SAs that a GM of that role gets, the Rekey SA first.
+
+    Ruling: while a replaced Data-Security SA is in its Deactivation Time Delay,
+    others may still send on it (for ATD), so a GM that joins then gets it too,
+    with what is left of the delay as its lifetime; but not where the GM itself
+    would send on it: new senders begin with the new SA.
+    """
+    old = [sa for sa in sas.replaced if sa.name != REKEY and sa.name not in role.sends_on]
+    data = [sa for sa in (*sas.data, *old) if role.receives or sa.name in role.sends_on]
+    return [sas.current[REKEY], *data] if REKEY in sas.current else data
+
+
+def group_wide(policy: GroupPolicy, sender_id_bits: int | None) -> GroupWidePolicy | None:
+    """Return the GW policy; without it no delay would be employed (section 4.4.3.1.1)."""
+    if not policy.atd_seconds and not policy.dtd_seconds and sender_id_bits is None:
+        return None
+    return GroupWidePolicy(policy.atd_seconds or None, policy.dtd_seconds or None, sender_id_bits)
+
+
+def registration_payloads(
+    gsa: EncodedPayload,
+    policy: GroupPolicy,
+    sas: list[LiveSa],
+    wrap: KeyWrap,
+    auth_key: bytes | None,
+    sender_ids: tuple[int, ...],
+) -> tuple[Payload, ...]:
+    """Return GSA, KD and, in transport mode, its notification (section 2.3.4)."""
+    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas]
+    kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
+    if policy.mode == TRANSPORT:
+        return gsa, kd, Notify(NotifyType.USE_TRANSPORT_MODE)
+    return gsa, kd

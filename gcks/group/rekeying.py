@@ -1,0 +1,49 @@
+"""What one GSA_REKEY says: new SAs with their keys, and which old ones go (section 2.4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gcks.group.key_download import key_download
+from gcks.group.live_sa import LiveSa
+from gcks.group.policy import GroupPolicy
+from gcks.group.registration import group_wide
+from gcks.iana import ProtocolId
+from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
+from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy
+from gcks.wire.payloads import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The SAs that one message creates and deletes."""
+
+    created: tuple[LiveSa, ...]
+    deleted: tuple[LiveSa, ...]
+    """Data-Security SAs; a replaced Rekey SA goes silently (section 2.4.1.4)."""
+    next_spis: Mapping[str, bytes]
+
+
+def rekey_payloads(renewal: Renewal, gsk_w: bytes, policy: GroupPolicy) -> tuple[Payload, ...]:
+    """Return GSA, KD and Delete payloads; keys are wrapped under the current GSK_w."""
+    deletes = _deletes(renewal.deleted)
+    if not renewal.created:
+        return deletes
+    policies = tuple(_announced(sa, renewal.next_spis) for sa in renewal.created)
+    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in renewal.created]
+    gsa = GroupSecurityAssociation(policies, group_wide(policy, None))
+    return (gsa, key_download(keys, gsk_w), *deletes)
+
+
+def _announced(sa: LiveSa, next_spis: Mapping[str, bytes]) -> GsaPolicy:
+    spi = next_spis.get(sa.name)
+    return replace(sa.policy, next_spis=(spi,)) if spi else sa.policy
+
+
+def _deletes(sas: tuple[LiveSa, ...]) -> tuple[Payload, ...]:
+    return tuple(
+        Delete(protocol, DELETE_SPI_OCTETS[protocol], spis)
+        for protocol in (ProtocolId.AH, ProtocolId.ESP)
+        if (spis := tuple(sa.spi for sa in sas if sa.protocol == protocol))
+    )

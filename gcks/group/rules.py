@@ -1,0 +1,320 @@
+"""What RFC 9838 forbids in a group's policy, found before the daemon starts.
+
+Each check is a row of a table and yields problems; all are found at once.
+`where` is the path of the offending value in the group ("data_sas.video.encr").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from gcks.crypto.encr import encr_key_octets, integ_key_octets, is_aead
+from gcks.crypto.errors import UnsupportedAlgorithm
+from gcks.crypto.key_wrap import KWAS, kwk_octets
+from gcks.group.policy import (
+    IMPLICIT,
+    MANY,
+    SIGNATURE_ALGORITHM,
+    SINGLE,
+    TRANSPORT,
+    TUNNEL,
+    DataSaPolicy,
+    GroupPolicy,
+    RekeyPolicy,
+)
+from gcks.group.schedule import overlap_seconds
+from gcks.iana import IMPLICIT_IV, Encr, IdType, Integ, ProtocolId
+from gcks.wire.transform import Transform
+
+MAX_DELAY_SECONDS: Final = 65535
+MAX_LIFETIME_SECONDS: Final = 0xFFFFFFFF
+MAX_SENDER_ID_BITS: Final = 32
+MAX_COPIES: Final = 16
+MAX_SPREAD_SECONDS: Final = 10.0
+_GROUP_ID_TYPES: Final = {
+    IdType.ID_KEY_ID,
+    IdType.ID_FQDN,
+    IdType.ID_RFC822_ADDR,
+    IdType.ID_IPV4_ADDR,
+    IdType.ID_IPV6_ADDR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One thing wrong; a warning doesn't keep the daemon from starting."""
+
+    where: str
+    reason: str
+    warning: bool = False
+
+
+Problems = Iterator[PolicyProblem]
+
+
+def check(policy: GroupPolicy) -> list[PolicyProblem]:
+    """Return everything that is wrong with a group's policy."""
+    found = [problem for rule in _GROUP_RULES for problem in rule(policy)]
+    for sa in policy.data_sas:
+        where = f"data_sas.{sa.name}"
+        for data_rule in _DATA_RULES:
+            found += [_below(where, problem) for problem in data_rule(sa)]
+    if policy.rekey is not None:
+        for rekey_rule in _REKEY_RULES:
+            found += [_below("rekey", problem) for problem in rekey_rule(policy.rekey)]
+    return found
+
+
+def _below(where: str, problem: PolicyProblem) -> PolicyProblem:
+    return PolicyProblem(f"{where}.{problem.where}", problem.reason, problem.warning)
+
+
+# --- the group --------------------------------------------------------------------------
+
+
+def _has_sas(policy: GroupPolicy) -> Problems:
+    if not policy.data_sas:
+        yield PolicyProblem("data_sas", "a group needs at least one Data-Security SA")
+    if policy.rekey is None:
+        yield PolicyProblem(
+            "rekey", "missing: groups without a multicast Rekey SA are not supported yet"
+        )
+
+
+def _group_id(policy: GroupPolicy) -> Problems:
+    if policy.id.type not in _GROUP_ID_TYPES:
+        yield PolicyProblem("id", "a group ID is keyid, fqdn, rfc822, ipv4 or ipv6 (section 4.2)")
+
+
+def _mode(policy: GroupPolicy) -> Problems:
+    if policy.mode not in (TUNNEL, TRANSPORT):
+        yield PolicyProblem("mode", f"{policy.mode!r} is neither tunnel nor transport")
+
+
+def _unique_names(policy: GroupPolicy) -> Problems:
+    for name, count in Counter(sa.name for sa in policy.data_sas).items():
+        if count > 1:
+            yield PolicyProblem("data_sas", f"two SAs are named {name!r}")
+        if not name:
+            yield PolicyProblem("data_sas", "an SA without a name")
+
+
+def _esp_and_ah(policy: GroupPolicy) -> Problems:
+    by_selectors: dict[object, set[ProtocolId]] = {}
+    for sa in policy.data_sas:
+        by_selectors.setdefault((sa.source, sa.destination), set()).add(sa.protocol)
+    for protocols in by_selectors.values():
+        if len(protocols) > 1:
+            yield PolicyProblem(
+                "data_sas", "ESP and AH on the same traffic selectors (section 4.4.2)"
+            )
+
+
+def _delays(policy: GroupPolicy) -> Problems:
+    for where, seconds in (("atd", policy.atd_seconds), ("dtd", policy.dtd_seconds)):
+        if not 0 <= seconds <= MAX_DELAY_SECONDS:
+            yield PolicyProblem(where, f"{seconds} s is not within 0 to {MAX_DELAY_SECONDS} s")
+    if policy.dtd_seconds <= policy.atd_seconds and policy.atd_seconds:
+        yield PolicyProblem(
+            "dtd", "must be longer than atd: senders leave an old SA after atd, receivers after dtd"
+        )
+
+
+def _lifetimes_outlast_delays(policy: GroupPolicy) -> Problems:
+    if policy.rekey is None:
+        return
+    overlap = overlap_seconds(policy.atd_seconds, policy.dtd_seconds, policy.rekey.spread_seconds)
+    lifetimes = [
+        (f"data_sas.{sa.name}", sa.lifetime_seconds, sa.renew_seconds) for sa in policy.data_sas
+    ]
+    lifetimes.append(("rekey", policy.rekey.lifetime_seconds, policy.rekey.renew_seconds))
+    for where, lifetime, renew in lifetimes:
+        if not 2 * overlap < lifetime <= MAX_LIFETIME_SECONDS:
+            yield PolicyProblem(
+                f"{where}.lifetime",
+                f"{lifetime} s: must be more than twice atd or dtd plus spread ({2 * overlap:g} s)",
+            )
+        if renew is not None and not 0 < renew <= lifetime - overlap:
+            yield PolicyProblem(
+                f"{where}.renew", f"{renew} s: must leave {overlap:g} s of lifetime"
+            )
+
+
+def _sender_ids(policy: GroupPolicy) -> Problems:
+    if not 1 <= policy.sender_id_bits <= MAX_SENDER_ID_BITS:
+        yield PolicyProblem("sender_id_bits", f"must be 1 to {MAX_SENDER_ID_BITS}")
+    if policy.max_sender_ids_per_request < 1:
+        yield PolicyProblem("max_sender_ids_per_request", "must be at least 1")
+    if policy.capacity < 1:
+        yield PolicyProblem("capacity", "must be at least 1")
+
+
+def _members(policy: GroupPolicy) -> Problems:
+    if not policy.members:
+        yield PolicyProblem("members", "nobody may join: add a rule")
+    for place, rule in enumerate(policy.members):
+        if not rule.send and not rule.receive:
+            yield PolicyProblem(f"members[{place}]", "may neither send nor receive")
+    if policy.data_sas and not any(rule.send for rule in policy.members):
+        yield PolicyProblem("members", "nobody may send", warning=True)
+
+
+def _single_senders_are_members(policy: GroupPolicy) -> Problems:
+    for sa in policy.data_sas:
+        rule = policy.rule_for(sa.sender) if sa.sender else None
+        if sa.sender and (rule is None or not rule.send):
+            yield PolicyProblem(
+                f"data_sas.{sa.name}.sender", f"{sa.sender} may not send by the members rules"
+            )
+
+
+def _same_key_wrap_strength(policy: GroupPolicy) -> Problems:
+    """RFC 9838 section 3.1: a KWK SHOULD NOT be smaller than the keys it wraps."""
+    if policy.rekey is None or policy.rekey.kwa not in KWAS:
+        return
+    transforms = [sa.encr for sa in policy.data_sas] + [policy.rekey.encr]
+    longest = max((t.key_length or 256 for t in transforms if t is not None), default=0)
+    if kwk_octets(policy.rekey.kwa) * 8 < longest:
+        yield PolicyProblem(
+            "rekey.key_wrap", f"weaker than the {longest}-bit keys it wraps", warning=True
+        )
+
+
+_GROUP_RULES: Final[tuple[Callable[[GroupPolicy], Problems], ...]] = (
+    _group_id,
+    _has_sas,
+    _mode,
+    _unique_names,
+    _esp_and_ah,
+    _delays,
+    _lifetimes_outlast_delays,
+    _sender_ids,
+    _members,
+    _single_senders_are_members,
+    _same_key_wrap_strength,
+)
+
+
+# --- Data-Security SAs --------------------------------------------------------------------
+
+
+def _protocol_transforms(sa: DataSaPolicy) -> Problems:
+    """RFC 9838 section 4.4.2.1: which transforms go with ESP and AH."""
+    if sa.protocol == ProtocolId.AH and (sa.encr is not None or sa.integ is None):
+        yield PolicyProblem("suite", "AH takes an integrity algorithm and no cipher")
+    if sa.protocol == ProtocolId.ESP and sa.encr is None:
+        yield PolicyProblem("suite", "ESP needs a cipher")
+    if sa.protocol not in (ProtocolId.ESP, ProtocolId.AH):
+        yield PolicyProblem("protocol", f"{sa.protocol} is neither ESP nor AH")
+
+
+def _data_cipher(sa: DataSaPolicy) -> Problems:
+    if sa.encr is not None:
+        yield from _cipher(sa.encr, sa.integ)
+    elif sa.integ is not None:
+        yield from _integrity(sa.integ)
+
+
+def _senders(sa: DataSaPolicy) -> Problems:
+    if sa.senders not in (MANY, SINGLE):
+        yield PolicyProblem("senders", f"{sa.senders!r} is neither many nor single")
+    if sa.senders == SINGLE and not sa.sender:
+        yield PolicyProblem("sender", "an SA with a single sender must name it")
+    if sa.senders == MANY and sa.sender:
+        yield PolicyProblem("sender", "only an SA with senders: single names its sender")
+
+
+def _selectors(sa: DataSaPolicy) -> Problems:
+    if sa.source.type != sa.destination.type:
+        yield PolicyProblem("source", "source and destination are of different IP versions")
+    first = ipaddress.ip_address(sa.destination.start_address)
+    last = ipaddress.ip_address(sa.destination.end_address)
+    if not (first.is_multicast and last.is_multicast):
+        yield PolicyProblem("destination", f"{sa.destination} is not all multicast")
+
+
+_DATA_RULES: Final[tuple[Callable[[DataSaPolicy], Problems], ...]] = (
+    _protocol_transforms,
+    _data_cipher,
+    _senders,
+    _selectors,
+)
+
+
+# --- the Rekey SA -------------------------------------------------------------------------
+
+
+def _rekey_cipher(rekey: RekeyPolicy) -> Problems:
+    yield from _cipher(rekey.encr, rekey.integ)
+    if rekey.kwa not in KWAS:
+        yield PolicyProblem("key_wrap", "this key wrap algorithm is not implemented")
+
+
+def _rekey_authentication(rekey: RekeyPolicy) -> Problems:
+    if rekey.authentication == IMPLICIT:
+        yield PolicyProblem(
+            "authentication",
+            "implicit: any member can forge rekeys (NOT RECOMMENDED, section 2.4.1)",
+            warning=True,
+        )
+    elif rekey.authentication not in SIGNATURE_ALGORITHM:
+        known = ", ".join(SIGNATURE_ALGORITHM)
+        yield PolicyProblem("authentication", f"choose one of {known} or implicit")
+
+
+def _rekey_endpoints(rekey: RekeyPolicy) -> Problems:
+    source, destination = (ipaddress.ip_address(e.host) for e in (rekey.source, rekey.destination))
+    if not destination.is_multicast:
+        yield PolicyProblem("address", f"{destination} is not a multicast address (section 4.4.2)")
+    if source.version != destination.version or source.is_unspecified or source.is_multicast:
+        yield PolicyProblem("source", f"{source} can't be the source of messages to {destination}")
+
+
+def _rekey_sending(rekey: RekeyPolicy) -> Problems:
+    if not 1 <= rekey.copies <= MAX_COPIES:
+        yield PolicyProblem("copies", f"must be 1 to {MAX_COPIES}")
+    if not 0 <= rekey.spread_seconds <= MAX_SPREAD_SECONDS:
+        yield PolicyProblem("spread", "copies are sent within a few seconds (section 2.4.1.3)")
+    if not 1 <= rekey.ttl <= 255:
+        yield PolicyProblem("ttl", "must be 1 to 255")
+
+
+_REKEY_RULES: Final[tuple[Callable[[RekeyPolicy], Problems], ...]] = (
+    _rekey_cipher,
+    _rekey_authentication,
+    _rekey_endpoints,
+    _rekey_sending,
+)
+
+
+# --- algorithms ---------------------------------------------------------------------------
+
+
+def _cipher(encr: Transform, integ: Transform | None) -> Problems:
+    """RFC 9838 sections 2.7 and 4.4.2.1, RFC 7296 section 3.3."""
+    has_integ = integ is not None and integ.id != Integ.NONE
+    if encr.id in IMPLICIT_IV:
+        yield PolicyProblem("suite", f"{Encr(encr.id)}: implicit IVs are forbidden (section 2.7)")
+        return
+    try:
+        encr_key_octets(encr.id, encr.key_length)
+    except UnsupportedAlgorithm as error:
+        yield PolicyProblem("suite", str(error))
+        return
+    if is_aead(encr.id) and has_integ:
+        yield PolicyProblem("suite", "an AEAD cipher goes without an integrity algorithm")
+    if not is_aead(encr.id) and not has_integ:
+        yield PolicyProblem("suite", f"{Encr(encr.id)} needs an integrity algorithm")
+    if integ is not None:
+        yield from _integrity(integ)
+
+
+def _integrity(integ: Transform) -> Problems:
+    try:
+        integ_key_octets(integ.id)
+    except UnsupportedAlgorithm as error:
+        yield PolicyProblem("suite", str(error))

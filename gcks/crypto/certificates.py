@@ -59,18 +59,17 @@ _UNREADABLE: Final = (
 class TrustStore:
     """Trust anchors, and nothing else, decide which chains are good."""
 
-    __slots__ = ("_store", "authorities")
+    __slots__ = ("_anchors", "authorities")
 
     def __init__(self, anchors: Iterable[bytes]) -> None:
         """Take DER certificates, of intermediate CAs too.  Raises `CertificateInvalid`."""
-        self._store = openssl.X509Store()
-        self._store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
+        self._anchors: list[openssl.X509] = []
         digests: list[bytes] = []
         for der in anchors:
             certificate = _parse(der)
             if not _has_strong_key(certificate):
                 raise CertificateInvalid(f"{_subject(certificate)}: the key is too weak")
-            self._store.add_cert(_to_openssl(certificate))
+            self._anchors.append(_to_openssl(certificate))
             digests.append(_key_digest(certificate))
         self.authorities = b"".join(digests)
         """Content of CERTREQ: SHA-1 of each anchor's SubjectPublicKeyInfo (RFC 7296 3.7)."""
@@ -97,9 +96,8 @@ class TrustStore:
     def _check_chain(
         self, leaf: x509.Certificate, rest: Sequence[x509.Certificate], at: float
     ) -> None:
-        self._store.set_time(datetime.datetime.fromtimestamp(at, datetime.UTC))
         context = openssl.X509StoreContext(
-            self._store,
+            self._store_at(at),
             _to_openssl(leaf),
             [_to_openssl(certificate) for certificate in rest],
         )
@@ -107,6 +105,18 @@ class TrustStore:
             context.verify_certificate()
         except openssl.X509StoreContextError as error:
             raise CertificateInvalid(f"{_subject(leaf)}: {error}") from None
+
+    def _store_at(self, at: float) -> openssl.X509Store:
+        """Make a store for one validation: OpenSSL keeps the first time set on a store.
+
+        With one store for all, a long-lived daemon would never see a certificate expire.
+        """
+        store = openssl.X509Store()
+        store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
+        store.set_time(datetime.datetime.fromtimestamp(at, datetime.UTC))
+        for anchor in self._anchors:
+            store.add_cert(anchor)
+        return store
 
 
 def _parse(der: bytes) -> x509.Certificate:

@@ -99,9 +99,11 @@ class GroupMember:
         """Advance the SAs, and notice those that expire without having been replaced."""
         effects.do(self.holding.advance(now))
         if self._watches_expiry():
-            cause = self.holding.soft_expiry(now)
-            if cause is not None:
-                self.reregister(cause, now, effects, recoverable=True)
+            expiring = self.holding.soft_expiry(now)
+            if expiring is not None:
+                cause, ends_at = expiring
+                in_time = max(0.0, ends_at - now) / 2
+                self.reregister(cause, now, effects, recoverable=True, most_seconds=in_time)
 
     def begin_registration(self) -> None:
         self.state = GroupState.REGISTERING
@@ -123,7 +125,13 @@ class GroupMember:
         self._recoverable = False
 
     def reregister(
-        self, cause: str, now: float, effects: Effects, *, recoverable: bool = False
+        self,
+        cause: str,
+        now: float,
+        effects: Effects,
+        *,
+        recoverable: bool = False,
+        most_seconds: float = inf,
     ) -> None:
         """Register again after a random delay (RFC 9838 section 2.4.3).
 
@@ -134,7 +142,8 @@ class GroupMember:
         if self.state is GroupState.LEFT or (recoverable and self.due < inf):
             return
         earliest = self._registered_at + self.settings.retry.first_seconds
-        self.due = max(now + self._jitter(self.settings.reregister_jitter_seconds), earliest)
+        limit = min(self.settings.reregister_jitter_seconds, most_seconds)
+        self.due = max(now + self._jitter(limit), earliest)
         self.cause = self.last_error = cause
         self._recoverable = recoverable
         effects.tell(Reregistering(self.name, cause, self.due - now))

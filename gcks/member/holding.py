@@ -141,19 +141,26 @@ class Holding:
             times.append(current.soft_at)
         return min(times, default=inf)
 
-    def soft_expiry(self, now: float) -> str | None:
-        """Name the SA that is about to expire without having been replaced (section 2.4.1.4)."""
+    def soft_expiry(self, now: float) -> tuple[str, float] | None:
+        """Name the SA that is about to expire, not replaced (section 2.4.1.4), and its end."""
         for sa in self._data.values():
             if sa.soft_at <= now and not self._is_replaced(sa):
-                return f"{sa.install.protocol} SA {sa.install.spi.hex()} is about to expire"
+                name = f"{sa.install.protocol} SA {sa.install.spi.hex()}"
+                return f"{name} is about to expire", sa.hard_at
         current = self.current_rekey
         if current is not None and current.soft_at <= now:
-            return f"Rekey SA {current.spi.hex()} is about to expire"
+            return f"Rekey SA {current.spi.hex()} is about to expire", current.hard_at
         return None
 
     def _is_replaced(self, old: DataSa) -> bool:
+        """Tell whether another SA for the same traffic is newer, or lives longer.
+
+        A registration may bring a replaced SA in its last seconds beside its
+        successor, for the packets that are still under way.
+        """
         return old.remove_at < inf or any(
-            new.generation > old.generation and new.selectors == old.selectors
+            (new.generation > old.generation or new.hard_at > old.hard_at)
+            and new.selectors == old.selectors
             for new in self._data.values()
         )
 

@@ -158,5 +158,5 @@ class MemberSettings:
     """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""
     soft_lifetime_fraction: float = 0.9
     """Re-register when an SA has lived so much of its lifetime and isn't replaced."""
-    soft_margin_seconds: float = 60.0
+    soft_margin_seconds: float = 120.0
     """At most so long before it expires."""

@@ -1,0 +1,1 @@
+"""The GCKS role: what a key server answers, sans-I/O."""

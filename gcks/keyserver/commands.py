@@ -1,0 +1,30 @@
+"""What the edge can ask of the engine besides datagrams and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gcks.group.policy import GroupPolicy
+from gcks.ike.credentials import Credentials
+from gcks.keyserver.settings import ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyGroup:
+    """Renew all SAs of a group now; `group` in text form."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Take over a changed configuration as a whole, or raise `LocalError` and change nothing."""
+
+    settings: ServerSettings
+    credentials: Credentials
+    groups: Mapping[str, GroupPolicy]
+
+
+Command = RekeyGroup | Reload
+"""Stopping needs no command: nothing that matters lives only in memory."""

@@ -1,0 +1,118 @@
+"""What an established IKE SA answers, one function per exchange, found in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gcks.errors import NoAdditionalSas, PeerError
+from gcks.events import Event, MemberRegistered, RegistrationRefused, RequestRefused
+from gcks.group.group import Group
+from gcks.group.registration import Registration
+from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.ike.legality import Contents, Rule
+from gcks.journal import JournalEntry
+from gcks.keyserver import gsa_registration
+from gcks.keyserver.ike_sa import Established
+from gcks.wire.delete import Delete
+from gcks.wire.identification import Identity, IDg
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The payloads of a response, and what goes with it."""
+
+    payloads: tuple[Payload, ...] = ()
+    journal: tuple[JournalEntry, ...] = ()
+    events: tuple[Event, ...] = ()
+    close: bool = False
+    """The IKE SA ends with this response."""
+
+
+Handler = Callable[[Mapping[str, Group], Established, Contents, float], Reply]
+
+
+def refusal(error: PeerError) -> Notify:
+    """Return the notification that tells the peer."""
+    return Notify(error.notify, error.data)
+
+
+def registered(
+    group: Group, registration: Registration, identity: Identity, remote: str, method: str
+) -> Reply:
+    """Return GSA and KD, and the event of a new or renewed membership."""
+    event = MemberRegistered(
+        group.name,
+        str(identity),
+        remote,
+        method,
+        len(registration.sender_ids),
+        registration.again,
+        registration.members,
+    )
+    return Reply(registration.payloads, registration.journal, (event, *registration.events))
+
+
+def registration_refused(
+    contents: Contents, identity: Identity, remote: str, error: PeerError
+) -> RegistrationRefused:
+    group = contents.maybe(IDg)
+    name = str(group.identity) if group else ""
+    return RegistrationRefused(name, str(identity), remote, error.notify, error.cause, error.hint)
+
+
+def gsa_registration_request(
+    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+) -> Reply:
+    """RFC 9838 section 2.3.2: register to a further group, or leave one."""
+    remote = str(sa.path.remote)
+    try:
+        group = gsa_registration.find_group(groups, contents)
+        cause = gsa_registration.leaving_cause(contents)
+        if cause is not None:
+            outcome = group.leave(sa.name, cause)
+            return Reply((), outcome.journal, outcome.events)
+        host = sa.path.remote.host
+        done = gsa_registration.register(group, contents, sa.identity, host, sa.wrap, now)
+    except PeerError as error:
+        event = registration_refused(contents, sa.identity, remote, error)
+        return Reply((refusal(error),), (), (event,))
+    return registered(group, done, sa.identity, remote, "ike_sa")
+
+
+def informational_request(
+    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+) -> Reply:
+    """RFC 7296 section 1.4: liveness, or the end of the IKE SA; it has no Child SAs."""
+    del groups, sa, now
+    ends = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
+    return Reply(close=ends)
+
+
+def create_child_sa_request(
+    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+) -> Reply:
+    """RFC 7296 section 1.3: a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
+    del groups, contents, now
+    error = NoAdditionalSas("this server creates and rekeys no further SAs")
+    event = RequestRefused(
+        str(sa.path.remote),
+        ExchangeType.CREATE_CHILD_SA,
+        NotifyType.NO_ADDITIONAL_SAS,
+        error.cause,
+        sa.name,
+    )
+    return Reply((refusal(error),), (), (event,))
+
+
+HANDLERS: Final[dict[int, Handler]] = {
+    ExchangeType.GSA_REGISTRATION: gsa_registration_request,
+    ExchangeType.INFORMATIONAL: informational_request,
+    ExchangeType.CREATE_CHILD_SA: create_child_sa_request,
+}
+RULES: Final[dict[int, Rule]] = {
+    exchange: Rule(exchange, is_response=False) for exchange in HANDLERS
+}

@@ -1,0 +1,172 @@
+"""GSA_AUTH as the responder: who is it, and then may it join (RFC 9838 section 2.3.1).
+
+HDR, SK{IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, IDg, [SAg,] [N(GROUP_SENDER),] [N]}  -->
+                              <--  HDR, SK{IDr, [CERT,] AUTH, GSA, KD, [N]}
+                        or    <--  HDR, SK{IDr, [CERT,] AUTH, N}
+                        or    <--  HDR, SK{N(AUTHENTICATION_FAILED)}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from gcks.crypto.errors import CertificateInvalid, CryptoError, InvalidPublicKey
+from gcks.errors import AuthenticationFailed, InvalidSyntax
+from gcks.group.registration import KeyWrap
+from gcks.iana import AuthMethod, CertEncoding, ExchangeType
+from gcks.ike.authenticator import (
+    psk_authentication,
+    sign,
+    signed_octets,
+    verify_psk,
+    verify_signature,
+)
+from gcks.ike.credentials import Credentials
+from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
+from gcks.ike.legality import Contents, Rule
+from gcks.ike.protect import IkeProtection
+from gcks.keyserver.ike_sa import HalfOpen
+from gcks.wire.authentication import Authentication
+from gcks.wire.certificate import Certificate
+from gcks.wire.identification import Identity, IDi, IDr
+from gcks.wire.payloads import Payload
+
+REQUEST: Final = Rule(ExchangeType.GSA_AUTH, is_response=False)
+
+_NOBODY: Final = b"a secret that no peer has"
+"""Stands in for an unknown identity's PSK, so that its refusal costs the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class IkeKeyLogEntry:
+    """What Wireshark needs to decrypt one IKE SA; made only where the operator asks."""
+
+    spi_i: bytes
+    spi_r: bytes
+    encr: int
+    encr_bits: int | None
+    integ: int
+    sk_ei: bytes = field(repr=False)
+    sk_er: bytes = field(repr=False)
+    sk_ai: bytes = field(repr=False)
+    sk_ar: bytes = field(repr=False)
+
+
+KeyLog = Callable[[IkeKeyLogEntry], None]
+
+
+def protect(
+    half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None
+) -> IkeProtection:
+    """Agree on the keys, once; raises `InvalidSyntax` for an unusable public key."""
+    if half.protection is not None:
+        return half.protection
+    try:
+        shared = half.pair.agree(half.peer_public)
+    except InvalidPublicKey as error:
+        raise InvalidSyntax(str(error)) from None
+    keys = derive_keys(half.suite, shared, half.ni, half.nr, half.spi_i, half.spi_r)
+    make = half.suite.make_cipher
+    outbound, inbound = make(keys.sk_er, keys.sk_ar), make(keys.sk_ei, keys.sk_ai)
+    half.keys = keys
+    half.protection = IkeProtection(half.spi_i, half.spi_r, outbound, inbound, entropy)
+    if key_log is not None:
+        key_log(_log_entry(half, keys))
+    return half.protection
+
+
+def _log_entry(half: HalfOpen, keys: IkeKeys) -> IkeKeyLogEntry:
+    suite = half.suite
+    return IkeKeyLogEntry(
+        half.spi_i, half.spi_r, suite.encr, suite.encr_bits, suite.integ,
+        keys.sk_ei, keys.sk_er, keys.sk_ai, keys.sk_ar,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A peer that proved its identity, and our proof for it."""
+
+    identity: Identity
+    method: str
+    proof: tuple[Payload, ...]
+    """IDr, [CERT,] AUTH."""
+    wrap: KeyWrap
+
+
+def authenticate(
+    half: HalfOpen,
+    keys: IkeKeys,
+    contents: Contents,
+    own: Identity,
+    credentials: Credentials,
+    at: float,
+) -> Authenticated:
+    """Verify the peer's AUTH at POSIX time `at` and make ours by the same method.
+
+    Raises `AuthenticationFailed`.
+    """
+    identity = contents.one(IDi).identity
+    auth = contents.one(Authentication)
+    prf = half.suite.prf
+    theirs = signed_octets(prf, half.request, half.nr, keys.sk_pi, identity.encode())
+    ours = signed_octets(prf, half.response, half.ni, keys.sk_pr, own.encode())
+    if auth.method == AuthMethod.SHARED_KEY_MIC:
+        secret = _verify_psk(prf, identity, theirs, auth, credentials)
+        proof: tuple[Payload, ...] = (IDr(own), psk_authentication(prf, secret, ours))
+        method = "psk"
+    else:
+        _verify_certificate(identity, theirs, auth, contents, credentials, at)
+        proof = (IDr(own), *_certificate_proof(half, ours, credentials))
+        method = "certificate"
+    wrap = KeyWrap(half.suite.kwa or 0, derive_gsk_w(half.suite, keys.sk_d))
+    return Authenticated(identity, method, proof, wrap)
+
+
+def _verify_psk(
+    prf: int, identity: Identity, octets: bytes, auth: Authentication, credentials: Credentials
+) -> bytes:
+    entry = credentials.find_psk(str(identity))
+    verify_psk(prf, entry.secret if entry else _NOBODY, octets, auth)
+    if entry is None:
+        raise AuthenticationFailed(f"no pre-shared key for {identity}")
+    return entry.secret
+
+
+def _verify_certificate(
+    identity: Identity,
+    octets: bytes,
+    auth: Authentication,
+    contents: Contents,
+    credentials: Credentials,
+    at: float,
+) -> None:
+    if credentials.trust is None:
+        raise AuthenticationFailed(
+            f"{AuthMethod(auth.method)}, but no trust anchors are configured",
+            hint="configure authentication.trust_anchors",
+        )
+    certificates = contents.all(Certificate)
+    chain = [c.data for c in certificates if c.encoding == CertEncoding.X509_SIGNATURE]
+    try:
+        key = credentials.trust.validate(chain, identity, at)
+    except (CertificateInvalid, CryptoError) as error:
+        raise AuthenticationFailed(
+            str(error), hint="check the member's certificate and the trust anchors"
+        ) from None
+    verify_signature(key, octets, auth)
+
+
+def _certificate_proof(
+    half: HalfOpen, octets: bytes, credentials: Credentials
+) -> tuple[Payload, ...]:
+    if credentials.own is None:
+        raise AuthenticationFailed(
+            "the peer uses a certificate and this server has none",
+            hint="configure server.certificate and server.key",
+        )
+    encoding = CertEncoding.X509_SIGNATURE
+    chain = tuple(Certificate(encoding, der) for der in credentials.own.chain)
+    return (*chain, sign(credentials.own.key, half.hashes, octets))

@@ -1,0 +1,138 @@
+"""IKE_SA_INIT as the responder (RFC 7296 section 1.2, RFC 9838 section 2.3.4).
+
+HDR, SAi1, KEi, Ni, [N(COOKIE),] N(NAT...), N(HASHES)   -->
+             <--   HDR, SAr1, KEr, Nr, N(NAT...), N(HASHES), [CERTREQ]
+        or   <--   HDR, N(COOKIE)  |  N(INVALID_KE_PAYLOAD)  |  N(NO_PROPOSAL_CHOSEN)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gcks.crypto.key_exchange import generate
+from gcks.crypto.signature import HASHES
+from gcks.errors import InvalidKePayload
+from gcks.iana import CertEncoding, ExchangeType, NotifyType
+from gcks.ike.credentials import Credentials
+from gcks.ike.legality import Contents, Rule, check
+from gcks.ike.nat import detection_payloads
+from gcks.ike.negotiation import Choice, choose
+from gcks.keyserver.ike_sa import HalfOpen
+from gcks.keyserver.settings import ServerSettings
+from gcks.outcome import Path
+from gcks.wire.certificate import CertificateRequest
+from gcks.wire.header import FLAG_RESPONSE, NO_SPI, Header
+from gcks.wire.key_exchange import KeyExchange
+from gcks.wire.message import encode_message
+from gcks.wire.nonce import Nonce
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
+
+NONCE_OCTETS: Final = 32
+"""At least half the key size of the largest PRF (RFC 7296 section 2.10)."""
+
+REQUEST: Final = Rule(ExchangeType.IKE_SA_INIT, is_response=False)
+HASH_ID_OCTETS: Final = 2
+ANNOUNCED_HASHES: Final = Notify(
+    NotifyType.SIGNATURE_HASH_ALGORITHMS,
+    b"".join(h.to_bytes(HASH_ID_OCTETS, "big") for h in HASHES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InitRequest:
+    """A well-formed IKE_SA_INIT request."""
+
+    header: Header
+    datagram: bytes
+    path: Path
+    contents: Contents
+
+    @property
+    def nonce(self) -> bytes:
+        return self.contents.one(Nonce).data
+
+    @property
+    def cookie(self) -> bytes:
+        found = self.contents.notify(NotifyType.COOKIE)
+        return found.data if found else b""
+
+
+def read_request(
+    header: Header, payloads: tuple[Payload, ...], datagram: bytes, path: Path
+) -> InitRequest:
+    """Check the request against its table.  Raises `PeerError`."""
+    return InitRequest(header, datagram, path, check(REQUEST, payloads))
+
+
+def answer_in_clear(header: Header, notify: Notify) -> bytes:
+    """Build an IKE_SA_INIT response that refuses and keeps no state."""
+    return encode_message(
+        header.spi_i, NO_SPI, header.exchange, FLAG_RESPONSE, header.message_id, (notify,)
+    )
+
+
+def negotiate(request: InitRequest, settings: ServerSettings) -> Choice:
+    """Choose the suite.
+
+    Raises `NoProposalChosen`, and `InvalidKePayload` with the wanted method
+    where the KE payload guessed another (RFC 7296 section 1.2).
+    """
+    choice = choose(request.contents.one(SecurityAssociation), settings.ike_proposals)
+    if request.contents.one(KeyExchange).method != choice.suite.ke:
+        raise InvalidKePayload(
+            f"the KE payload is for method {request.contents.one(KeyExchange).method}",
+            data=choice.suite.ke.to_bytes(2, "big"),
+        )
+    return choice
+
+
+def accept(
+    request: InitRequest,
+    choice: Choice,
+    spi_r: bytes,
+    credentials: Credentials,
+    entropy: Callable[[int], bytes],
+    due: float,
+) -> HalfOpen:
+    """Make the half-open IKE SA and its response."""
+    pair = generate(choice.suite.ke)
+    hashes = request.contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    half = HalfOpen(
+        spi_i=request.header.spi_i,
+        spi_r=spi_r,
+        suite=choice.suite,
+        pair=pair,
+        peer_public=request.contents.one(KeyExchange).data,
+        ni=request.nonce,
+        nr=entropy(NONCE_OCTETS),
+        request=request.datagram,
+        path=request.path,
+        hashes=_announced(hashes),
+        due=due,
+    )
+    payloads: list[Payload] = [
+        choice.answer,
+        KeyExchange(choice.suite.ke, pair.public),
+        Nonce(half.nr),
+        *detection_payloads(half.spi_i, spi_r, request.path.local, request.path.remote),
+    ]
+    if hashes is not None:
+        payloads.append(ANNOUNCED_HASHES)
+    if credentials.trust is not None:
+        encoding = CertEncoding.X509_SIGNATURE
+        payloads.append(CertificateRequest(encoding, credentials.trust.authorities))
+    half.response = encode_message(
+        half.spi_i, spi_r, ExchangeType.IKE_SA_INIT, FLAG_RESPONSE, 0, payloads
+    )
+    return half
+
+
+def _announced(notify: Notify | None) -> frozenset[int]:
+    if notify is None:
+        return frozenset()
+    starts = range(0, len(notify.data) - 1, HASH_ID_OCTETS)
+    return frozenset(int.from_bytes(notify.data[at : at + HASH_ID_OCTETS], "big") for at in starts)

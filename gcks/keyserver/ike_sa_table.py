@@ -1,0 +1,97 @@
+"""All IKE SAs of the server: found by responder SPI, limited, timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gcks.errors import Discard, DropReason
+from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa
+from gcks.keyserver.settings import ServerSettings
+from gcks.keyserver.timers import Timers
+from gcks.outcome import Path
+from gcks.wire.header import IKE_SPI_OCTETS, NO_SPI, Header
+
+
+class IkeSaTable:
+    """Per-datagram work is flat in the number of SAs."""
+
+    __slots__ = ("_by_init", "_by_spi", "_entropy", "established", "half_open", "timers")
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._by_spi: dict[bytes, IkeSa] = {}
+        self._by_init: dict[tuple[bytes, Path], HalfOpen] = {}
+        self.timers = Timers()
+        self.half_open = 0
+        self.established = 0
+
+    def find(self, header: Header) -> IkeSa:
+        """Return the SA of a message's SPI pair.  Raises `Discard`."""
+        sa = self._by_spi.get(header.spi_r)
+        if sa is None or sa.spi_i != header.spi_i:
+            raise Discard(DropReason.UNKNOWN_SPI)
+        return sa
+
+    def get(self, spi_r: bytes) -> IkeSa | None:
+        return self._by_spi.get(spi_r)
+
+    def find_init(self, spi_i: bytes, path: Path) -> HalfOpen | None:
+        """Return the half-open SA that an IKE_SA_INIT from there has made."""
+        return self._by_init.get((spi_i, path))
+
+    def draw_spi(self) -> bytes:
+        """Return a responder SPI: unpredictable, not zero, not in use."""
+        while True:
+            spi = self._entropy(IKE_SPI_OCTETS)
+            if spi != NO_SPI and spi not in self._by_spi:
+                return spi
+
+    def check_room(self, settings: ServerSettings) -> None:
+        """Raise `Discard` where no further IKE SA may begin."""
+        if self.half_open >= settings.max_half_open or self.established >= settings.max_ike_sas:
+            raise Discard(DropReason.LIMIT, "too many IKE SAs")
+
+    def add(self, half: HalfOpen) -> None:
+        self._by_spi[half.spi_r] = half
+        self._by_init[half.init_key] = half
+        self.half_open += 1
+        self.timers.set(half)
+
+    def establish(self, half: HalfOpen, sa: Established) -> None:
+        """Put the authenticated SA where the half-open one was."""
+        self._forget_init(half)
+        self._by_spi[sa.spi_r] = sa
+        self.established += 1
+
+    def drop(self, sa: IkeSa) -> None:
+        if self._by_spi.pop(sa.spi_r, None) is None:
+            return
+        if isinstance(sa, HalfOpen):
+            self._forget_init(sa)
+        else:
+            self.established -= 1
+
+    def _forget_init(self, half: HalfOpen) -> None:
+        if self._by_init.get(half.init_key) is half:
+            del self._by_init[half.init_key]
+        self.half_open -= 1
+
+    def touch(self, sa: IkeSa, due: float) -> None:
+        """Set the SA's deadline; only an earlier one needs a new timer entry."""
+        earlier = due < sa.due
+        sa.due = due
+        if earlier:
+            self.timers.set(sa)
+
+    def pop_due(self, now: float) -> list[IkeSa]:
+        """Return the SAs whose deadline is over; others get a fresh timer entry."""
+        due: list[IkeSa] = []
+        for spi in self.timers.pop_due(now):
+            sa = self._by_spi.get(spi)
+            if sa is None:
+                continue
+            if sa.due <= now:
+                due.append(sa)
+            else:
+                self.timers.set(sa)
+        return due

@@ -37,7 +37,7 @@ from gcks.group.spi import SpiPool
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
-from gcks.ike.legality import check
+from gcks.ike.legality import Contents, check
 from gcks.ike.window import Verdict
 from gcks.journal import GroupRemoved, JournalEntry, StoredGroup
 from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init
@@ -335,7 +335,7 @@ class Engine:
         try:
             return self._authenticate(half, inner, now)
         except (WireError, PeerError) as error:
-            return self._refuse_auth(half, header, error)
+            return self._refuse_auth(half, error)
 
     def _authenticate(self, half: HalfOpen, inner: tuple[int, bytes], now: float) -> Outcome:
         contents = check(gsa_auth.REQUEST, decode_chain(*inner))
@@ -357,7 +357,7 @@ class Engine:
     def _first_registration(
         self,
         sa: Established,
-        contents: gsa_registration.Contents,
+        contents: Contents,
         peer: gsa_auth.Authenticated,
         now: float,
     ) -> Reply:
@@ -373,7 +373,7 @@ class Engine:
         reply = registered(group, done, sa.identity, remote, peer.method)
         return Reply((*peer.proof, *reply.payloads), reply.journal, reply.events)
 
-    def _refuse_auth(self, half: HalfOpen, header: Header, error: GcksError) -> Outcome:
+    def _refuse_auth(self, half: HalfOpen, error: GcksError) -> Outcome:
         told = answer(error, Phase.UNAUTHENTICATED)
         remote, notify = str(half.path.remote), told.notify or NotifyType.INVALID_SYNTAX
         event = RegistrationRefused("", "", remote, notify, str(error))

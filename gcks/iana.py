@@ -357,5 +357,7 @@ COUNTER_MODES: Final = frozenset(
 COUNTER_MODE_INTEG: Final = frozenset({Integ.AES_128_GMAC, Integ.AES_192_GMAC, Integ.AES_256_GMAC})
 """Integrity transforms (AH) whose IV is a counter (RFC 9838 section 2.5)."""
 
-IMPLICIT_IV: Final = frozenset({Encr.AES_CCM_8_IIV, Encr.AES_GCM_16_IIV, Encr.CHACHA20_POLY1305_IIV})
+IMPLICIT_IV: Final = frozenset(
+    {Encr.AES_CCM_8_IIV, Encr.AES_GCM_16_IIV, Encr.CHACHA20_POLY1305_IIV}
+)
 """Encryption transforms without an IV on the wire (RFC 8750)."""

@@ -1,0 +1,1 @@
+"""The asyncio edge: configuration, sockets, commit, metrics, logs, systemd."""

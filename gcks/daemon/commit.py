@@ -1,0 +1,92 @@
+"""Group commit: journals of many outcomes become durable in one transaction, then they leave.
+
+Order is strictly first in, first out: nothing overtakes an outcome whose journal
+is still being written.  The engine is never blocked by the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from gcks.errors import LocalError
+from gcks.journal import JournalEntry
+from gcks.outcome import Transmit
+from gcks.store.interface import Store
+
+MAX_WAITING: Final = 4096
+"""Outcomes that wait for the disk; above it the sockets aren't read."""
+
+Send = Callable[[Sequence[Transmit]], None]
+Fail = Callable[[LocalError], None]
+
+
+class CommitPipeline:
+    """Feed it outcomes; it sends their transmits once their journal is durable."""
+
+    def __init__(self, store: Store, send: Send, fail: Fail) -> None:
+        self._store, self._send, self._fail = store, send, fail
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gcks-store")
+        self._journal: list[JournalEntry] = []
+        self._transmits: list[Transmit] = []
+        self._waiting = 0
+        self._writing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.commits = 0
+
+    @property
+    def full(self) -> bool:
+        return self._waiting >= MAX_WAITING
+
+    def submit(self, journal: Sequence[JournalEntry], transmits: Sequence[Transmit]) -> None:
+        """Queue one outcome; without a journal and with nothing waiting it leaves at once."""
+        if not journal and not self._waiting:
+            self._send(transmits)
+            return
+        self._journal.extend(journal)
+        self._transmits.extend(transmits)
+        self._waiting += 1
+        if not self._writing:
+            self._writing = True
+            self._idle.clear()
+            # After this turn of the loop: what else it reads joins the same commit.
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        journal, transmits, count = self._journal, self._transmits, self._waiting
+        self._journal, self._transmits = [], []
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._thread, self._commit, journal)
+        future.add_done_callback(lambda done: self._written(done, transmits, count))
+
+    def _commit(self, journal: Sequence[JournalEntry]) -> None:
+        if journal:
+            self._store.apply(journal)
+
+    def _written(
+        self, done: asyncio.Future[None], transmits: Sequence[Transmit], count: int
+    ) -> None:
+        error = done.exception()
+        if error is not None:
+            # Nothing of this or a later outcome may leave: the peer would see what is lost.
+            cause = error if isinstance(error, LocalError) else LocalError(repr(error))
+            self._fail(cause)
+            return
+        self.commits += 1
+        self._waiting -= count
+        self._send(transmits)
+        if self._waiting:
+            self._write()
+        else:
+            self._writing = False
+            self._idle.set()
+
+    async def drain(self) -> None:
+        """Wait until all that was submitted is durable and sent."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,74 @@
+"""Sending and receiving GSA_REKEY by multicast, IPv4 and IPv6."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+
+from gcks.daemon.udp import bind_udp
+from gcks.errors import LocalError
+from gcks.outcome import Endpoint
+
+
+def multicast_sender(source: Endpoint, interface: str | None, ttl: int) -> socket.socket:
+    """Bind the Rekey SA's source; members on this host may bind its port too (a ruling).
+
+    Raises `LocalError`.
+    """
+    sock = bind_udp(source, reuse=True)
+    configure_sender(sock, source.host, interface, ttl)
+    return sock
+
+
+def configure_sender(sock: socket.socket, host: str, interface: str | None, ttl: int) -> None:
+    """Set interface, TTL and loopback of a socket's multicast.  Raises `LocalError`."""
+    try:
+        if sock.family == socket.AF_INET6:
+            index = _index(interface)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
+            return
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(host, interface))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+    except OSError as error:
+        raise LocalError(f"can't multicast on {interface or host}: {error.strerror}") from None
+
+
+def multicast_receiver(group: Endpoint, interface: str | None, local: str) -> socket.socket:
+    """Bind a group address and port and join; several members of one host can.
+
+    `local` is the address whose interface joins where no interface is named.
+    Raises `LocalError`.
+    """
+    sock = bind_udp(group, reuse=True)
+    try:
+        packed = ipaddress.ip_address(group.host).packed
+        if sock.family == socket.AF_INET6:
+            request = packed + struct.pack("@I", _index(interface))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+        else:
+            _, address, index = struct.unpack("=4s4si", _ipv4_request(local, interface))
+            request = struct.pack("=4s4si", packed, address, index)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    except OSError as error:
+        sock.close()
+        raise LocalError(
+            f"can't join {group.host} on {interface or local}: {error.strerror}"
+        ) from None
+    return sock
+
+
+def _ipv4_request(host: str, interface: str | None) -> bytes:
+    """Build struct ip_mreqn: by interface index where named, else by local address."""
+    address = ipaddress.IPv4Address(host).packed
+    return struct.pack("=4s4si", bytes(4), address, _index(interface))
+
+
+def _index(interface: str | None) -> int:
+    try:
+        return socket.if_nametoindex(interface) if interface else 0
+    except OSError:
+        raise LocalError(f"there is no interface {interface}") from None

@@ -1,0 +1,103 @@
+"""UDP sockets: many datagrams per wake-up, the non-ESP marker on and off, replies from where asked.
+
+On port 4500 (and its stand-ins) four zero octets precede the IKE header (RFC
+3948); on other ports none do, but strongSwan sends them on every port but 500,
+so four leading zeros, which can't begin a usable SPI, count as a marker there
+and the answer carries one too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from gcks.errors import LocalError
+from gcks.outcome import Endpoint, Path
+
+MARKER: Final = b"\0\0\0\0"
+KEEPALIVE: Final = b"\xff"
+MAX_DATAGRAM_OCTETS: Final = 65535
+DATAGRAMS_PER_WAKEUP: Final = 64
+RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+
+Receive = Callable[[bytes, Path], None]
+
+
+def bind_udp(local: Endpoint, *, reuse: bool = False) -> socket.socket:
+    """Make a bound, non-blocking socket.  Raises `LocalError` naming address and remedy."""
+    family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+        sock.bind((local.host, local.port))
+    except OSError as error:
+        sock.close()
+        raise LocalError(f"can't listen on UDP {local}: {_remedy(error)}") from None
+    return sock
+
+
+def _remedy(error: OSError) -> str:
+    remedies = {
+        errno.EADDRINUSE: "the port is occupied; stop the other IKE daemon or choose another port",
+        errno.EACCES: "no permission for this port; run under systemd or give CAP_NET_BIND_SERVICE",
+        errno.EADDRNOTAVAIL: "this host has no such address",
+    }
+    return remedies.get(error.errno or 0, error.strerror or str(error))
+
+
+class UdpPort:
+    """One bound socket on the event loop."""
+
+    def __init__(self, sock: socket.socket, receive: Receive, *, natt: bool) -> None:
+        self._sock, self._receive, self._natt = sock, receive, natt
+        name = sock.getsockname()
+        self.local = Endpoint(name[0], name[1])
+        self.send_errors = 0
+        self._reading = False
+        self.resume()
+
+    def resume(self) -> None:
+        if not self._reading:
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), self._readable)
+            self._reading = True
+
+    def pause(self) -> None:
+        """Leave datagrams to the kernel's bounded buffer."""
+        if self._reading:
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+            self._reading = False
+
+    def _readable(self) -> None:
+        for _ in range(DATAGRAMS_PER_WAKEUP):
+            try:
+                octets, address = self._sock.recvfrom(MAX_DATAGRAM_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            self._take(octets, Endpoint(address[0], address[1]))
+
+    def _take(self, octets: bytes, remote: Endpoint) -> None:
+        marked = octets[:4] == MARKER
+        if octets == KEEPALIVE or (self._natt and not marked):
+            return
+        path = Path(self.local, remote, marked)
+        self._receive(octets[4:] if marked else octets, path)
+
+    def send(self, octets: bytes, path: Path) -> None:
+        """Send now or not at all: IKE retransmits what the kernel has no room for."""
+        try:
+            self._sock.sendto(MARKER + octets if path.marker else octets, tuple(path.remote))
+        except OSError:
+            self.send_errors += 1
+
+    def close(self) -> None:
+        self.pause()
+        self._sock.close()

@@ -1,0 +1,277 @@
+"""The embedded store: one SQLite file in WAL mode, fully synchronous."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from gcks.crypto.aead_box import AeadBox
+from gcks.crypto.errors import IntegrityError
+from gcks.errors import LocalError
+from gcks.journal import (
+    AuthKeySaved,
+    GroupRemoved,
+    JournalEntry,
+    MemberRemoved,
+    MemberSaved,
+    MessageIdReserved,
+    RekeyMessageSaved,
+    SaDeleted,
+    SaSaved,
+    SenderIdsReserved,
+    SpisReserved,
+    StoredGroup,
+)
+from gcks.store.schema import GROUP_TABLES, SCHEMA, SCHEMA_VERSION
+
+_PROBE: Final = b"gcks"
+_PROBE_PLACE: Final = b"seal.probe"
+_FILE_MODE: Final = 0o600
+_LENGTH_OCTETS: Final = 4
+
+
+class SqliteStore:
+    """Opens or makes the file; used by one thread at a time, by one process at all."""
+
+    def __init__(
+        self, path: Path, master_key: bytes, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        """Raise `LocalError` where the file can't be used with this master key."""
+        self._path = path
+        self._box = AeadBox(master_key, entropy)
+        try:
+            self._db = self._open()
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise LocalError(f"{path}: {_explain(error)}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        os.close(descriptor)
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0)
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+        return db
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise LocalError(
+                f"{self._path}: written by a newer gcks (schema {version}, "
+                f"this one knows {SCHEMA_VERSION}); run that version"
+            )
+        if version == 0:
+            self._db.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+            probe = self._box.seal(_PROBE, _PROBE_PLACE)
+            self._db.execute("INSERT INTO seal VALUES (?)", (probe,))
+        self._check_master_key()
+
+    def _check_master_key(self) -> None:
+        row = self._db.execute("SELECT probe FROM seal").fetchone()
+        try:
+            self._box.open(row[0] if row else b"", _PROBE_PLACE)
+        except IntegrityError:
+            raise LocalError(
+                f"{self._path}: sealed with another master key; give the key it was made with"
+            ) from None
+
+    # --- writing --------------------------------------------------------------------
+
+    def apply(self, entries: Sequence[JournalEntry]) -> None:
+        """One transaction; durable on return.  Raises `LocalError`."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for entry in entries:
+                    _WRITERS[type(entry)](self, entry)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise LocalError(f"{self._path}: {_explain(error)}") from None
+
+    def _sa_saved(self, e: SaSaved) -> None:
+        place = _sa_place(e.group, e.protocol, e.spi)
+        self._db.execute(
+            "INSERT OR REPLACE INTO sas VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (e.group, e.protocol, e.spi, e.name, e.policy, self._box.seal(e.keymat, place),
+             e.created_at, e.expires_at, e.retired),
+        )  # fmt: skip
+
+    def _sa_deleted(self, e: SaDeleted) -> None:
+        key = (e.group, e.protocol, e.spi)
+        self._db.execute("DELETE FROM sas WHERE group_name = ? AND protocol = ? AND spi = ?", key)
+        self._db.execute(
+            "DELETE FROM message_ids WHERE group_name = ? AND spi = ?", (e.group, e.spi)
+        )
+
+    def _spis_reserved(self, e: SpisReserved) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO reserved_spis VALUES (?, ?, ?, ?)",
+            (e.group, e.name, e.protocol, e.spi),
+        )
+
+    def _message_id_reserved(self, e: MessageIdReserved) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO message_ids VALUES (?, ?, ?)",
+            (e.group, e.spi, e.next_message_id),
+        )
+
+    def _sender_ids_reserved(self, e: SenderIdsReserved) -> None:
+        self._touch_group(e.group)
+        self._db.execute(
+            "UPDATE groups SET next_sender_id = ? WHERE name = ?", (e.next_sender_id, e.group)
+        )
+
+    def _rekey_message_saved(self, e: RekeyMessageSaved) -> None:
+        self._touch_group(e.group)
+        self._db.execute(
+            "UPDATE groups SET rekey_spi = ?, rekey_message_id = ?, rekey_datagrams = ?,"
+            " rekey_sent_at = ? WHERE name = ?",
+            (e.spi, e.message_id, _pack(e.datagrams), e.sent_at, e.group),
+        )
+
+    def _auth_key_saved(self, e: AuthKeySaved) -> None:
+        self._touch_group(e.group)
+        sealed = self._box.seal(e.private_key, _auth_place(e.group))
+        self._db.execute(
+            "UPDATE groups SET auth_algorithm = ?, auth_private_key = ? WHERE name = ?",
+            (e.algorithm, sealed, e.group),
+        )
+
+    def _member_saved(self, e: MemberSaved) -> None:
+        numbers = " ".join(map(str, e.sender_ids))
+        self._db.execute(
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?)",
+            (e.group, e.identity, e.address, numbers, e.sag, e.registered_at),
+        )
+
+    def _member_removed(self, e: MemberRemoved) -> None:
+        self._db.execute(
+            "DELETE FROM members WHERE group_name = ? AND identity = ?", (e.group, e.identity)
+        )
+
+    def _group_removed(self, e: GroupRemoved) -> None:
+        for table in GROUP_TABLES:
+            self._db.execute(f"DELETE FROM {table} WHERE group_name = ?", (e.group,))  # noqa: S608
+        self._db.execute("DELETE FROM groups WHERE name = ?", (e.group,))
+
+    def _touch_group(self, name: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO groups (name) VALUES (?)", (name,))
+
+    # --- reading --------------------------------------------------------------------
+
+    def load(self) -> tuple[StoredGroup, ...]:
+        """Return every stored group.  Raises `LocalError`."""
+        try:
+            names = [name for (name,) in self._db.execute(
+                "SELECT name FROM groups UNION SELECT group_name FROM sas ORDER BY 1"
+            )]  # fmt: skip
+            return tuple(self._load_group(name) for name in names)
+        except sqlite3.Error as error:
+            raise LocalError(f"{self._path}: {_explain(error)}") from None
+        except IntegrityError as error:
+            raise LocalError(f"{self._path}: {error}; restore a backup") from None
+
+    def _load_group(self, name: str) -> StoredGroup:
+        row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
+        _, next_sender_id, algorithm, private_key, spi, message_id, datagrams, sent_at = row or (
+            name,
+            0,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
+        last = auth = None
+        if spi is not None:
+            last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
+        if private_key is not None:
+            opened = self._box.open(private_key, _auth_place(name))
+            auth = AuthKeySaved(name, algorithm, opened)
+        return StoredGroup(
+            group=name,
+            sas=self._load_sas(name),
+            reserved_spis=tuple(SpisReserved(*r) for r in self._rows("reserved_spis", name)),
+            next_message_ids=tuple(MessageIdReserved(*r) for r in self._rows("message_ids", name)),
+            next_sender_id=next_sender_id,
+            last_rekey=last,
+            auth_key=auth,
+            members=tuple(map(_member, self._rows("members", name))),
+        )
+
+    def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
+        found = []
+        for group, protocol, spi, sa, policy, keymat, created, expires, retired in self._rows(
+            "sas", name
+        ):
+            opened = self._box.open(keymat, _sa_place(group, protocol, spi))
+            found.append(
+                SaSaved(group, protocol, spi, sa, policy, opened, created, expires, bool(retired))
+            )
+        return tuple(found)
+
+    def _rows(self, table: str, name: str) -> sqlite3.Cursor:
+        return self._db.execute(f"SELECT * FROM {table} WHERE group_name = ?", (name,))  # noqa: S608
+
+    def close(self) -> None:
+        self._db.close()
+
+
+_WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
+    SaSaved: SqliteStore._sa_saved,
+    SaDeleted: SqliteStore._sa_deleted,
+    SpisReserved: SqliteStore._spis_reserved,
+    MessageIdReserved: SqliteStore._message_id_reserved,
+    SenderIdsReserved: SqliteStore._sender_ids_reserved,
+    RekeyMessageSaved: SqliteStore._rekey_message_saved,
+    AuthKeySaved: SqliteStore._auth_key_saved,
+    MemberSaved: SqliteStore._member_saved,
+    MemberRemoved: SqliteStore._member_removed,
+    GroupRemoved: SqliteStore._group_removed,
+}
+
+
+def _member(row: tuple[str, str, str, str, bytes, float]) -> MemberSaved:
+    group, identity, address, numbers, sag, registered_at = row
+    sender_ids = tuple(map(int, numbers.split()))
+    return MemberSaved(group, identity, address, sender_ids, sag, registered_at)
+
+
+def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:
+    """What a sealed key is bound to: rows can't be swapped."""
+    return f"sas.keymat/{group}/{protocol}/{spi.hex()}".encode()
+
+
+def _auth_place(group: str) -> bytes:
+    return f"groups.auth_private_key/{group}".encode()
+
+
+def _pack(datagrams: Sequence[bytes]) -> bytes:
+    return b"".join(len(d).to_bytes(_LENGTH_OCTETS, "big") + d for d in datagrams)
+
+
+def _unpack(packed: bytes) -> tuple[bytes, ...]:
+    found, position = [], 0
+    while position < len(packed):
+        start = position + _LENGTH_OCTETS
+        position = start + int.from_bytes(packed[position:start], "big")
+        found.append(packed[start:position])
+    return tuple(found)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return "in use by another gcks; stop it, or give this one another data directory"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

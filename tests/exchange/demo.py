@@ -1,0 +1,167 @@
+"""A key server with groups, and members for it, on the virtual network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
+from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
+from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.keyserver.engine import Engine
+from gcks.keyserver.settings import ServerSettings
+from gcks.member.ceiling import Ceiling
+from gcks.member.engine import MemberEngine
+from gcks.member.settings import (
+    DEFAULT_IKE_PROPOSALS,
+    GroupMembership,
+    MemberSettings,
+    OwnAuthentication,
+)
+from gcks.outcome import Endpoint
+from gcks.wire.identification import Identity
+from gcks.wire.sa import SecurityAssociation
+from gcks.wire.traffic_selector import TrafficSelector
+from gcks.wire.transform import Transform
+from tests.exchange.memory_store import replay
+from tests.exchange.network import MemberNode, Network, Weather
+
+SERVER_HOST = "192.0.2.1"
+SERVER_IDENTITY = Identity.parse("fqdn:gcks.dev")
+SECRET = b"a secret of thirty-two octets ..."
+GCM = Transform(TransformType.ENCR, Encr.AES_GCM_16, 256)
+CBC = Transform(TransformType.ENCR, Encr.AES_CBC, 256)
+HMAC = Transform(TransformType.INTEG, Integ.HMAC_SHA2_256_128)
+
+DATA_LIFETIME = 600
+REKEY_LIFETIME = 2000
+ATD, DTD = 5, 15
+
+
+def group_policy(name: str = "demo", *, cbc: bool = False, number: int = 8) -> GroupPolicy:
+    """Make a group with one ESP SA for many senders and signed rekeys."""
+    esp = DataSaPolicy(
+        "video",
+        ProtocolId.ESP,
+        CBC if cbc else GCM,
+        HMAC if cbc else None,
+        TrafficSelector.any(4, 17),
+        TrafficSelector.single(f"239.1.2.{number}", 17, 5004),
+        DATA_LIFETIME,
+    )
+    rekey = RekeyPolicy(
+        GCM,
+        None,
+        Kwa.KW_5649_256,
+        "ed25519",
+        Endpoint(SERVER_HOST, 848),
+        Endpoint(f"239.255.84.{number}", 848),
+        REKEY_LIFETIME,
+    )
+    return GroupPolicy(
+        Identity.parse(f"keyid:{name}"),
+        (esp,),
+        rekey,
+        (MemberRule("fqdn:sender*.dev", send=True), MemberRule("fqdn:gm*.dev")),
+        atd_seconds=ATD,
+        dtd_seconds=DTD,
+    )
+
+
+SERVER_SETTINGS = ServerSettings(SERVER_IDENTITY, DEFAULT_IKE_PROPOSALS)
+PSK = Credentials(
+    (PreSharedKey("fqdn:*.dev", SECRET),),
+)
+
+
+@dataclass
+class World:
+    """One server and its members."""
+
+    seed: int = 1
+    weather: Weather = field(default_factory=Weather)
+    groups: Sequence[GroupPolicy] = field(default_factory=lambda: (group_policy(),))
+    settings: ServerSettings = SERVER_SETTINGS
+    server_credentials: Credentials = field(default_factory=lambda: PSK)
+
+    def __post_init__(self) -> None:
+        self.network = Network(self.seed, self.weather)
+        self._hosts = 0
+        self.start_server()
+
+    @property
+    def policies(self) -> Mapping[str, GroupPolicy]:
+        return {policy.name: policy for policy in self.groups}
+
+    def start_server(self) -> None:
+        """Start the server, or start it again from what its journal says."""
+        network = self.network
+        journal = network.server.journal if network.server is not None else []
+        engine = Engine(
+            self.settings,
+            self.server_credentials,
+            self.policies,
+            replay(journal),
+            entropy=network.entropy,
+            wall=network.wall,
+            now=network.now,
+        )
+        network.add_server(engine, SERVER_HOST)
+
+    @property
+    def server(self) -> Engine:
+        assert self.network.server is not None
+        engine = self.network.server.engine
+        assert isinstance(engine, Engine)
+        return engine
+
+    def member(
+        self,
+        name: str,
+        *,
+        groups: Sequence[str] = ("demo",),
+        nat_host: str | None = None,
+        at: float = 0.0,
+        port: int = 500,
+        credentials: Credentials = PSK,
+        ceiling: Ceiling | None = None,
+        certificate: bool = False,
+        offer: SecurityAssociation = DEFAULT_IKE_PROPOSALS,
+        server_identity: Identity = SERVER_IDENTITY,
+        sender: bool | None = None,
+    ) -> MemberNode:
+        """Add a member; one whose name begins with "sender" sends."""
+        self._hosts += 1
+        host = f"10.0.{self._hosts // 250}.{self._hosts % 250 + 1}"
+        sends = name.startswith("sender") if sender is None else sender
+        settings = MemberSettings(
+            Identity.parse(f"fqdn:{name}.dev"),
+            Endpoint(SERVER_HOST, port),
+            server_identity,
+            Endpoint(host, port),
+            tuple(GroupMembership(Identity.parse(f"keyid:{one}"), sends) for one in groups),
+            ike_proposals=offer,
+        )
+        if certificate:
+            settings = replace(settings, authentication=OwnAuthentication.CERTIFICATE)
+        engine = MemberEngine(
+            settings,
+            credentials,
+            ceiling or Ceiling(),
+            entropy=self.network.entropy,
+            wall=self.network.wall,
+            jitter=self.network.jitter,
+        )
+        return self.network.add_member(engine, host, nat_host=nat_host, at=at)
+
+    def run(self, until: float) -> None:
+        self.network.run(until)
+
+
+def state(node: MemberNode, group: int = 0, now: float = 0.0) -> str:
+    return node.engine.status(now).groups[group].state
+
+
+def keys_of(node: MemberNode) -> set[tuple[bytes, bytes]]:
+    """Return what the member's data plane holds."""
+    return {(sa.spi, sa.key_e + sa.key_a) for sa in node.plane.installed.values()}

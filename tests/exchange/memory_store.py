@@ -1,0 +1,77 @@
+"""The journal folded in memory: what a store would give back after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gcks.journal import (
+    AuthKeySaved,
+    GroupRemoved,
+    JournalEntry,
+    MemberRemoved,
+    MemberSaved,
+    MessageIdReserved,
+    RekeyMessageSaved,
+    SaDeleted,
+    SaSaved,
+    SenderIdsReserved,
+    SpisReserved,
+    StoredGroup,
+)
+
+
+@dataclass
+class _Group:
+    sas: dict[tuple[int, bytes], SaSaved] = field(default_factory=dict)
+    spis: dict[str, SpisReserved] = field(default_factory=dict)
+    message_ids: dict[bytes, MessageIdReserved] = field(default_factory=dict)
+    next_sender_id: int = 0
+    last_rekey: RekeyMessageSaved | None = None
+    auth_key: AuthKeySaved | None = None
+    members: dict[str, MemberSaved] = field(default_factory=dict)
+
+    def apply(self, entry: JournalEntry) -> None:
+        match entry:
+            case SaSaved():
+                self.sas[entry.protocol, entry.spi] = entry
+            case SaDeleted():
+                self.sas.pop((entry.protocol, entry.spi), None)
+                self.message_ids.pop(entry.spi, None)
+            case SpisReserved():
+                self.spis[entry.name] = entry
+            case MessageIdReserved():
+                self.message_ids[entry.spi] = entry
+            case SenderIdsReserved():
+                self.next_sender_id = entry.next_sender_id
+            case RekeyMessageSaved():
+                self.last_rekey = entry
+            case AuthKeySaved():
+                self.auth_key = entry
+            case MemberSaved():
+                self.members[entry.identity] = entry
+            case MemberRemoved():
+                self.members.pop(entry.identity, None)
+
+    def stored(self, name: str) -> StoredGroup:
+        return StoredGroup(
+            name,
+            tuple(self.sas.values()),
+            tuple(self.spis.values()),
+            tuple(self.message_ids.values()),
+            self.next_sender_id,
+            self.last_rekey,
+            self.auth_key,
+            tuple(self.members.values()),
+        )
+
+
+def replay(journal: Iterable[JournalEntry]) -> tuple[StoredGroup, ...]:
+    """Return what is left of the journal's groups."""
+    groups: dict[str, _Group] = {}
+    for entry in journal:
+        if isinstance(entry, GroupRemoved):
+            groups.pop(entry.group, None)
+        else:
+            groups.setdefault(entry.group, _Group()).apply(entry)
+    return tuple(group.stored(name) for name, group in groups.items())

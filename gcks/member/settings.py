@@ -156,7 +156,11 @@ class MemberSettings:
     retry: Retry = field(default_factory=Retry)
     reregister_jitter_seconds: float = 5.0
     """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""
-    soft_lifetime_fraction: float = 0.9
-    """Re-register when an SA has lived so much of its lifetime and isn't replaced."""
+    soft_lifetime_fraction: float = 0.95
+    """Re-register when an SA has lived so much of its lifetime and isn't replaced.
+
+    Later than a server renews (ours: at 0.9 or earlier), or every rekey would
+    race with a wave of registrations.
+    """
     soft_margin_seconds: float = 120.0
     """At most so long before it expires."""

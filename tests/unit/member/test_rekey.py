@@ -454,7 +454,7 @@ def test_an_sa_that_isnt_replaced_in_time_leads_to_registration() -> None:
 def test_a_rekey_sa_that_isnt_replaced_in_time_leads_to_registration() -> None:
     """RFC 9838 section 2.4.1.4."""
     _, member = joined(gcks=LittleGcks(lifetime=1000))
-    member.at(1000.0 - 99)
+    member.at(1000.0 - 49)
     assert "Rekey SA" in member.of(Reregistering)[0].cause
 
 

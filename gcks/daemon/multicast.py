@@ -11,16 +11,6 @@ from gcks.errors import LocalError
 from gcks.outcome import Endpoint
 
 
-def multicast_sender(source: Endpoint, interface: str | None, ttl: int) -> socket.socket:
-    """Bind the Rekey SA's source; members on this host may bind its port too (a ruling).
-
-    Raises `LocalError`.
-    """
-    sock = bind_udp(source, reuse=True)
-    configure_sender(sock, source.host, interface, ttl)
-    return sock
-
-
 def configure_sender(sock: socket.socket, host: str, interface: str | None, ttl: int) -> None:
     """Set interface, TTL and loopback of a socket's multicast.  Raises `LocalError`."""
     try:

@@ -43,6 +43,14 @@ def bind_udp(local: Endpoint, *, reuse: bool = False) -> socket.socket:
     return sock
 
 
+def share_port(sock: socket.socket) -> None:
+    """Let members on this host bind the same port on a multicast address.
+
+    Set after binding: a port that another daemon occupies was an error by then.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
 def _remedy(error: OSError) -> str:
     remedies = {
         errno.EADDRINUSE: "the port is occupied; stop the other IKE daemon or choose another port",
@@ -56,7 +64,8 @@ class UdpPort:
     """One bound socket on the event loop."""
 
     def __init__(self, sock: socket.socket, receive: Receive, *, natt: bool) -> None:
-        self._sock, self._receive, self._natt = sock, receive, natt
+        self.socket = self._sock = sock
+        self._receive, self._natt = receive, natt
         name = sock.getsockname()
         self.local = Endpoint(name[0], name[1])
         self.send_errors = 0

@@ -184,22 +184,7 @@ class SqliteStore:
 
     def _load_group(self, name: str) -> StoredGroup:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
-        _, next_sender_id, algorithm, private_key, spi, message_id, datagrams, sent_at = row or (
-            name,
-            0,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
-        last = auth = None
-        if spi is not None:
-            last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
-        if private_key is not None:
-            opened = self._box.open(private_key, _auth_place(name))
-            auth = AuthKeySaved(name, algorithm, opened)
+        next_sender_id, auth, last = self._group_row(name, row) if row else (0, None, None)
         return StoredGroup(
             group=name,
             sas=self._load_sas(name),
@@ -210,6 +195,18 @@ class SqliteStore:
             auth_key=auth,
             members=tuple(map(_member, self._rows("members", name))),
         )
+
+    def _group_row(
+        self, name: str, row: tuple[Any, ...]
+    ) -> tuple[int, AuthKeySaved | None, RekeyMessageSaved | None]:
+        _, next_sender_id, algorithm, private_key, spi, message_id, datagrams, sent_at = row
+        auth = last = None
+        if private_key is not None:
+            opened = self._box.open(private_key, _auth_place(name))
+            auth = AuthKeySaved(name, algorithm, opened)
+        if spi is not None:
+            last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
+        return next_sender_id, auth, last
 
     def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
         found = []

@@ -1,0 +1,1 @@
+"""Configuration files: YAML to domain records, every error with its line."""

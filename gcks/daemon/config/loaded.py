@@ -1,0 +1,69 @@
+"""What a configuration file, or the development setup, comes to: ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gcks.group.policy import GroupPolicy
+from gcks.ike.credentials import Credentials
+from gcks.keyserver.settings import ServerSettings
+from gcks.member.ceiling import Ceiling
+from gcks.member.settings import MemberSettings
+from gcks.outcome import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address with its ports; on `natt` ports the non-ESP marker is required."""
+
+    address: str
+    ike: tuple[int, ...] = (500, 848)
+    natt: tuple[int, ...] = (4500,)
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """`format` is "json" or "console", `level` a name of logging's."""
+
+    format: str = "json"
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Everything that `gcks serve` needs."""
+
+    settings: ServerSettings
+    credentials: Credentials
+    groups: Mapping[str, GroupPolicy]
+    listeners: tuple[Listener, ...]
+    store_path: Path
+    master_key: bytes = field(repr=False)
+    metrics: Endpoint | None = None
+    logs: LogOptions = field(default_factory=LogOptions)
+    source: Path | None = None
+    """The file it came from, read again on SIGHUP."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneOptions:
+    """`kind` is "xfrm", "exec" or "none"."""
+
+    kind: str = "xfrm"
+    command: tuple[str, ...] = ()
+    timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemberConfig:
+    """Everything that `gcks-member run` needs."""
+
+    settings: MemberSettings
+    credentials: Credentials
+    ceiling: Ceiling
+    data_plane: DataPlaneOptions
+    metrics: Endpoint | None = None
+    logs: LogOptions = field(default_factory=LogOptions)
+    source: Path | None = None

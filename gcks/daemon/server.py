@@ -1,0 +1,287 @@
+"""The key server at the edge: sockets and clock in, group commit, then datagrams out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import uvloop
+
+from gcks.crypto.errors import CryptoError
+from gcks.daemon.commit import CommitPipeline
+from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.http import serve_metrics
+from gcks.daemon.logs import EventLog, configure
+from gcks.daemon.metrics import ServerMetrics
+from gcks.daemon.multicast import configure_sender
+from gcks.daemon.systemd import ServiceManager
+from gcks.daemon.udp import UdpPort, bind_udp, share_port
+from gcks.errors import LocalError
+from gcks.events import Event
+from gcks.group.policy import GroupPolicy
+from gcks.keyserver.commands import Command, Reload
+from gcks.keyserver.engine import Engine
+from gcks.keyserver.gsa_auth import KeyLog
+from gcks.outcome import Endpoint, Outcome, Path, Transmit
+from gcks.store.sqlite import SqliteStore
+
+EXIT_FAILED: Final = 1
+
+Loader = Callable[[], ServerConfig]
+Ready = Callable[["ServerRuntime"], None]
+Watch = Callable[[Sequence[Event]], None]
+
+
+class ServerRuntime:
+    """One running key server; everything happens on one event loop."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        reload: Loader | None = None,
+        watch: Watch | None = None,
+        key_log: KeyLog | None = None,
+    ) -> None:
+        self.config = config
+        self._load_again, self._watch, self._key_log = reload, watch, key_log
+        self._logger: Any = configure(config.logs)
+        self._log = EventLog(self._logger)
+        self._manager = ServiceManager()
+        self._ports: dict[Endpoint, UdpPort] = {}
+        self._senders: dict[Endpoint, tuple[socket.socket, GroupPolicy]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._stopped = asyncio.Event()
+        self._failure: LocalError | None = None
+
+    async def run(self, ready: Ready | None = None) -> None:
+        """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
+        config = self.config
+        sockets = self._bind()
+        self._store = SqliteStore(config.store_path, config.master_key)
+        now = time.monotonic()
+        self.engine = Engine(
+            config.settings,
+            config.credentials,
+            config.groups,
+            self._store.load(),
+            entropy=os.urandom,
+            wall=time.time,
+            now=now,
+            key_log=self._key_log,
+        )
+        self.metrics = ServerMetrics(
+            lambda: self.engine.status(time.monotonic()), lambda: self.engine.groups
+        )
+        http = (
+            await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
+        )
+        self.pipeline = CommitPipeline(self._store, self._send, self._fail)
+        self._open(sockets)
+        self._carry_out(self.engine.start(now))
+        await self.pipeline.drain()
+        self._signals()
+        self._feed_watchdog()
+        if ready is not None:
+            ready(self)
+        self._manager.ready(f"{len(self.engine.groups)} groups")
+        await self._stopped.wait()
+        await self._close(http)
+        if self._failure is not None:
+            raise self._failure
+
+    # --- beginning and end ------------------------------------------------------------
+
+    def _bind(self) -> list[tuple[socket.socket, bool]]:
+        """Bind every port or none."""
+        bound: list[tuple[socket.socket, bool]] = []
+        try:
+            for listener in self.config.listeners:
+                for port in listener.ike:
+                    bound.append((bind_udp(Endpoint(listener.address, port)), False))
+                for port in listener.natt:
+                    bound.append((bind_udp(Endpoint(listener.address, port)), True))
+            self._prepare_senders(bound)
+        except LocalError:
+            for sock, _ in bound:
+                sock.close()
+            raise
+        return bound
+
+    def _prepare_senders(self, bound: list[tuple[socket.socket, bool]]) -> None:
+        """Rekeys leave by the listening socket where their source is one, else by their own."""
+        listening = {Endpoint(*sock.getsockname()[:2]): sock for sock, _ in bound}
+        for policy in self.config.groups.values():
+            if policy.rekey is None:
+                continue
+            source = policy.rekey.source
+            sock = listening.get(source) or bind_udp(source)
+            share_port(sock)
+            configure_sender(sock, source.host, policy.rekey.interface, policy.rekey.ttl)
+            self._senders[policy.rekey.destination] = (sock, policy)
+            listening[source] = sock
+
+    def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:
+        for sock, natt in bound:
+            port = UdpPort(sock, self._receive, natt=natt)
+            self._ports[port.local] = port
+
+    def _signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def _close(self, http: asyncio.Server | None) -> None:
+        self._manager.stopping()
+        for port in self._ports.values():
+            port.pause()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._failure is None:
+            await self.pipeline.drain()
+        if http is not None:
+            http.close()
+        for port in self._ports.values():
+            port.close()
+        for sock, _ in self._senders.values():
+            sock.close()
+        self.pipeline.close()
+        self._store.close()
+
+    def _fail(self, error: LocalError) -> None:
+        self._failure = error
+        self._stopped.set()
+
+    def _feed_watchdog(self) -> None:
+        if self._manager.watchdog_seconds is not None:
+            self._manager.watchdog()
+            interval = self._manager.watchdog_seconds / 3
+            asyncio.get_running_loop().call_later(interval, self._feed_watchdog)
+
+    # --- reload ---------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """SIGHUP: take over a changed configuration as a whole or not at all."""
+        if self._load_again is None:
+            return
+        self._manager.reloading(time.monotonic())
+        try:
+            config = self._load_again()
+            self._check_reload(config)
+            self.command(Reload(config.settings, config.credentials, config.groups))
+        except LocalError as error:
+            self._logger.error("reload_refused", cause=str(error))
+            self._manager.ready("running; the last reload was refused")
+            return
+        self.config = config
+        self._prepare_senders([(port.socket, False) for port in self._ports.values()])
+        self._logger.info("reloaded", groups=len(config.groups))
+        self._manager.ready(f"{len(self.engine.groups)} groups")
+
+    def _check_reload(self, config: ServerConfig) -> None:
+        fixed = ("listeners", "store_path", "master_key", "metrics")
+        changed = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
+        if changed:
+            raise LocalError(f"{', '.join(changed)} can't change while running; restart gcks")
+
+    # --- the loop -------------------------------------------------------------------
+
+    def command(self, command: Command) -> None:
+        """Give the engine an operator's command.  Raises `LocalError`."""
+        self._carry_out(self.engine.command(command, time.monotonic()))
+
+    def _receive(self, datagram: bytes, path: Path) -> None:
+        self._carry_out(self.engine.receive(datagram, path, time.monotonic()))
+
+    def _timeout(self) -> None:
+        self._timer_at = None
+        self._carry_out(self.engine.handle_timeout(time.monotonic()))
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        if outcome.journal or outcome.transmits:
+            self.pipeline.submit(outcome.journal, outcome.transmits)
+            if self.pipeline.full:
+                self._hold_back()
+        if outcome.events:
+            self._tell(outcome.events)
+        self._set_timer(outcome.next_timeout)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        self.metrics.count(events)
+        self._log.write(events, time.monotonic())
+        if self._watch is not None:
+            self._watch(events)
+
+    def _set_timer(self, at: float | None) -> None:
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, at
+        if at is not None:
+            delay = max(0.0, at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    def _hold_back(self) -> None:
+        """The disk is behind: leave datagrams to the kernel until it has caught up."""
+        for port in self._ports.values():
+            port.pause()
+
+    def _send(self, transmits: Sequence[Transmit]) -> None:
+        for transmit in transmits:
+            if transmit.multicast:
+                self._multicast(transmit)
+            else:
+                port = self._ports.get(transmit.path.local)
+                if port is not None:
+                    port.send(transmit.octets, transmit.path)
+        if not self.pipeline.full:
+            for port in self._ports.values():
+                port.resume()
+
+    def _multicast(self, transmit: Transmit) -> None:
+        found = self._senders.get(transmit.path.remote)
+        if found is None:
+            return
+        sock, policy = found
+        if policy.rekey is not None:
+            rekey = policy.rekey
+            configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
+        try:
+            sock.sendto(transmit.octets, tuple(transmit.path.remote))
+        except OSError as error:
+            self._logger.error(
+                "rekey_not_sent", group=policy.name, cause=error.strerror or str(error)
+            )
+
+
+def serve(config: ServerConfig, **options: Any) -> int:
+    """Run a key server to its end; return the exit code."""
+    return run_to_end(lambda: ServerRuntime(config, **options).run())
+
+
+def run_to_end(main: Callable[[], Any]) -> int:
+    """Run a daemon's main coroutine on uvloop; one clear message where it fails."""
+
+    async def start() -> None:
+        await main()
+
+    try:
+        uvloop.run(start())
+    except (LocalError, CryptoError) as error:
+        print(f"gcks: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 0
+    return 0

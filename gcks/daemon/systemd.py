@@ -1,0 +1,52 @@
+"""The service manager's notification protocol, sd_notify(3): one datagram per message."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+_MICROSECONDS: Final = 1_000_000
+_ABSTRACT: Final = "@"
+
+
+class ServiceManager:
+    """Says what the daemon is doing; silent where no service manager listens."""
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        env = os.environ if environment is None else environment
+        self._address = env.get("NOTIFY_SOCKET", "")
+        for_us = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        microseconds = env.get("WATCHDOG_USEC", "") if for_us else ""
+        self.watchdog_seconds = (
+            int(microseconds) / _MICROSECONDS if microseconds.isdigit() else None
+        )
+
+    def ready(self, status: str) -> None:
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self, monotonic_seconds: float) -> None:
+        stamp = int(monotonic_seconds * _MICROSECONDS)
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={stamp}")
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        self._send(f"STATUS={text}")
+
+    def watchdog(self) -> None:
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        path = self._address
+        target = "\0" + path[1:] if path.startswith(_ABSTRACT) else path
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+                sock.connect(target)
+                sock.send(message.encode())
+        except OSError:
+            # A service manager that went away must not take the keys with it.
+            return

@@ -1,0 +1,364 @@
+"""The member's IKE SA against a misbehaving network and server, datagram by datagram."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import pytest
+
+from gcks.errors import DropReason
+from gcks.events import (
+    DatagramDropped,
+    IkeSaClosed,
+    Registered,
+    RegistrationFailedEvent,
+    Reregistering,
+)
+from gcks.iana import ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.ike.protect import Envelope, IkeProtection, seal_chain
+from gcks.member.ceiling import Ceiling
+from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.settings import GroupMembership, MemberSettings
+from gcks.outcome import Endpoint, Path
+from gcks.wire.delete import Delete
+from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, decode_header
+from gcks.wire.identification import Identity
+from gcks.wire.message import encode_message
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+from gcks.wire.unknown import UnknownPayload
+from tests.exchange.demo import (
+    PSK,
+    SERVER_HOST,
+    SERVER_IDENTITY,
+    World,
+    group_policy,
+    state,
+)
+
+MEMBER = Endpoint("10.0.0.1", 500)
+SERVER = Endpoint(SERVER_HOST, 500)
+TO_MEMBER = Path(MEMBER, SERVER)
+TO_SERVER = Path(SERVER, MEMBER)
+
+
+class Pair:
+    """One member and one server; the test carries every datagram itself."""
+
+    def __init__(self, groups: tuple[str, ...] = ("demo",)) -> None:
+        self.world = World(
+            groups=tuple(group_policy(name, number=8 + i) for i, name in enumerate(groups))
+        )
+        settings = MemberSettings(
+            Identity.parse("fqdn:gm1.dev"),
+            SERVER,
+            SERVER_IDENTITY,
+            MEMBER,
+            tuple(GroupMembership(Identity.parse(f"keyid:{name}")) for name in groups),
+        )
+        self.member = MemberEngine(
+            settings,
+            PSK,
+            Ceiling(),
+            entropy=os.urandom,
+            wall=self.world.network.wall,
+            jitter=lambda limit: limit,
+        )
+
+    def answer(self, outcome: MemberOutcome, now: float = 0.0) -> bytes:
+        """Let the server answer the member's only request."""
+        (request,) = outcome.transmits
+        (response,) = self.world.server.receive(request.octets, TO_SERVER, now).transmits
+        return response.octets
+
+    def give(self, datagram: bytes, now: float = 0.0) -> MemberOutcome:
+        return self.member.receive(datagram, TO_MEMBER, now)
+
+    def half_way(self) -> MemberOutcome:
+        """Go as far as the GSA_AUTH request."""
+        return self.give(self.answer(self.member.start(0.0)))
+
+    def registered(self) -> Pair:
+        outcome = self.give(self.answer(self.half_way()))
+        assert any(isinstance(event, Registered) for event in outcome.events)
+        return self
+
+    @property
+    def protection(self) -> IkeProtection:
+        """Protect as the server does: with the keys of the IKE SA."""
+        session = self.member._session
+        assert session is not None
+        assert session.sa is not None
+        sa = session.sa
+        make = sa.suite.make_cipher
+        return IkeProtection(
+            sa.protection.spi_i,
+            sa.protection.spi_r,
+            outbound=make(sa.keys.sk_er, sa.keys.sk_ar),
+            inbound=make(sa.keys.sk_ei, sa.keys.sk_ai),
+            entropy=os.urandom,
+        )
+
+    def request(self, exchange: int, *payloads: Payload, message_id: int = 0) -> bytes:
+        return self.protection.seal(exchange, 0, message_id, payloads)
+
+    def read(self, outcome: MemberOutcome) -> tuple[Payload, ...]:
+        (transmit,) = outcome.transmits
+        header = decode_header(transmit.octets)
+        assert header.flags == FLAG_INITIATOR | FLAG_RESPONSE
+        return self.protection.open_payloads(transmit.octets, header)
+
+
+def reason(outcome: MemberOutcome) -> DropReason:
+    (event,) = [one for one in outcome.events if isinstance(one, DatagramDropped)]
+    assert outcome.data_plane == ()
+    return event.reason
+
+
+# --- IKE_SA_INIT -------------------------------------------------------------------------------
+
+
+def test_a_response_from_elsewhere_is_ignored() -> None:
+    pair = Pair()
+    response = pair.answer(pair.member.start(0.0))
+    elsewhere = Path(MEMBER, Endpoint("203.0.113.9", 500))
+    assert reason(pair.member.receive(response, elsewhere, 0.0)) is DropReason.UNKNOWN_SPI
+    assert pair.give(response).transmits
+
+
+def test_a_forged_refusal_doesnt_stop_the_registration() -> None:
+    """RFC 7296 section 2.21.1: an error in clear may come from anybody."""
+    pair = Pair()
+    response = pair.answer(pair.member.start(0.0))
+    header = decode_header(response)
+    forged = encode_message(
+        header.spi_i, bytes(8), 34, FLAG_RESPONSE, 0, (Notify(NotifyType.NO_PROPOSAL_CHOSEN),)
+    )
+    assert reason(pair.give(forged)) is DropReason.MALFORMED
+    assert pair.give(response).transmits
+
+
+def test_a_refusal_that_stands_is_believed_at_the_next_timeout() -> None:
+    pair = Pair()
+    header = decode_header(pair.member.start(0.0).transmits[0].octets)
+    refused = encode_message(
+        header.spi_i, bytes(8), 34, FLAG_RESPONSE, 0, (Notify(NotifyType.NO_PROPOSAL_CHOSEN),)
+    )
+    due = pair.give(refused, 0.1).next_timeout
+    assert due == 1.0
+    (failure,) = pair.member.handle_timeout(due).events
+    assert isinstance(failure, RegistrationFailedEvent)
+    assert "NO_PROPOSAL_CHOSEN" in failure.cause
+
+
+def test_our_own_request_reflected_is_dropped() -> None:
+    pair = Pair()
+    request = pair.member.start(0.0).transmits[0].octets
+    assert reason(pair.give(request)) is DropReason.WRONG_ROLE
+
+
+def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> None:
+    """RFC 7296 section 2.4: bit-identical, bounded."""
+    pair = Pair()
+    outcome = pair.member.start(0.0)
+    first, gaps, now = outcome.transmits[0].octets, [], 0.0
+    for _ in range(5):
+        assert outcome.next_timeout is not None
+        gaps.append(outcome.next_timeout - now)
+        now = outcome.next_timeout
+        outcome = pair.member.handle_timeout(now)
+        assert [one.octets for one in outcome.transmits] == [first]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 8 * gaps[0]
+    assert outcome.next_timeout is not None
+    final = pair.member.handle_timeout(outcome.next_timeout)
+    assert final.transmits == ()
+    assert isinstance(final.events[0], RegistrationFailedEvent)
+
+
+# --- protected responses ------------------------------------------------------------------------
+
+
+def test_a_changed_octet_anywhere_in_the_response_is_noticed() -> None:
+    """RFC 7296 section 2.21.2: bad integrity is dropped, the true response still counts."""
+    pair = Pair()
+    response = pair.answer(pair.half_way())
+    for position in range(HEADER_OCTETS + 4, len(response), 7):
+        broken = bytearray(response)
+        broken[position] ^= 1
+        assert reason(pair.give(bytes(broken))) is DropReason.BAD_INTEGRITY
+    assert any(isinstance(event, Registered) for event in pair.give(response).events)
+
+
+def test_a_doubled_response_is_out_of_window() -> None:
+    pair = Pair()
+    response = pair.answer(pair.half_way())
+    pair.give(response)
+    assert reason(pair.give(response)) is DropReason.OUT_OF_WINDOW
+
+
+def test_a_request_before_authentication_is_dropped() -> None:
+    pair = Pair()
+    pair.half_way()
+    liveness = pair.request(ExchangeType.INFORMATIONAL)
+    assert reason(pair.give(liveness)) is DropReason.UNEXPECTED_EXCHANGE
+
+
+def test_a_malformed_authentic_response_ends_the_attempt() -> None:
+    """RFC 7296 section 2.21.3."""
+    pair = Pair()
+    pair.half_way()
+    session = pair.member._session
+    assert session is not None
+    assert session.sa is not None
+    sa = session.sa
+    envelope = Envelope(
+        sa.protection.spi_i, sa.protection.spi_r, ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1
+    )
+    cipher = sa.suite.make_cipher(sa.keys.sk_er, sa.keys.sk_ar)
+    broken = seal_chain(cipher, bytes(8), envelope, PayloadType.GSA, b"\0\0\0\x40nonsense")
+    outcome = pair.give(broken)
+    (failure,) = outcome.events
+    assert isinstance(failure, RegistrationFailedEvent)
+    assert "malformed" in failure.cause
+
+
+def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
+    """GSA and KD without AUTH are worth nothing."""
+    pair = Pair()
+    pair.half_way()
+    payloads = (Notify(NotifyType.USE_TRANSPORT_MODE),)
+    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
+    outcome = pair.give(sealed)
+    assert outcome.data_plane == ()
+    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+
+
+# --- the server's requests -----------------------------------------------------------------------
+
+
+def test_a_liveness_check_is_answered_and_repeated_bit_identical() -> None:
+    """RFC 7296 sections 1.4, 2.1."""
+    pair = Pair().registered()
+    liveness = pair.request(ExchangeType.INFORMATIONAL)
+    first = pair.give(liveness)
+    assert pair.read(first) == ()
+    assert pair.give(liveness).transmits == first.transmits
+    beyond = pair.request(ExchangeType.INFORMATIONAL, message_id=5)
+    assert reason(pair.give(beyond)) is DropReason.OUT_OF_WINDOW
+
+
+def test_delete_is_answered_and_closes_the_ike_sa_but_not_the_group() -> None:
+    """RFC 9838 section 2.3.3: by convention the GCKS closes the IKE SA."""
+    pair = Pair().registered()
+    outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, Delete(ProtocolId.IKE, 0, ())))
+    assert len(outcome.transmits) == 1
+    assert isinstance(outcome.events[0], IkeSaClosed)
+    status = pair.member.status(0.0)
+    assert (status.ike_sa, status.groups[0].state) == ("none", "registered")
+
+
+def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
+    """RFC 9838 section 2.3.3: the GM MUST consider itself excluded, and re-registers."""
+    pair = Pair().registered()
+    group = pair.member._groups[0]
+    group.holding.retire_rekey(0.0, current=True)
+    pair.member.handle_timeout(0.0)
+    outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, Delete(ProtocolId.IKE, 0, ())))
+    assert any(isinstance(event, Reregistering) for event in outcome.events)
+    assert group.holding.data_sas == ()
+
+
+def test_a_child_sa_is_refused() -> None:
+    """RFC 9838 section 2.3: NOT RECOMMENDED over the registration SA."""
+    pair = Pair().registered()
+    outcome = pair.give(pair.request(ExchangeType.CREATE_CHILD_SA))
+    assert pair.read(outcome) == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
+
+
+def test_an_unknown_critical_payload_is_named() -> None:
+    """RFC 7296 section 2.5."""
+    pair = Pair().registered()
+    unknown = UnknownPayload(201, critical=True, body=b"")
+    outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, unknown))
+    assert pair.read(outcome) == (Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, b"\xc9"),)
+
+
+def test_an_unknown_exchange_is_dropped() -> None:
+    pair = Pair().registered()
+    assert reason(pair.give(pair.request(77))) is DropReason.UNEXPECTED_EXCHANGE
+
+
+def test_a_malformed_authentic_request_closes_the_ike_sa() -> None:
+    """RFC 7296 section 2.21.3: INVALID_SYNTAX is fatal."""
+    pair = Pair().registered()
+    session = pair.member._session
+    assert session is not None
+    assert session.sa is not None
+    sa = session.sa
+    envelope = Envelope(sa.protection.spi_i, sa.protection.spi_r, ExchangeType.INFORMATIONAL, 0, 0)
+    cipher = sa.suite.make_cipher(sa.keys.sk_er, sa.keys.sk_ar)
+    broken = seal_chain(cipher, bytes(8), envelope, PayloadType.DELETE, b"\0\0\0\x40x")
+    protection = pair.protection
+    outcome = pair.give(broken)
+    answer = outcome.transmits[0].octets
+    assert protection.open_payloads(answer, decode_header(answer)) == (
+        Notify(NotifyType.INVALID_SYNTAX),
+    )
+    assert pair.member.status(0.0).ike_sa == "none"
+
+
+# --- an IKE SA that is gone ---------------------------------------------------------------------
+
+
+def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
+    """The server restarted; GSA_REGISTRATION gets no answer, a new IKE SA does."""
+    world = World()
+    node = world.member("gm1")
+    world.run(1.0)
+    world.start_server()
+    engine = node.engine
+    engine._groups[0].register_now("test", 1.0)
+    world.network._member_did(node, engine.handle_timeout(1.0))
+    assert engine.status(1.0).ike_sa == "established"
+    world.run(60.0)
+    assert state(node) == "registered"
+    assert len(node.all(Registered)) == 2
+    assert node.all(RegistrationFailedEvent) == []
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+
+def _mangle(random: Random, datagram: bytes) -> bytes:
+    kind = random.randrange(5)
+    octets = bytearray(datagram)
+    if kind == 0:
+        return random.randbytes(random.randrange(200))
+    if kind == 1:
+        del octets[random.randrange(len(octets)) :]
+    elif kind == 2:
+        octets += random.randbytes(random.randrange(1, 40))
+    for _ in range(random.randrange(1, 6)):
+        if octets:
+            octets[random.randrange(len(octets))] = random.randrange(256)
+    if kind > 2 and len(octets) >= HEADER_OCTETS:
+        octets[24:28] = len(octets).to_bytes(4, "big")
+    return bytes(octets) if octets != datagram else datagram[:-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mangled_datagrams_never_raise_and_change_nothing(seed: int) -> None:
+    """Never a traceback, always counted, and no state that grows."""
+    random = Random(seed)
+    pair = Pair().registered()
+    before = pair.member.status(0.0)
+    liveness = pair.request(ExchangeType.INFORMATIONAL)
+    for _ in range(300):
+        outcome = pair.give(_mangle(random, liveness))
+        dropped = [one for one in outcome.events if isinstance(one, DatagramDropped)]
+        assert len(dropped) == 1
+        assert dropped[0].reason is not DropReason.INTERNAL_ERROR
+        assert outcome.transmits == ()
+    assert pair.member.status(0.0) == before

@@ -100,6 +100,14 @@ def check_answer(offer: SecurityAssociation, answer: SecurityAssociation) -> Ike
     return suite
 
 
+def is_complete(proposal: Proposal) -> bool:
+    """Tell whether a suite with a key wrap can be chosen from one of our own proposals."""
+    found = _by_type(proposal)
+    needed = {*_NEEDED} - {TransformType.INTEG}
+    aead = {is_aead(t.id) for t in found.get(TransformType.ENCR, ())}
+    return needed <= set(found) and aead == {TransformType.INTEG not in found}
+
+
 def _match(offered: Proposal, own: Proposal) -> tuple[Transform, ...] | _Mismatch:
     if offered.protocol != ProtocolId.IKE:
         return _Mismatch(-1, f"a proposal for {ProtocolId(offered.protocol)} instead of IKE")

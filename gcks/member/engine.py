@@ -84,6 +84,7 @@ class MemberEngine:
 
     def start(self, now: float) -> MemberOutcome:
         """Begin to register to every group."""
+        self._leaving = False
         for group in self._groups:
             group.register_now("start", now)
         return self._finish(Effects(), now)
@@ -114,9 +115,10 @@ class MemberEngine:
         """Leave every group, tell the GCKS if an IKE SA is open, and remove every SA."""
         effects = Effects()
         self._leaving = True
+        self._serving = None
         self._departures.clear()
         for group in self._groups:
-            if group.state is GroupState.REGISTERED:
+            if group.registered:
                 self._departures.append((group, NotifyType.REGISTRATION_FAILED))
             group.leave("the operator's wish", effects)
         if self._session is not None and self._session.state is not SessionState.ESTABLISHED:

@@ -155,12 +155,10 @@ class GroupMember:
             self.due = inf
             self._recoverable = False
 
-    def attempt_failed(
-        self, cause: str, hint: str, now: float, effects: Effects, *, at_least: float = 0.0
-    ) -> None:
+    def attempt_failed(self, cause: str, hint: str, now: float, effects: Effects) -> None:
         """Try again later; what is still held stays until it expires."""
         self._failures += 1
-        delay = max(at_least, self.settings.retry.delay(self._failures))
+        delay = self.settings.retry.delay(self._failures)
         delay += self._jitter(delay / 4)
         self.state = GroupState.REGISTERED if self._holds_anything() else GroupState.WAITING
         self.due, self.last_error, self.cause = now + delay, cause, "retry"

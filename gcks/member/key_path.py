@@ -25,6 +25,8 @@ DEFAULT_KWK_ID: Final = 0
 """GSK_w."""
 MAX_UNWRAPS: Final = 4096
 """Unwrap attempts per message: reused Key IDs must not make the work quadratic."""
+MAX_PATH_KEYS: Final = 64
+"""Depth of the deepest tree followed; a binary tree of a million members needs 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def open_sa_key(
         for candidate in keyring.candidates(sa_key.kwk_id):
             keymat = keyring.try_open(candidate, sa_key.encrypted_key)
             if keymat is not None and len(keymat) == keymat_octets:
-                return OpenedSaKey(keymat, _new_path(candidate, working))
+                return OpenedSaKey(keymat, _bounded(_new_path(candidate, working)))
     raise Discard(DropReason.NO_KEY_PATH, "no Key Path leads to any SA_KEY")
 
 
@@ -94,6 +96,13 @@ def _new_path(first: _Candidate, working: KeyPath) -> KeyPath:
     if end.working_index is None:
         return tuple(new)
     return (*new, *working[end.working_index :])
+
+
+def _bounded(path: KeyPath) -> KeyPath:
+    """A hostile key server could otherwise make the path longer with every rekey."""
+    if len(path) > MAX_PATH_KEYS:
+        raise Discard(DropReason.LIMIT, f"a Key Path of {len(path)} keys")
+    return path
 
 
 class _Keyring:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcks.dataplane.options import DataPlaneOptions
 from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.settings import ServerSettings
@@ -45,15 +46,6 @@ class ServerConfig:
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
     """The file it came from, read again on SIGHUP."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataPlaneOptions:
-    """`kind` is "xfrm", "exec" or "none"."""
-
-    kind: str = "xfrm"
-    command: tuple[str, ...] = ()
-    timeout_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,227 @@
+"""The group member at the edge: unicast and multicast sockets, clock, data plane."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gcks.daemon.config.loaded import MemberConfig
+from gcks.daemon.http import serve_metrics
+from gcks.daemon.logs import EventLog, configure
+from gcks.daemon.metrics import MemberMetrics
+from gcks.daemon.multicast import multicast_receiver
+from gcks.daemon.server import run_to_end
+from gcks.daemon.systemd import ServiceManager
+from gcks.daemon.udp import UdpPort, bind_udp
+from gcks.dataplane.choose import make_data_plane
+from gcks.dataplane.interface import SaCommand
+from gcks.errors import LocalError
+from gcks.events import Event
+from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
+from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.outcome import Endpoint, Path, Transmit
+
+LEAVE_SECONDS: Final = 2.0
+"""How long a stopping member waits for the GCKS to hear that it leaves."""
+
+MAX_COMMANDS: Final = 10_000
+"""Data plane commands that wait; more means the data plane hangs."""
+
+Watch = Callable[[Sequence[Event]], None]
+
+
+class MemberRuntime:
+    """One running member; everything happens on one event loop."""
+
+    def __init__(self, config: MemberConfig, *, watch: Watch | None = None) -> None:
+        self.config = config
+        self._watch = watch
+        self._logger: Any = configure(config.logs)
+        self._log = EventLog(self._logger)
+        self._manager = ServiceManager()
+        self._ports: dict[Endpoint, UdpPort] = {}
+        self._joined: dict[Endpoint, tuple[UdpPort, int]] = {}
+        self._commands: asyncio.Queue[SaCommand] = asyncio.Queue(MAX_COMMANDS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._stopped = asyncio.Event()
+        self._failure: LocalError | None = None
+
+    async def run(self) -> None:
+        """Be a member until told to stop.  Raises `LocalError`."""
+        local, natt = self._open()
+        settings = replace(self.config.settings, local=local, local_natt_port=natt)
+        self.engine = MemberEngine(
+            settings,
+            self.config.credentials,
+            self.config.ceiling,
+            entropy=os.urandom,
+            wall=time.time,
+            jitter=_jitter,
+        )
+        self.metrics = MemberMetrics(lambda: self.engine.status(time.monotonic()))
+        http = None
+        if self.config.metrics is not None:
+            http = await serve_metrics(self.config.metrics, self.metrics.registry)
+        self._plane = make_data_plane(self.config.data_plane)
+        worker = asyncio.create_task(self._work())
+        self._signals()
+        self._feed_watchdog()
+        self._carry_out(self.engine.start(time.monotonic()))
+        self._manager.ready(str(settings.identity))
+        await self._stopped.wait()
+        await self._close(worker, http)
+        if self._failure is not None:
+            raise self._failure
+
+    def _open(self) -> tuple[Endpoint, int]:
+        """Bind a socket for each of the two kinds of port; return where."""
+        settings = self.config.settings
+        host = settings.local.host or _source_address(settings.server)
+        ordinary = UdpPort(bind_udp(Endpoint(host, settings.local.port)), self._receive, natt=False)
+        natt = UdpPort(bind_udp(Endpoint(host, settings.local_natt_port)), self._receive, natt=True)
+        self._ports = {port.local: port for port in (ordinary, natt)}
+        return ordinary.local, natt.local.port
+
+    def _signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+
+    async def _close(self, worker: asyncio.Task[None], http: asyncio.Server | None) -> None:
+        self._manager.stopping()
+        self._carry_out(self.engine.leave(time.monotonic()))
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._commands.join()
+                while self._timer_at is not None:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            self._logger.info("left_without_answer")
+        worker.cancel()
+        await self._plane.close()
+        if http is not None:
+            http.close()
+        for port in (*self._ports.values(), *(port for port, _ in self._joined.values())):
+            port.close()
+
+    def _feed_watchdog(self) -> None:
+        if self._manager.watchdog_seconds is not None:
+            self._manager.watchdog()
+            interval = self._manager.watchdog_seconds / 3
+            asyncio.get_running_loop().call_later(interval, self._feed_watchdog)
+
+    # --- the loop -------------------------------------------------------------------
+
+    def _receive(self, datagram: bytes, path: Path) -> None:
+        self._carry_out(self.engine.receive(datagram, path, time.monotonic()))
+
+    def _timeout(self) -> None:
+        self._timer_at = None
+        self._carry_out(self.engine.handle_timeout(time.monotonic()))
+
+    def _carry_out(self, outcome: MemberOutcome) -> None:
+        for command in outcome.data_plane:
+            self._command(command)
+        for transmit in outcome.transmits:
+            self._send(transmit)
+        if outcome.events:
+            self.metrics.count(outcome.events)
+            self._log.write(outcome.events, time.monotonic())
+            if self._watch is not None:
+                self._watch(outcome.events)
+        self._set_timer(outcome.next_timeout)
+
+    def _send(self, transmit: Transmit) -> None:
+        port = self._ports.get(transmit.path.local)
+        if port is not None:
+            port.send(transmit.octets, transmit.path)
+
+    def _set_timer(self, at: float | None) -> None:
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, at
+        if at is not None:
+            delay = max(0.0, at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    # --- the data plane -------------------------------------------------------------
+
+    def _command(self, command: DataPlaneCommand) -> None:
+        try:
+            if isinstance(command, JoinMulticast):
+                self._join(command)
+            elif isinstance(command, LeaveMulticast):
+                self._leave(command)
+            else:
+                self._commands.put_nowait(command)
+        except LocalError as error:
+            self._fail(error)
+        except asyncio.QueueFull:
+            self._fail(LocalError("the data plane hangs: too many commands wait"))
+
+    def _join(self, command: JoinMulticast) -> None:
+        group = Endpoint(command.address, command.port)
+        port, count = self._joined.get(group, (None, 0))
+        if port is None:
+            local = next(iter(self._ports)).host
+            sock = multicast_receiver(group, command.interface, local)
+            port = UdpPort(sock, self._receive, natt=False)
+        self._joined[group] = (port, count + 1)
+
+    def _leave(self, command: LeaveMulticast) -> None:
+        group = Endpoint(command.address, command.port)
+        found = self._joined.pop(group, None)
+        if found is None:
+            return
+        port, count = found
+        if count > 1:
+            self._joined[group] = (port, count - 1)
+        else:
+            port.close()
+
+    async def _work(self) -> None:
+        while True:
+            command = await self._commands.get()
+            try:
+                await self._plane.apply(command)
+            except LocalError as error:
+                self._logger.error(
+                    "data_plane_failed", command=type(command).__name__, cause=str(error)
+                )
+            finally:
+                self._commands.task_done()
+
+    def _fail(self, error: LocalError) -> None:
+        self._failure = error
+        self._stopped.set()
+
+
+def _jitter(limit: float) -> float:
+    return random.SystemRandom().uniform(0.0, limit)
+
+
+def _source_address(server: Endpoint) -> str:
+    """Return the address that this host uses towards the server."""
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(tuple(server))
+        except OSError as error:
+            raise LocalError(f"no route to the key server {server}: {error.strerror}") from None
+        return str(sock.getsockname()[0])
+
+
+def run(config: MemberConfig, watch: Watch | None = None) -> int:
+    """Run a member to its end; return the exit code."""
+    return run_to_end(lambda: MemberRuntime(config, watch=watch).run())

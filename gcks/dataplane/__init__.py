@@ -1,0 +1,1 @@
+"""Where a member's Data-Security SAs go: the kernel, a hook command, or nowhere."""

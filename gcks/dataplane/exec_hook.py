@@ -1,0 +1,102 @@
+"""The data plane that runs a command for each change, with one JSON object on its input.
+
+The object has `schema_version` 1, `command` (install_sa, activate_sa or
+remove_sa) and the command's fields; octets are hexadecimal.  It holds the keys,
+since a hook that installs SAs needs them: a hook must not log its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+from gcks.dataplane.interface import SaCommand
+from gcks.errors import LocalError
+from gcks.member.data_plane import InstallSa, RemoveSa
+from gcks.wire.traffic_selector import TrafficSelector
+from gcks.wire.transform import Transform
+
+SCHEMA_VERSION: Final = 1
+_MAX_ERROR_CHARACTERS: Final = 200
+
+
+def as_json(command: SaCommand) -> str:
+    """Return the JSON object of a command, on one line."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower()
+    fields = {f.name: _plain(getattr(command, f.name)) for f in dataclasses.fields(command)}
+    return json.dumps({"schema_version": SCHEMA_VERSION, "command": name, **fields})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Transform):
+        return {
+            "type": value.type,
+            "id": value.id,
+            "key_length": value.key_length,
+            "name": str(value),
+        }
+    if isinstance(value, TrafficSelector):
+        return {
+            "start_address": value.start_address.hex(),
+            "end_address": value.end_address.hex(),
+            "ip_protocol": value.ip_protocol,
+            "start_port": value.start_port,
+            "end_port": value.end_port,
+            "text": str(value),
+        }
+    if isinstance(value, Enum):
+        return value.value if isinstance(value.value, str) else value.name.lower()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+class ExecDataPlane:
+    """Runs the hook once per command, one after the other."""
+
+    def __init__(self, command: Sequence[str], timeout_seconds: float) -> None:
+        if not command:
+            raise LocalError("data_plane.command is empty; name the hook to run")
+        self._command = tuple(command)
+        self._timeout = timeout_seconds
+        self._installed: dict[tuple[int, bytes], InstallSa] = {}
+
+    async def apply(self, command: SaCommand) -> None:
+        """Run the hook.  Raises `LocalError` where it can't be run, fails or takes too long."""
+        key = (command.protocol, command.spi)
+        if isinstance(command, InstallSa):
+            self._installed[key] = command
+        elif isinstance(command, RemoveSa):
+            self._installed.pop(key, None)
+        await self._run(as_json(command).encode())
+
+    async def _run(self, octets: bytes) -> None:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            raise LocalError(f"can't run the hook {self._command[0]}: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(self._timeout):
+                _, complaint = await process.communicate(octets)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise LocalError(f"the hook took longer than {self._timeout:g} s") from None
+        if process.returncode:
+            said = complaint.decode(errors="replace").strip()[-_MAX_ERROR_CHARACTERS:]
+            raise LocalError(f"the hook failed with {process.returncode}: {said}")
+
+    async def close(self) -> None:
+        """Tell the hook to remove what is left."""
+        for sa in tuple(self._installed.values()):
+            await self.apply(RemoveSa(sa.group, sa.protocol, sa.spi))

@@ -1,0 +1,19 @@
+"""What the member daemon asks of a data plane."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gcks.member.data_plane import ActivateSa, InstallSa, RemoveSa
+
+SaCommand = InstallSa | ActivateSa | RemoveSa
+
+
+class DataPlane(Protocol):
+    """Carries out commands in the order given."""
+
+    async def apply(self, command: SaCommand) -> None:
+        """Carry out one command.  Raises `LocalError` naming cause and remedy."""
+
+    async def close(self) -> None:
+        """Remove everything that was installed."""

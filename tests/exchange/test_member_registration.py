@@ -34,6 +34,7 @@ from tests.exchange.demo import (
     keys_of,
     state,
 )
+from tests.exchange.network import Weather
 
 
 def proposal(
@@ -312,3 +313,21 @@ def test_an_absent_server_is_reported_after_bounded_tries() -> None:
     world.network.server.down = False
     world.run(200.0)
     assert state(member) == "registered"
+
+
+def test_leaving_while_a_registration_is_under_way_leaves_nothing_behind() -> None:
+    groups = (group_policy("demo"), group_policy("audio", number=9))
+    world = World(groups=groups, weather=Weather(least_delay=0.1, most_delay=0.1))
+    member = world.member("gm1", groups=("demo", "audio"))
+    world.run(0.45)  # GSA_REGISTRATION for the second group is on its way
+    assert state(member, 1) == "registering"
+    world.network.leave(member)
+    world.run(5.0)
+    assert member.plane.installed == {}
+    assert member.plane.joined == set()
+    assert world.network.server is not None
+    assert {one.group for one in world.network.server.all(MemberLeft)} == {
+        "keyid:demo",
+        "keyid:audio",
+    }
+    assert member.engine.status(5.0).ike_sa == "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from gcks.crypto.key_wrap import wrap
@@ -106,3 +108,75 @@ def test_the_first_sa_key_with_a_path_is_used() -> None:
 
 def test_repr_shows_no_key() -> None:
     assert "key=" not in repr(PathKey(1, key(1)))
+
+
+def test_a_path_that_grows_without_end_is_cut_off() -> None:
+    """A hostile key server can't fill the member's memory rekey by rekey."""
+    working: KeyPath = (PathKey(1, key(1)),)
+    with pytest.raises(Discard) as caught:
+        for number in range(2, 200):
+            on_top = wrapped(number, number - 1, key(number), key(number - 1))
+            working = follow([wrapped(0, number, KEYMAT, key(number))], [on_top], working).path
+    assert caught.value.reason is DropReason.LIMIT
+    assert len(working) == key_path.MAX_PATH_KEYS
+
+
+class Tree:
+    """A binary key tree as the GCKS of appendix A keeps it: heap order, 1 is the root's child."""
+
+    def __init__(self, random: Random, leaves: int) -> None:
+        self.random = random
+        self.leaves = leaves
+        self.keys = {node: random.randbytes(32) for node in range(2, 2 * leaves)}
+        self.ids = {node: node for node in self.keys}
+        self.members = set(range(leaves, 2 * leaves))
+        self._next_id = 2 * leaves
+
+    def branch(self, leaf: int) -> list[int]:
+        """Return the nodes from below the root down to the leaf."""
+        nodes = []
+        while leaf > 1:
+            nodes.append(leaf)
+            leaf //= 2
+        return nodes[::-1]
+
+    def path(self, leaf: int) -> KeyPath:
+        return tuple(PathKey(self.ids[n], self.keys[n]) for n in self.branch(leaf))
+
+    def exclude(self, leaf: int) -> tuple[bytes, list[WrappedKey], list[WrappedKey]]:
+        """Replace the keys above the leaf; wrap them under what the survivors hold."""
+        self.members.discard(leaf)
+        changed = [node for node in self.branch(leaf) if node != leaf]
+        for node in changed:
+            self.keys[node] = self.random.randbytes(32)
+            self.ids[node] = self._next_id
+            self._next_id += 1
+        wraps = [
+            wrapped(self.ids[node], self.ids[child], self.keys[node], self.keys[child])
+            for node in changed
+            for child in (2 * node, 2 * node + 1)
+            if child < self.leaves or child in self.members
+        ]
+        self.random.shuffle(wraps)
+        keymat = self.random.randbytes(len(KEYMAT))
+        sa_keys = [wrapped(0, self.ids[n], keymat, self.keys[n]) for n in (2, 3)]
+        return keymat, sa_keys, wraps
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_survivors_follow_a_tree_and_the_excluded_never_do(seed: int) -> None:
+    """RFC 9838 section 3.3, appendix A: exclusions one after the other, in random order."""
+    random = Random(seed)
+    tree = Tree(random, 16)
+    paths = {leaf: tree.path(leaf) for leaf in tree.members}
+    for leaf in random.sample(sorted(tree.members), 12):
+        keymat, sa_keys, wraps = tree.exclude(leaf)
+        for member, path in paths.items():
+            if member in tree.members:
+                opened = follow(sa_keys, wraps, path)
+                assert opened.keymat == keymat
+                paths[member] = opened.path
+                assert opened.path == tree.path(member)
+            else:
+                with pytest.raises(Discard):
+                    follow(sa_keys, wraps, path)

@@ -65,7 +65,10 @@ class SenderIdsReserved:
 
 @dataclass(frozen=True, slots=True)
 class RekeyMessageSaved:
-    """The newest GSA_REKEY as sent, to be repeated bit-identical after a crash."""
+    """The newest GSA_REKEY as sent, to be repeated bit-identical after a crash.
+
+    No datagrams: all copies went out, there is nothing to repeat.
+    """
 
     group: str
     spi: bytes
@@ -82,6 +85,16 @@ class AuthKeySaved:
     algorithm: str
     private_key: bytes = field(repr=False)
     """Secret: PKCS#8 DER."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermsSaved:
+    """What GMs are told at registration only, so that no rekey can change it."""
+
+    group: str
+    authentication: str
+    mode: str
+    sender_id_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,7 @@ JournalEntry = (
     | SenderIdsReserved
     | RekeyMessageSaved
     | AuthKeySaved
+    | TermsSaved
     | MemberSaved
     | MemberRemoved
     | GroupRemoved
@@ -134,3 +148,4 @@ class StoredGroup:
     last_rekey: RekeyMessageSaved | None = None
     auth_key: AuthKeySaved | None = None
     members: tuple[MemberSaved, ...] = ()
+    terms: TermsSaved | None = None

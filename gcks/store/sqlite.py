@@ -24,6 +24,7 @@ from gcks.journal import (
     SenderIdsReserved,
     SpisReserved,
     StoredGroup,
+    TermsSaved,
 )
 from gcks.store.schema import GROUP_TABLES, SCHEMA, SCHEMA_VERSION
 
@@ -148,6 +149,14 @@ class SqliteStore:
             (e.algorithm, sealed, e.group),
         )
 
+    def _terms_saved(self, e: TermsSaved) -> None:
+        self._touch_group(e.group)
+        self._db.execute(
+            "UPDATE groups SET terms_authentication = ?, terms_mode = ?, terms_sender_id_bits = ?"
+            " WHERE name = ?",
+            (e.authentication, e.mode, e.sender_id_bits, e.group),
+        )
+
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
@@ -184,7 +193,7 @@ class SqliteStore:
 
     def _load_group(self, name: str) -> StoredGroup:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
-        next_sender_id, auth, last = self._group_row(name, row) if row else (0, None, None)
+        next_sender_id, auth, terms, last = self._group_row(name, row) if row else _NO_ROW
         return StoredGroup(
             group=name,
             sas=self._load_sas(name),
@@ -194,19 +203,20 @@ class SqliteStore:
             last_rekey=last,
             auth_key=auth,
             members=tuple(map(_member, self._rows("members", name))),
+            terms=terms,
         )
 
-    def _group_row(
-        self, name: str, row: tuple[Any, ...]
-    ) -> tuple[int, AuthKeySaved | None, RekeyMessageSaved | None]:
-        _, next_sender_id, algorithm, private_key, spi, message_id, datagrams, sent_at = row
-        auth = last = None
+    def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
+        _, next_sender_id, algorithm, private_key, *told, spi, message_id, datagrams, sent_at = row
+        auth = terms = last = None
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
             auth = AuthKeySaved(name, algorithm, opened)
+        if told[0] is not None:
+            terms = TermsSaved(name, *told)
         if spi is not None:
             last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
-        return next_sender_id, auth, last
+        return next_sender_id, auth, terms, last
 
     def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
         found = []
@@ -226,6 +236,9 @@ class SqliteStore:
         self._db.close()
 
 
+_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, RekeyMessageSaved | None]
+_NO_ROW: Final[_GroupRow] = (0, None, None, None)
+
 _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     SaSaved: SqliteStore._sa_saved,
     SaDeleted: SqliteStore._sa_deleted,
@@ -234,6 +247,7 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     SenderIdsReserved: SqliteStore._sender_ids_reserved,
     RekeyMessageSaved: SqliteStore._rekey_message_saved,
     AuthKeySaved: SqliteStore._auth_key_saved,
+    TermsSaved: SqliteStore._terms_saved,
     MemberSaved: SqliteStore._member_saved,
     MemberRemoved: SqliteStore._member_removed,
     GroupRemoved: SqliteStore._group_removed,

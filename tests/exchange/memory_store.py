@@ -18,6 +18,7 @@ from gcks.journal import (
     SenderIdsReserved,
     SpisReserved,
     StoredGroup,
+    TermsSaved,
 )
 
 
@@ -29,6 +30,7 @@ class _Group:
     next_sender_id: int = 0
     last_rekey: RekeyMessageSaved | None = None
     auth_key: AuthKeySaved | None = None
+    terms: TermsSaved | None = None
     members: dict[str, MemberSaved] = field(default_factory=dict)
 
     def apply(self, entry: JournalEntry) -> None:
@@ -48,6 +50,8 @@ class _Group:
                 self.last_rekey = entry
             case AuthKeySaved():
                 self.auth_key = entry
+            case TermsSaved():
+                self.terms = entry
             case MemberSaved():
                 self.members[entry.identity] = entry
             case MemberRemoved():
@@ -63,6 +67,7 @@ class _Group:
             self.last_rekey,
             self.auth_key,
             tuple(self.members.values()),
+            self.terms,
         )
 
 

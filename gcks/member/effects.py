@@ -20,10 +20,13 @@ class Effects:
         self.data_plane: list[DataPlaneCommand] = []
 
     def send(self, transmit: Transmit) -> None:
+        """Add a datagram."""
         self.transmits.append(transmit)
 
     def tell(self, event: Event) -> None:
+        """Add an event."""
         self.events.append(event)
 
     def do(self, commands: Iterable[DataPlaneCommand]) -> None:
+        """Add commands for the data plane, in order."""
         self.data_plane.extend(commands)

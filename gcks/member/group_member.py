@@ -81,6 +81,7 @@ class GroupMember:
     # --- when to register ---------------------------------------------------------
 
     def wants_registration(self, now: float) -> bool:
+        """Tell whether a registration is due and none is under way."""
         return self.due <= now and self.state is not GroupState.REGISTERING
 
     def next_timeout(self, *, can_register: bool) -> float:
@@ -106,6 +107,7 @@ class GroupMember:
                 self.reregister(cause, now, effects, recoverable=True, most_seconds=in_time)
 
     def begin_registration(self) -> None:
+        """Note that a registration request is sent."""
         self.state = GroupState.REGISTERING
         self._recoverable = False
 
@@ -121,6 +123,7 @@ class GroupMember:
             self.reregister("a rekey message was lost", now, effects, recoverable=True)
 
     def register_now(self, cause: str, now: float) -> None:
+        """Make a registration due at once."""
         self.due, self.cause = now, cause
         self._recoverable = False
 
@@ -182,6 +185,7 @@ class GroupMember:
         self.reregister(cause, now, effects)
 
     def leave(self, cause: str, effects: Effects) -> None:
+        """Give up every key and stay away."""
         effects.do(self.holding.clear())
         self.state, self.due = GroupState.LEFT, inf
         effects.tell(LeftGroup(self.name, cause))
@@ -190,6 +194,7 @@ class GroupMember:
 
     @property
     def registered(self) -> bool:
+        """Tell whether the GCKS may count this member in."""
         return self.state not in _UNREGISTERED
 
     def accept_registration(
@@ -243,10 +248,12 @@ class GroupMember:
     # --- shared with rekey ---------------------------------------------------------------
 
     def clock(self, now: float) -> Clock:
+        """Return how lifetimes that begin now become times."""
         settings = self.settings
         return Clock(now, settings.soft_lifetime_fraction, settings.soft_margin_seconds)
 
     def role(self) -> SenderRole:
+        """Return what this member is as a sender."""
         return SenderRole(
             self.membership.sender,
             self.membership.receive_own_data,
@@ -256,6 +263,7 @@ class GroupMember:
         )
 
     def install_data(self, opened: OpenedGsa, clock: Clock) -> Iterator[DataPlaneCommand]:
+        """Install the Data-Security SAs of one message: one generation."""
         generation, role = self.holding.begin(), self.role()
         sas = [
             build_data_sa(

@@ -53,14 +53,17 @@ class DataSa:
 
     @property
     def key(self) -> SaKey:
+        """What the SA is known by."""
         return (self.install.protocol, self.install.spi)
 
     @property
     def selectors(self) -> tuple[TrafficSelector, TrafficSelector]:
+        """What the SA is for: two SAs with the same selectors replace each other."""
         return (self.install.source, self.install.destination)
 
     @property
     def ends_at(self) -> float:
+        """When the SA is removed."""
         return min(self.hard_at, self.remove_at)
 
 
@@ -93,6 +96,7 @@ class RekeySa:
 
     @property
     def ends_at(self) -> float:
+        """When the SA is removed."""
         return min(self.hard_at, self.remove_at)
 
 
@@ -117,10 +121,12 @@ class Holding:
 
     @property
     def data_sas(self) -> tuple[DataSa, ...]:
+        """All Data-Security SAs, oldest first."""
         return tuple(self._data.values())
 
     @property
     def current_rekey(self) -> RekeySa | None:
+        """The Rekey SA that new messages come over."""
         return self._rekey.get(self.current_rekey_spi or b"")
 
     def rekey_sa(self, spi: bytes) -> RekeySa | None:
@@ -226,6 +232,7 @@ class Holding:
                 self._rekey[spi] = replace(sa, remove_at=min(sa.remove_at, at))
 
     def retire_one_rekey(self, spi: bytes, at: float) -> None:
+        """Remove this Rekey SA at that time, if it is held."""
         sa = self._rekey.get(spi)
         if sa is not None:
             self._rekey[spi] = replace(sa, remove_at=min(sa.remove_at, at))

@@ -30,6 +30,8 @@ FIRST_PROTECTED_MESSAGE_ID: Final = 1
 
 
 class SessionState(Enum):
+    """What the session expects next."""
+
     IKE_SA_INIT = "ike_sa_init"
     """Expects the IKE_SA_INIT response."""
     UNAUTHENTICATED = "gsa_auth"
@@ -93,6 +95,7 @@ class IkeSession:
 
     @property
     def next_timeout(self) -> float:
+        """When the request under way is sent again, or given up."""
         return self._pending.due if self._pending is not None else inf
 
     def start(self, now: float, effects: Effects) -> None:
@@ -122,6 +125,7 @@ class IkeSession:
         self.proved = True
 
     def close(self) -> None:
+        """End the session without a word."""
         self.state = SessionState.CLOSED
         self._pending = None
 

@@ -45,6 +45,8 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class DataSaKeys:
+    """A Data-Security SA's policy and keys."""
+
     policy: GsaPolicy
     key_e: bytes = field(repr=False)
     key_a: bytes = field(repr=False)
@@ -52,6 +54,8 @@ class DataSaKeys:
 
 @dataclass(frozen=True, slots=True)
 class RekeySaKeys:
+    """The Rekey SA's policy and keys."""
+
     policy: GsaPolicy
     keys: RekeyKeys = field(repr=False)
 
@@ -203,6 +207,7 @@ class Clock:
     max_margin_seconds: float
 
     def hard(self, lifetime_seconds: int | None) -> float:
+        """Return when the SA MUST be deleted (section 4.4.2.2.1)."""
         return inf if lifetime_seconds is None else self.now + lifetime_seconds
 
     def soft(self, lifetime_seconds: int | None) -> float:

@@ -26,13 +26,16 @@ class PendingRequest:
     """When to send it again, or to give up."""
 
     def transmit(self) -> Transmit:
+        """Return the datagram to send: the same octets every time."""
         return Transmit(self.datagram, self.path)
 
     @property
     def exhausted(self) -> bool:
+        """Tell whether it is time to give up."""
         return self.sent >= self.tries
 
     def repeated(self, settings: Retransmission, now: float) -> PendingRequest:
+        """Note one more transmission."""
         sent = self.sent + 1
         return replace(self, sent=sent, due=now + settings.delay(sent))
 

@@ -11,6 +11,8 @@ from gcks.member.holding import DataSa
 
 @dataclass(frozen=True, slots=True)
 class DataSaStatus:
+    """One Data-Security SA."""
+
     protocol: str
     spi: str
     direction: str
@@ -23,6 +25,8 @@ class DataSaStatus:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
+    """One group."""
+
     group: str
     state: str
     """A value of `GroupState`."""
@@ -39,6 +43,8 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
+    """The whole member."""
+
     identity: str
     server: str
     ike_sa: str

@@ -14,7 +14,9 @@ from gcks.events import (
     RekeySent,
     Reregistering,
 )
+from gcks.group.policy import GroupPolicy
 from gcks.keyserver.commands import RekeyGroup
+from gcks.wire.traffic_selector import TrafficSelector
 from tests.exchange.demo import (
     ATD,
     DATA_LIFETIME,
@@ -214,3 +216,40 @@ def test_dtd_keeps_the_old_sa_for_packets_under_way() -> None:
     assert len(member.plane.installed) == 2
     world.run(30.0 + DTD + 3)
     assert len(member.plane.installed) == 1
+
+
+def per_sender_group() -> GroupPolicy:
+    """Make a group with one AES-GCM SA for each of two senders, with replay protection."""
+    base = group_policy()
+    return replace(
+        base,
+        data_sas=tuple(
+            replace(
+                base.data_sas[0],
+                name=f"of-sender{number}",
+                source=TrafficSelector.single(f"10.0.0.{number + 1}", 17, 0),
+                senders="single",
+                sender=f"fqdn:sender{number}.dev",
+            )
+            for number in (1, 2)
+        ),
+    )
+
+
+def test_one_sa_per_sender_under_traffic() -> None:
+    """RFC 9838 sections 2.3.3, 2.6: the owner sends only, everybody else receives only."""
+    world = World(groups=(per_sender_group(),))
+    senders = [world.member("sender1"), world.member("sender2")]
+    receiver = world.member("gm1")
+    world.run(ATD + 2.0)
+    for sender in senders:
+        assert sorted(sa.direction.value for sa in sender.plane.installed.values()) == ["in", "out"]
+        assert len(sender.plane.sending) == 1
+        world.network.start_traffic(sender, 0.5, 2500.0)
+    assert all(sa.replay_protection for sa in receiver.plane.installed.values())
+    world.run(2501.0)
+    traffic = world.network.traffic
+    assert traffic.sent > 9000
+    assert traffic.received == traffic.sent * 2
+    assert (traffic.unreadable, traffic.unsendable) == (0, 0)
+    assert all(len(node.all(Registered)) == 1 for node in (*senders, receiver))

@@ -99,7 +99,7 @@ class MemberEngine:
         except (WireError, PeerError) as error:
             effects.tell(_dropped(DropReason.MALFORMED, path, str(error)))
         except Exception as error:  # the one boundary per datagram: count it and go on
-            effects.tell(_dropped(DropReason.INTERNAL_ERROR, path, type(error).__name__))
+            effects.tell(_dropped(DropReason.INTERNAL_ERROR, path, _origin(error)))
         return self._finish(effects, now)
 
     def handle_timeout(self, now: float) -> MemberOutcome:
@@ -335,3 +335,12 @@ def _explain(error: GcksError) -> Failed:
 
 def _dropped(reason: DropReason, path: Path, detail: str) -> DatagramDropped:
     return DatagramDropped(reason, str(path.remote), detail)
+
+
+def _origin(error: Exception) -> str:
+    """Name an unexpected exception and where it was raised, without its data."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+    return type(error).__name__ + where

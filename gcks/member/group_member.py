@@ -238,7 +238,9 @@ class GroupMember:
         self._note_registered(len(opened.data), now, effects)
 
     def _note_registered(self, data_sas: int, now: float, effects: Effects) -> None:
-        self.state, self.due = GroupState.REGISTERED, inf
+        if self.state is not GroupState.WAITING:
+            self.due = inf  # else: excluded meanwhile, this answer may be older than that
+        self.state = GroupState.REGISTERED
         self._failures, self._registered_at, self.last_error = 0, now, ""
         self._recoverable = False
         self.registrations += 1

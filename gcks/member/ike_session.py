@@ -21,12 +21,14 @@ from gcks.member.informational import closes_ike_sa, error_response
 from gcks.member.retransmission import PendingRequest, first_transmission
 from gcks.member.settings import MemberSettings
 from gcks.outcome import Endpoint, Path, Transmit
-from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, VERSION_2_0, Header
+from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, Header
 from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
 """The server may have closed the IKE SA long ago: find out quickly."""
 FIRST_PROTECTED_MESSAGE_ID: Final = 1
+MAJOR_VERSION: Final = 2
+"""The minor version is ignored (RFC 7296 section 2.5)."""
 
 
 class SessionState(Enum):
@@ -211,7 +213,7 @@ class IkeSession:
         """
         if path.remote.host != self._path.remote.host:
             raise Discard(DropReason.UNKNOWN_SPI, "IKE_SA_INIT response from elsewhere")
-        if header.version != VERSION_2_0 or header.message_id:
+        if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
         payloads = decode_chain(header.next_payload, datagram[HEADER_OCTETS:])
         offer = self._settings.ike_proposals
@@ -249,7 +251,7 @@ class IkeSession:
         sa = self.sa
         if sa is None or header.spi_r != sa.protection.spi_r:
             raise Discard(DropReason.UNKNOWN_SPI)
-        if header.version >> 4 != VERSION_2_0 >> 4:
+        if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
         return sa.protection.open(datagram, header)
 

@@ -19,6 +19,7 @@ from gcks.member.ceiling import PolicyUnacceptable, check_policy
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
 from gcks.member.holding import RekeySa, SaKey
+from gcks.member.ike_session import MAJOR_VERSION
 from gcks.member.key_path import DEFAULT_KWK_ID
 from gcks.member.registration import (
     GsaInvalid,
@@ -31,7 +32,7 @@ from gcks.member.registration import (
 )
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
-from gcks.wire.header import FLAG_INITIATOR, VERSION_2_0, Header
+from gcks.wire.header import FLAG_INITIATOR, Header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload
 
@@ -88,7 +89,7 @@ def _is_known_copy(sa: RekeySa, datagram: bytes, header: Header) -> bool:
 
 def _check_header(header: Header) -> None:
     """Ruling 10: response, version and reserved flags clear; the I flag is ignored."""
-    if header.version != VERSION_2_0:
+    if header.major != MAJOR_VERSION:
         raise Discard(DropReason.UNKNOWN_VERSION)
     if header.flags & ~FLAG_INITIATOR:
         raise Discard(DropReason.MALFORMED, "flags of a GSA_REKEY message")

@@ -471,3 +471,22 @@ def test_a_late_rekey_calls_the_registration_off() -> None:
     assert member.of(Reregistering)
     member.receive(gcks.rekey(esp(2, lifetime=7200)), 3600.0 - 118)
     assert not member.group.wants_registration(10**6)
+
+
+def test_an_exclusion_during_a_registration_outlives_its_answer() -> None:
+    """The answer may have been made before the GCKS deleted the group's SAs."""
+    gcks, member = joined()
+    answer = gcks.registration(esp(1))
+    member.group.begin_registration()
+    member.receive(gcks.message((delete(ProtocolId.GIKE_UPDATE, bytes(16)),)), 100.0)
+    member.register(answer, 100.5)
+    assert member.group.state is GroupState.REGISTERED
+    assert member.group.wants_registration(105.0)
+
+
+def test_the_minor_version_is_ignored() -> None:
+    """RFC 7296 section 2.5; it is part of the authenticated header, so the ICV speaks."""
+    gcks, member = joined()
+    datagram = bytearray(gcks.rekey(esp(2)))
+    datagram[17] = 0x21
+    assert dropped(member, bytes(datagram)) is DropReason.BAD_INTEGRITY

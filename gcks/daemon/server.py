@@ -26,7 +26,7 @@ from gcks.errors import LocalError
 from gcks.events import Event
 from gcks.group.policy import GroupPolicy
 from gcks.keyserver.commands import Command, Reload
-from gcks.keyserver.engine import Engine
+from gcks.keyserver.engine import Engine, ServerStatus
 from gcks.keyserver.gsa_auth import KeyLog
 from gcks.outcome import Endpoint, Outcome, Path, Transmit
 from gcks.store.sqlite import SqliteStore
@@ -77,9 +77,7 @@ class ServerRuntime:
             now=now,
             key_log=self._key_log,
         )
-        self.metrics = ServerMetrics(
-            lambda: self.engine.status(time.monotonic()), lambda: self.engine.groups
-        )
+        self.metrics = ServerMetrics(self.status, lambda: self.engine.groups)
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )
@@ -195,6 +193,9 @@ class ServerRuntime:
         if changed:
             raise LocalError(f"{', '.join(changed)} can't change while running; restart gcks")
 
+    def status(self) -> ServerStatus:
+        return self.engine.status(time.monotonic())
+
     # --- the loop -------------------------------------------------------------------
 
     def command(self, command: Command) -> None:
@@ -280,8 +281,13 @@ def run_to_end(main: Callable[[], Any]) -> int:
     try:
         uvloop.run(start())
     except (LocalError, CryptoError) as error:
-        print(f"gcks: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return refuse(error)
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def refuse(error: Exception) -> int:
+    """Say in one line why the daemon doesn't run; return the exit code."""
+    print(f"gcks: {error}", file=sys.stderr)
+    return EXIT_FAILED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from math import inf
 
 from gcks.crypto.signature import ALGORITHMS, SigningKey
@@ -21,9 +22,9 @@ from gcks.events import (
     SenderIdsExhausted,
 )
 from gcks.group.authorization import authorize
-from gcks.group.copies import PendingCopies, schedule_copies
+from gcks.group.copies import PendingCopies, interval_seconds
 from gcks.group.key_download import rekey_keys
-from gcks.group.live_sa import LiveSa, restore_sa
+from gcks.group.live_sa import LiveSa
 from gcks.group.membership import Member, Membership
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
 from gcks.group.registration import (
@@ -33,10 +34,17 @@ from gcks.group.registration import (
     Registration,
     RegistrationRequest,
     registration_payloads,
-    sas_for,
 )
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
 from gcks.group.rekeying import Renewal, rekey_payloads
+from gcks.group.restoring import (
+    can_go_on,
+    claim_spis,
+    clock_went_back,
+    forget,
+    load_sas,
+    terms_of,
+)
 from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
 from gcks.group.sag import first_mismatch, needs_of
 from gcks.group.schedule import overlap_seconds, renewal_age
@@ -55,8 +63,9 @@ from gcks.journal import (
     SenderIdsReserved,
     StoredGroup,
 )
-from gcks.outcome import Path, Transmit
+from gcks.outcome import Endpoint, Path, Transmit
 from gcks.wire.gsa import GsaPolicy
+from gcks.wire.traffic_selector import TrafficSelector
 
 COALESCE_SECONDS = 1.0
 """SAs due within this time are renewed in one message."""
@@ -98,6 +107,7 @@ class Group:
         self._signer: Signer | None = None
         self._auth_key: bytes | None = None
         self._copies: list[PendingCopies] = []
+        self._newest_message = b"", 0
         self._renew_all_at = inf
 
     # --- beginning ------------------------------------------------------------------
@@ -113,7 +123,7 @@ class Group:
     ) -> tuple[Group, GroupOutcome]:
         """Make a new group with its first keys."""
         group = cls(policy, spis, entropy, wall)
-        journal: list[JournalEntry] = [GroupRemoved(group.name)]
+        journal: list[JournalEntry] = [GroupRemoved(group.name), terms_of(policy)]
         journal += group._make_auth_key(_rekey_policy(policy))
         journal += group._create(group._all_names(), now)
         events = (GroupStarted(group.name, restored=False, members=0), *group._created_events())
@@ -129,73 +139,70 @@ class Group:
         wall: Callable[[], float],
         now: float,
     ) -> tuple[Group, GroupOutcome]:
-        """Go on with a stored group; no Sender-ID or Message ID is used again."""
+        """Go on with a stored group; no Sender-ID or Message ID is used again.
+
+        Where the policy has terms that rekeys can't change, a fresh epoch begins.
+        """
         group = cls(policy, spis, entropy, wall)
-        journal = group._load(stored, now)
-        started = GroupStarted(group.name, restored=True, members=len(group.members))
-        journal += group._repeat_last(stored, now)
+        group.sender_ids.next = stored.next_sender_id
+        for member in stored.members:
+            group.members.put(member)
+        claim_spis(group.sas, stored)
+        goes_on = can_go_on(stored, policy)
+        journal: list[JournalEntry] = [terms_of(policy)]
+        journal += group._load(stored, now) if goes_on else group._begin_anew(stored, now)
         outcome = group._adopt(now)
+        started = GroupStarted(group.name, restored=goes_on, members=len(group.members))
         events = (started, *outcome.events)
         return group, GroupOutcome((*journal, *outcome.journal), outcome.transmits, events)
 
+    def _begin_anew(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
+        """Make new keys that nobody was told, under the SPIs that were announced."""
+        journal = forget(list(stored.sas))
+        journal += self._load_auth_key(stored)
+        return journal + self._create(self._all_names(), now)
+
     def _load(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
         wall = self._wall()
-        for member in stored.members:
-            self.members.put(member)
-        self.sender_ids.next = stored.next_sender_id
-        for saved in stored.sas:
-            sa = restore_sa(saved, now, wall, retire_at=now + self._overlap())
-            if sa.retire_at is not None:
-                self.sas.replaced.append(sa)
-            else:
-                self.sas.current[sa.name] = sa
-        self.sas.next_spis = {r.name: r.spi for r in stored.reserved_spis}
-        self.sas.claim([sa.spi for sa in stored.sas])
-        self.sas.claim(self.sas.next_spis.values())
-        return self._load_rekey(stored, now)
-
-    def _load_rekey(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
-        rekey = _rekey_policy(self.policy)
-        journal: list[JournalEntry] = []
-        if stored.auth_key is not None and stored.auth_key.algorithm == rekey.authentication:
-            self._use_auth_key(rekey, SigningKey.from_pkcs8(stored.auth_key.private_key))
+        journal = load_sas(self.sas, stored, now, wall, self._overlap())
+        journal += self._load_auth_key(stored)
+        if REKEY in self.sas.current:
+            numbers = {r.spi: r.next_message_id for r in stored.next_message_ids}
+            self.next_message_id = numbers.get(self.sas.rekey.spi, 0)
         else:
-            journal += self._make_auth_key(rekey)
-        current = self.sas.current.get(REKEY)
-        if current is None or current.expires_at <= now:
-            self.sas.current.pop(REKEY, None)
-            return journal + self._create([REKEY], now)
-        numbers = {r.spi: r.next_message_id for r in stored.next_message_ids}
-        self.next_message_id = numbers.get(current.spi, 0)
+            journal += self._create([REKEY], now)
+        self._repeat_last(stored, now)
+        if clock_went_back(stored, wall):
+            self._renew_all_at = now
         return journal
 
-    def _repeat_last(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
-        """Send the newest rekey again: nobody may have seen it before the crash."""
-        last, rekey = stored.last_rekey, _rekey_policy(self.policy)
-        known = {sa.spi for sa in (*self.sas.current.values(), *self.sas.replaced)}
-        if last is None or last.spi not in known:
-            return []
-        self.last_rekey_wall = last.sent_at
-        self._copies.append(
-            schedule_copies(
-                last.message_id,
-                last.datagrams,
-                Path(rekey.source, rekey.destination),
-                rekey.copies,
-                rekey.spread_seconds,
-                now,
-            )
-        )
-        if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
-            self._renew_all_at = now + rekey.spread_seconds + COALESCE_SECONDS
+    def _load_auth_key(self, stored: StoredGroup) -> list[JournalEntry]:
+        rekey, saved = _rekey_policy(self.policy), stored.auth_key
+        if saved is None or saved.algorithm != rekey.authentication:
+            return self._make_auth_key(rekey)
+        self._use_auth_key(rekey, SigningKey.from_pkcs8(saved.private_key))
         return []
 
+    def _repeat_last(self, stored: StoredGroup, now: float) -> None:
+        """Send the newest rekey again unless it is known to be out: nobody may have seen it."""
+        last = stored.last_rekey
+        if last is None:
+            return
+        self.last_rekey_wall = last.sent_at
+        sas = (*self.sas.current.values(), *self.sas.replaced)
+        over = next((sa for sa in sas if sa.spi == last.spi), None)
+        if over is None or not last.datagrams:
+            return
+        self._schedule(over, last.message_id, last.datagrams, now)
+        if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
+            spread = _rekey_policy(self.policy).spread_seconds
+            self._renew_all_at = now + spread + COALESCE_SECONDS
+
     def _adopt(self, now: float) -> GroupOutcome:
-        """Bring restored SAs in line with a configuration that changed meanwhile."""
+        """Bring SAs in line with a configuration that changed."""
         stale = [name for name, sa in self.sas.current.items() if not self._is_current(name, sa)]
-        expired = [name for name, sa in self.sas.current.items() if sa.expires_at <= now]
         missing = [name for name in self._all_names() if name not in self.sas.current]
-        names = dict.fromkeys((*stale, *expired, *missing))
+        names = dict.fromkeys((*stale, *missing))
         return self._renew(names, now) if names else GroupOutcome()
 
     def _is_current(self, name: str, sa: LiveSa) -> bool:
@@ -215,18 +222,15 @@ class Group:
         if not again and len(self.members) >= self.policy.capacity:
             raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
         self._check_sag(request)
-        counted = role.is_sender and self.policy.counter_mode
-        sender_ids = self._allocate(request.sender_id_count) if counted else ()
+        view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
+        sender_ids = self._allocate(request.sender_id_count) if view.numbered else ()
         member = self._member(identity, request, sender_ids)
         self.members.put(member)
-        gsa = self._gsa.payload(self.policy, self.sas, role, self.next_message_id, now)
-        payloads = registration_payloads(
-            gsa, self.policy, sas_for(self.sas, role), wrap, self._auth_key, sender_ids
-        )
+        payloads = registration_payloads(view, self.policy, wrap, self._auth_key, sender_ids)
         journal: list[JournalEntry] = [member]
-        if counted:
+        if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
-        exhausted = counted and not self.sender_ids.left
+        exhausted = sender_ids and not self.sender_ids.left
         events = (SenderIdsExhausted(self.name),) if exhausted else ()
         return Registration(payloads, tuple(journal), events, sender_ids, again, len(self.members))
 
@@ -296,15 +300,25 @@ class Group:
         return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
 
     def _send_due(self, now: float) -> GroupOutcome:
+        journal: list[JournalEntry] = []
         transmits: list[Transmit] = []
         events: list[Event] = []
-        for copies in self._copies:
-            if copies.next_at <= now and not copies.done:
-                sent, event = copies.send(self.name)
-                transmits += sent
-                events.append(event)
-        self._copies = [copies for copies in self._copies if not copies.done]
-        return GroupOutcome((), tuple(transmits), tuple(events))
+        for copies in [one for one in self._copies if one.next_at <= now]:
+            if copies.all_sent:
+                self._copies.remove(copies)
+                journal += self._settled(copies)
+                continue
+            sent, event = copies.send(self.name)
+            transmits += sent
+            events.append(event)
+        return GroupOutcome(tuple(journal), tuple(transmits), tuple(events))
+
+    def _settled(self, copies: PendingCopies) -> list[JournalEntry]:
+        """Note that the newest message needs no repeating after a crash."""
+        sent_at = self.last_rekey_wall
+        if sent_at is None or (copies.spi, copies.message_id) != self._newest_message:
+            return []
+        return [RekeyMessageSaved(self.name, copies.spi, copies.message_id, (), sent_at)]
 
     def _renew_at(self, name: str, sa: LiveSa) -> float:
         rekey = _rekey_policy(self.policy)
@@ -348,7 +362,7 @@ class Group:
         )
         datagram = self._build(renewal, old_rekey, message_id)
         journal += self._message_journal(old_rekey, message_id, datagram)
-        self._schedule(message_id, datagram, now)
+        self._schedule(old_rekey, message_id, (datagram,), now)
         sent = self._send_due(now)
         created = self._created_events(renewal.created)
         return GroupOutcome(tuple(journal), sent.transmits, (*created, *sent.events))
@@ -400,11 +414,16 @@ class Group:
             RekeyMessageSaved(self.name, over.spi, message_id, (datagram,), wall),
         ]
 
-    def _schedule(self, message_id: int, datagram: bytes, now: float) -> None:
+    def _schedule(
+        self, over: LiveSa, message_id: int, datagrams: tuple[bytes, ...], now: float
+    ) -> None:
+        """Plan the copies, to where the members of `over` listen: a reload may change that."""
         rekey = _rekey_policy(self.policy)
-        path = Path(rekey.source, rekey.destination)
+        interval = interval_seconds(rekey.copies, rekey.spread_seconds)
+        path = Path(_endpoint(over.policy.source), _endpoint(over.policy.destination))
+        self._newest_message = over.spi, message_id
         self._copies.append(
-            schedule_copies(message_id, (datagram,), path, rekey.copies, rekey.spread_seconds, now)
+            PendingCopies(over.spi, message_id, datagrams, path, rekey.copies, interval, now)
         )
 
     # --- pieces ---------------------------------------------------------------------
@@ -450,6 +469,10 @@ def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
     if new.sender_id_bits != old.sender_id_bits:
         return "sender_id_bits is told at registration only; make a new group for another value"
     return None
+
+
+def _endpoint(selector: TrafficSelector) -> Endpoint:
+    return Endpoint(str(ip_address(selector.start_address)), selector.start_port)
 
 
 def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:

@@ -39,12 +39,13 @@ class LiveSa:
         return self.policy.lifetime_seconds or 0
 
     def remaining_seconds(self, now: float) -> int:
-        """Return what GSA_KEY_LIFETIME says to a GM that registers now, at least 1."""
-        end = self.expires_at if self.retire_at is None else min(self.expires_at, self.retire_at)
-        return max(1, int(end - now))
+        """Return what is left of the SA for a GM that registers now, in whole seconds."""
+        end = self.expires_at if self.retire_at is None else self.retire_at
+        return int(end - now)
 
     def retired(self, at: float) -> LiveSa:
-        return replace(self, retire_at=at)
+        """Return it as replaced, to be forgotten at `at` or when it expires."""
+        return replace(self, retire_at=min(at, self.expires_at))
 
     def saved(self, group: str) -> SaSaved:
         """Return the journal entry that brings it back."""
@@ -73,12 +74,12 @@ def create_sa(
 def restore_sa(saved: SaSaved, now: float, wall: float, retire_at: float) -> LiveSa:
     """Bring an SA back; ages count on by the wall clock."""
     shift = now - wall
-    return LiveSa(
+    sa = LiveSa(
         name=saved.name,
         policy=decode_gsa_policy(saved.policy),
         keymat=saved.keymat,
         created_at=saved.created_at + shift,
         expires_at=saved.expires_at + shift,
         created_wall=saved.created_at,
-        retire_at=retire_at if saved.retired else None,
     )
+    return sa.retired(retire_at) if saved.retired else sa

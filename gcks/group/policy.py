@@ -10,14 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from gcks.crypto.signature import ALGORITHMS
-from gcks.iana import (
-    COUNTER_MODE_INTEG,
-    COUNTER_MODES,
-    GcAuth,
-    ProtocolId,
-    Sn,
-    TransformType,
-)
+from gcks.group.sender_ids import uses_counter
+from gcks.iana import GcAuth, Integ, ProtocolId, Sn, TransformType
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import UDP, TrafficSelector
@@ -36,6 +30,12 @@ SIGNATURE_ALGORITHM: Final = {
     "rsa-pss": "rsa-pss-sha256",
 }
 """Rekey authentication by digital signature: kind of key -> signature algorithm."""
+
+
+def _given(*transforms: Transform | None) -> tuple[Transform, ...]:
+    """Return what there is; INTEG NONE beside an AEAD cipher is left out (section 4.4.2.1)."""
+    none = (TransformType.INTEG, Integ.NONE)
+    return tuple(t for t in transforms if t is not None and (t.type, t.id) != none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,12 @@ class DataSaPolicy:
         """The transforms of the GSA policy, in the order they are sent."""
         sequential = self.senders == SINGLE and self.replay_protection
         sn = Sn.SEQUENTIAL_32 if sequential else Sn.UNSPECIFIED_32
-        found = (self.encr, self.integ, Transform(TransformType.SN, sn))
-        return tuple(t for t in found if t is not None)
+        return _given(self.encr, self.integ, Transform(TransformType.SN, sn))
 
     @property
     def counter_mode(self) -> bool:
         """Tell whether Sender-IDs are needed (RFC 9838 section 2.5)."""
-        if self.encr is not None and self.encr.id in COUNTER_MODES:
-            return True
-        return self.integ is not None and self.integ.id in COUNTER_MODE_INTEG
+        return uses_counter(self.transforms)
 
     def may_send(self, identity: str) -> bool:
         """Tell whether an authorized sender is one on this SA."""
@@ -99,8 +96,7 @@ class RekeyPolicy:
     @property
     def transforms(self) -> tuple[Transform, ...]:
         """What GSA_REKEY may carry: all but GCAUTH (RFC 9838 section 4.4.2.1)."""
-        found = (self.encr, self.integ, Transform(TransformType.KWA, self.kwa))
-        return tuple(t for t in found if t is not None)
+        return _given(self.encr, self.integ, Transform(TransformType.KWA, self.kwa))
 
     @property
     def gcauth(self) -> Transform:

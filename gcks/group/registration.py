@@ -10,6 +10,7 @@ from gcks.group.key_download import key_download
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import TRANSPORT, GroupPolicy
 from gcks.group.sa_set import REKEY, SaSet
+from gcks.group.sender_ids import uses_counter
 from gcks.iana import NotifyType, PayloadType
 from gcks.journal import JournalEntry
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
@@ -55,57 +56,68 @@ class Registration:
     members: int
 
 
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """What all GMs of one role get; the wrapping of the keys is each one's own."""
+
+    gsa: EncodedPayload
+    sas: tuple[LiveSa, ...]
+    numbered: bool
+    """The GM gets Sender-IDs (section 4.5.3.3; section 5, note 1; ruling 11)."""
+
+
 class GsaBuilder:
     """Builds GSA payloads; one encoding serves all GMs of a role within one second."""
 
     __slots__ = ("_cache", "_second")
 
     def __init__(self) -> None:
-        self._cache: dict[tuple[Role, int], EncodedPayload] = {}
+        self._cache: dict[tuple[Role, int], RoleView] = {}
         self._second = -1
 
     def invalidate(self) -> None:
         self._second = -1
 
-    def payload(
+    def view(
         self, policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float
-    ) -> EncodedPayload:
-        """Return the GSA payload; `message_id` is the next GSA_REKEY's."""
+    ) -> RoleView:
+        """Return the GSA payload and its SAs; `message_id` is the next GSA_REKEY's."""
         if self._second != int(now):
             self._cache.clear()
             self._second = int(now)
         found = self._cache.get((role, message_id))
         if found is None:
-            gsa = _gsa(policy, sas, role, message_id, now)
-            found = EncodedPayload(PayloadType.GSA, gsa.encode())
+            found = _view(policy, sas, role, message_id, now)
             self._cache[role, message_id] = found
         return found
 
 
-def _gsa(
-    policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float
-) -> GroupSecurityAssociation:
-    policies = [_with_lifetime(sa, sas, now) for sa in sas_for(sas, role)]
+def _view(policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float) -> RoleView:
+    given = tuple(sas_for(sas, role, now))
+    data = [sa for sa in given if sa.name != REKEY]
+    numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)
+    policies = [_with_lifetime(sa, sas, now) for sa in given]
     if policy.rekey is not None:
         policies[0] = replace(
             policies[0],
             transforms=(*policies[0].transforms, policy.rekey.gcauth),
             initial_message_id=message_id or None,
         )
-    bits = policy.sender_id_bits if role.is_sender and policy.counter_mode else None
-    return GroupSecurityAssociation(tuple(policies), group_wide(policy, bits))
+    wide = group_wide(policy, policy.sender_id_bits if numbered else None)
+    gsa = GroupSecurityAssociation(tuple(policies), wide)
+    return RoleView(EncodedPayload(PayloadType.GSA, gsa.encode()), given, numbered)
 
 
 def _with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
     announced = sas.next_spis.get(sa.name) if sa.retire_at is None else None
     return replace(
         sa.policy,
-        lifetime_seconds=sa.remaining_seconds(now),
+        lifetime_seconds=max(1, sa.remaining_seconds(now)),
         next_spis=(announced,) if announced else (),
     )
 
 
-def sas_for(sas: SaSet, role: Role) -> list[LiveSa]:
+def sas_for(sas: SaSet, role: Role, now: float) -> list[LiveSa]:
     """Return the SAs that a GM of that role gets, the Rekey SA first.
 
     Ruling: while a replaced Data-Security SA is in its Deactivation Time Delay,
@@ -113,7 +125,8 @@ def sas_for(sas: SaSet, role: Role) -> list[LiveSa]:
     with what is left of the delay as its lifetime; but not where the GM itself
     would send on it: new senders begin with the new SA.
     """
-    old = [sa for sa in sas.replaced if sa.name != REKEY and sa.name not in role.sends_on]
+    hidden = {REKEY, *role.sends_on}
+    old = [sa for sa in sas.replaced if sa.name not in hidden and sa.remaining_seconds(now) > 0]
     data = [sa for sa in (*sas.data, *old) if role.receives or sa.name in role.sends_on]
     return [sas.current[REKEY], *data] if REKEY in sas.current else data
 
@@ -126,16 +139,15 @@ def group_wide(policy: GroupPolicy, sender_id_bits: int | None) -> GroupWidePoli
 
 
 def registration_payloads(
-    gsa: EncodedPayload,
+    view: RoleView,
     policy: GroupPolicy,
-    sas: list[LiveSa],
     wrap: KeyWrap,
     auth_key: bytes | None,
     sender_ids: tuple[int, ...],
 ) -> tuple[Payload, ...]:
     """Return GSA, KD and, in transport mode, its notification (section 2.3.4)."""
-    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas]
+    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in view.sas]
     kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
     if policy.mode == TRANSPORT:
-        return gsa, kd, Notify(NotifyType.USE_TRANSPORT_MODE)
-    return gsa, kd
+        return view.gsa, kd, Notify(NotifyType.USE_TRANSPORT_MODE)
+    return view.gsa, kd

@@ -48,7 +48,7 @@ class SaSet:
         old = self.current.pop(name, None)
         if old is None:
             return []
-        retired = old.retired(min(retire_at, old.expires_at))
+        retired = old.retired(retire_at)
         self.replaced.append(retired)
         return [retired.saved(self._group)]
 
@@ -56,8 +56,7 @@ class SaSet:
         """Drop and return the replaced SAs whose delay is over."""
         due = [sa for sa in self.replaced if sa.retire_at is not None and sa.retire_at <= now]
         self.replaced = [sa for sa in self.replaced if sa not in due]
-        for sa in due:
-            self._spis.release(sa.spi)
+        self.release(sa.spi for sa in due)
         return due
 
     def deleted(self, sas: Iterable[LiveSa]) -> list[JournalEntry]:
@@ -67,6 +66,10 @@ class SaSet:
         """Keep restored SPIs from being drawn again."""
         for spi in spis:
             self._spis.claim(spi)
+
+    def release(self, spis: Iterable[bytes]) -> None:
+        for spi in spis:
+            self._spis.release(spi)
 
     def take_spi(self, name: str, protocol: int) -> bytes:
         """Return the SPI announced for the next SA of that name, or a fresh one."""

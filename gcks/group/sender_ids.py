@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from gcks.errors import RegistrationFailed
+from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, TransformType
+from gcks.wire.transform import Transform
+
+_COUNTERS: Final[dict[int, frozenset[int]]] = {
+    TransformType.ENCR: frozenset(COUNTER_MODES),
+    TransformType.INTEG: frozenset(COUNTER_MODE_INTEG),
+}
+
+
+def uses_counter(transforms: Iterable[Transform]) -> bool:
+    """Tell whether senders need Sender-IDs on a Data-Security SA (section 2.5).
+
+    A Rekey SA's cipher never counts: only the GCKS sends on it (ruling 11).
+    """
+    return any(t.id in _COUNTERS.get(t.type, ()) for t in transforms)
 
 
 class SenderIdCounter:
@@ -29,7 +47,7 @@ class SenderIdCounter:
         if count < 1:
             raise RegistrationFailed(
                 "no Sender-ID is left in this group",
-                hint="raise sender_id_bits, or exclude all members to start over",
+                hint="raise sender_id_bits and restart: all members then register anew",
             )
         first, self.next = self.next, self.next + count
         return tuple(range(first, self.next))

@@ -174,7 +174,7 @@ class Engine:
     # --- groups ---------------------------------------------------------------------
 
     def _start_group(self, policy: GroupPolicy, now: float) -> GroupOutcome:
-        stored = self._stored.get(policy.name)
+        stored = self._stored.pop(policy.name, None)  # a group added again later is a new one
         if stored is not None and stored.sas:
             group, outcome = Group.restore(
                 policy, stored, self._spis, self._entropy, self._wall, now

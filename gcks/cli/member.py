@@ -1,0 +1,59 @@
+"""`gcks-member`: the group member's command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcks import __version__
+from gcks.daemon import dev
+from gcks.daemon.config.member_file import load_member
+from gcks.daemon.member import run as run_daemon
+from gcks.errors import LocalError
+
+app = typer.Typer(
+    name="gcks-member",
+    help="Group member for encrypted multicast: G-IKEv2 (RFC 9838).",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+CONFIG = typer.Option("--config", help="The configuration file, see config/member.yaml.")
+DEV = typer.Option("--dev", help="Join the development server whose data directory this is.")
+IDENTITY = typer.Option("--identity", help="With --dev: fqdn:gm<something>.dev.")
+CERTIFICATE = typer.Option("--certificate", help="With --dev: use the certificate, not the PSK.")
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, CONFIG] = None,
+    dev_dir: Annotated[Path | None, DEV] = None,
+    identity: Annotated[str, IDENTITY] = dev.MEMBER_IDENTITY,
+    certificate: Annotated[bool, CERTIFICATE] = False,
+) -> None:
+    """Be a member until told to stop: register, install SAs, follow rekeys."""
+    if (dev_dir is None) == (config is None):
+        raise typer.BadParameter("give either --config FILE or --dev DIR")
+    if dev_dir is not None:
+        raise typer.Exit(dev.run_member(dev_dir, identity, certificate=certificate))
+    if config is None:
+        raise typer.BadParameter("--config is missing")
+    try:
+        loaded = load_member(config)
+    except LocalError as error:
+        typer.echo(f"gcks-member: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(run_daemon(loaded))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"gcks-member {__version__}")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,72 @@
+"""`gcks`: the key server's command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcks import __version__
+from gcks.daemon import dev
+from gcks.daemon.config.check import check_server, describe, describe_json
+from gcks.daemon.config.server_file import load_server
+from gcks.daemon.server import serve as serve_daemon
+from gcks.errors import LocalError
+
+app = typer.Typer(
+    name="gcks",
+    help="Key server for encrypted multicast: G-IKEv2 (RFC 9838).",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+CONFIG = typer.Argument(help="The configuration file, see config/gcks.yaml.")
+DEV = typer.Option("--dev", help="Run on loopback without configuration or privileges.")
+DATA_DIR = typer.Option("--data-dir", help="With --dev: where CA, secrets and state are kept.")
+REKEY = typer.Option("--rekey-seconds", min=1, help="With --dev: seconds between rekeys.")
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, CONFIG] = None,
+    dev_mode: Annotated[bool, DEV] = False,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
+    rekey_seconds: Annotated[int, REKEY] = dev.REKEY_SECONDS,
+) -> None:
+    """Run the key server until it is told to stop; SIGHUP reloads CONFIG."""
+    if dev_mode == (config is not None):
+        raise typer.BadParameter("give either CONFIG or --dev")
+    if dev_mode:
+        raise typer.Exit(dev.serve_dev(data_dir, rekey_seconds))
+    if config is None:
+        raise typer.BadParameter("CONFIG is missing")
+    try:
+        loaded = load_server(config)
+    except LocalError as error:
+        typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(serve_daemon(loaded, reload=lambda: load_server(config)))
+
+
+@app.command()
+def check(
+    config: Annotated[Path, CONFIG],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
+    report = check_server(config)
+    typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
+    raise typer.Exit(0 if report.usable else 1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"gcks {__version__}")
+
+
+def main() -> None:
+    app()

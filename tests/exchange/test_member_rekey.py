@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -253,3 +254,26 @@ def test_one_sa_per_sender_under_traffic() -> None:
     assert traffic.received == traffic.sent * 2
     assert (traffic.unreadable, traffic.unsendable) == (0, 0)
     assert all(len(node.all(Registered)) == 1 for node in (*senders, receiver))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_restarts_at_random_moments_lose_nobody_and_repeat_no_sender_id(seed: int) -> None:
+    """RFC 9838 section 2.5.1: Sender-IDs are unique under one key, whatever happens."""
+    random = Random(seed)
+    weather = Weather(loss=0.15 * (seed % 2), duplication=0.1, most_delay=0.3)
+    world = World(seed=seed, weather=weather)
+    names = ["sender1", "sender2", *(f"gm{number}" for number in range(5))]
+    nodes = [world.member(name, at=random.uniform(0, 30)) for name in names]
+    now = 30.0
+    for _ in range(8):
+        now += random.uniform(1, 400)
+        world.run(now)
+        world.start_server()
+    weather.loss = weather.duplication = 0.0
+    world.run(now + DATA_LIFETIME + 100)
+    assert {state(node) for node in nodes} == {"registered"}
+    assert len({frozenset(current_keys(node)) for node in nodes}) == 1
+    sender_ids = [i for node in nodes for event in node.all(Registered) for i in event.sender_ids]
+    assert len(sender_ids) == len(set(sender_ids))
+    if seed % 2 == 0:
+        assert all(node.all(Reregistering) == [] for node in nodes)

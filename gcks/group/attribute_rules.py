@@ -1,19 +1,22 @@
-"""The attribute tables of RFC 9838 section 5, for groups rekeyed by multicast.
+"""The tables of RFC 9838 sections 4.4.2.1 and 5: what a GSA and a KD payload may hold, when.
 
 Notation of the RFC: S exactly one, M one or more, [S] at most one, [M] any
-number, - none.  A table names, per substructure, what may stand in it.
+number, - none.  Numbers count per substructure (section 5), AUTH_KEY and
+GM_SENDER_ID per message (ruling 15).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from itertools import chain
 from typing import Final
 
+from gcks.crypto.encr import is_aead
 from gcks.errors import GcksError
 from gcks.group.key_download import find_transform
-from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, GcAuth, ProtocolId, TransformType
+from gcks.group.sender_ids import uses_counter
+from gcks.iana import GcAuth, Integ, ProtocolId, TransformType
 from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload
 from gcks.wire.transform import Transform
@@ -24,164 +27,217 @@ class RuleViolation(GcksError):
 
 
 class Occurs(Enum):
-    """How often an attribute may stand in its substructure: least, most (None: any)."""
+    """How often something may stand in its place: least, most (None: any number)."""
 
-    ONE = (1, 1)
-    MAYBE_ONE = (0, 1)
-    ANY = (0, None)
-    MANY = (1, None)
+    S = (1, 1)
+    MAYBE_S = (0, 1)
+    M = (1, None)
+    MAYBE_M = (0, None)
     NONE = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeTable:
-    """One column of the first table of section 5."""
+class Item(Enum):
+    """What the tables count, with the section that defines it."""
 
-    exchange: str
-    key_lifetime: Occurs
-    initial_message_id: Occurs
-    next_spi: Occurs
-    sender_id_bits: Occurs
-    rekey_sa_key: Occurs
-    auth_key: Occurs
-    sender_ids: Occurs
+    GSA_KEY_LIFETIME = "4.4.2.2.1"
+    GSA_INITIAL_MESSAGE_ID = "4.4.2.2.2"
+    GSA_NEXT_SPI = "4.4.2.2.3"
+    GWP_SENDER_ID_BITS = "4.4.3.1.2"
+    DATA_SA_KEY = "4.5.2.1"
+    REKEY_SA_KEY = "4.5.2.1"
+    WRAP_KEY = "4.5.3.1"
+    AUTH_KEY = "4.5.3.2"
+    GM_SENDER_ID = "4.5.3.3"
+    GCAUTH = "4.4.2.1.1"
+
+    def __new__(cls, section: str) -> Item:
+        item = object.__new__(cls)
+        item._value_ = len(cls.__members__)
+        item.section = section
+        return item
+
+    section: str
 
 
-REGISTRATION: Final = AttributeTable(
-    "registration",
-    key_lifetime=Occurs.ONE,
-    initial_message_id=Occurs.MAYBE_ONE,
-    next_spi=Occurs.ANY,
-    sender_id_bits=Occurs.MAYBE_ONE,
-    rekey_sa_key=Occurs.ONE,
-    auth_key=Occurs.MAYBE_ONE,
-    sender_ids=Occurs.ANY,
-)
-REKEY: Final = AttributeTable(
-    "GSA_REKEY",
-    key_lifetime=Occurs.ONE,
-    initial_message_id=Occurs.MAYBE_ONE,
-    next_spi=Occurs.ANY,
-    sender_id_bits=Occurs.NONE,
-    rekey_sa_key=Occurs.MANY,
-    auth_key=Occurs.MAYBE_ONE,
-    sender_ids=Occurs.NONE,
-)
+Table = Mapping[Item, Occurs]
 
-_TRANSFORMS: Final[dict[int, dict[TransformType, Occurs]]] = {
+MULTICAST_REGISTRATION: Final[Table] = {
+    Item.GSA_KEY_LIFETIME: Occurs.S,
+    Item.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,
+    Item.GSA_NEXT_SPI: Occurs.MAYBE_M,
+    Item.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,  # note 1: `_check_note_1`
+    Item.DATA_SA_KEY: Occurs.S,
+    Item.REKEY_SA_KEY: Occurs.S,  # note 2
+    Item.WRAP_KEY: Occurs.MAYBE_M,
+    Item.AUTH_KEY: Occurs.MAYBE_S,  # note 4: `_check_gcauth`
+    Item.GM_SENDER_ID: Occurs.MAYBE_M,  # note 1
+    Item.GCAUTH: Occurs.S,
+}
+GSA_REKEY: Final[Table] = {
+    Item.GSA_KEY_LIFETIME: Occurs.S,
+    Item.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,  # and then zero: ruling 8
+    Item.GSA_NEXT_SPI: Occurs.MAYBE_M,
+    Item.GWP_SENDER_ID_BITS: Occurs.NONE,
+    Item.DATA_SA_KEY: Occurs.S,
+    Item.REKEY_SA_KEY: Occurs.M,
+    Item.WRAP_KEY: Occurs.MAYBE_M,  # ruling 1
+    Item.AUTH_KEY: Occurs.MAYBE_S,
+    Item.GM_SENDER_ID: Occurs.NONE,
+    Item.GCAUTH: Occurs.NONE,  # the method MUST NOT change by rekey
+}
+INBAND_REGISTRATION: Final[Table] = {
+    Item.GSA_KEY_LIFETIME: Occurs.MAYBE_S,
+    Item.GSA_INITIAL_MESSAGE_ID: Occurs.NONE,
+    Item.GSA_NEXT_SPI: Occurs.NONE,
+    Item.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,
+    Item.DATA_SA_KEY: Occurs.S,
+    Item.REKEY_SA_KEY: Occurs.S,
+    Item.WRAP_KEY: Occurs.NONE,
+    Item.AUTH_KEY: Occurs.NONE,
+    Item.GM_SENDER_ID: Occurs.MAYBE_M,
+    Item.GCAUTH: Occurs.NONE,
+}
+
+TRANSFORMS: Final[Mapping[int, Mapping[int, Occurs]]] = {
     ProtocolId.GIKE_UPDATE: {
-        TransformType.ENCR: Occurs.ONE,
-        TransformType.INTEG: Occurs.MAYBE_ONE,
-        TransformType.GCAUTH: Occurs.MAYBE_ONE,
-        TransformType.KWA: Occurs.ONE,
+        TransformType.ENCR: Occurs.S,
+        TransformType.INTEG: Occurs.MAYBE_S,  # by the cipher: `_check_integrity`
+        TransformType.GCAUTH: Occurs.MAYBE_S,  # by the exchange: the tables above
+        TransformType.KWA: Occurs.S,
     },
     ProtocolId.ESP: {
-        TransformType.ENCR: Occurs.ONE,
-        TransformType.SN: Occurs.ONE,
-        TransformType.INTEG: Occurs.MAYBE_ONE,
+        TransformType.ENCR: Occurs.S,
+        TransformType.SN: Occurs.S,
+        TransformType.INTEG: Occurs.MAYBE_S,
     },
-    ProtocolId.AH: {TransformType.INTEG: Occurs.ONE, TransformType.SN: Occurs.ONE},
+    ProtocolId.AH: {TransformType.INTEG: Occurs.S, TransformType.SN: Occurs.S},
 }
-"""Section 4.4.2.1: mandatory types exactly once, optional ones at most once."""
+"""Section 4.4.2.1: mandatory types exactly once, optional ones at most once, no others."""
 
 
 def check_registration(gsa: GroupSecurityAssociation, kd: KeyDownload, *, sender: bool) -> None:
     """Check the payloads of GSA_AUTH or GSA_REGISTRATION.  Raises `RuleViolation`.
 
-    `sender` tells whether the GM sent GROUP_SENDER (section 5, note 1).
+    `sender` tells whether the GM sent GROUP_SENDER.  A GSA KEK policy in the
+    payload tells that the group is rekeyed by multicast (ruling 13).
     """
-    _check_policies(gsa, REGISTRATION, multicast=_rekey_policy(gsa) is not None)
-    _check_bags(gsa, kd, REGISTRATION)
     rekey = _rekey_policy(gsa)
+    _check(gsa, kd, INBAND_REGISTRATION if rekey is None else MULTICAST_REGISTRATION)
     if rekey is not None:
         _check_gcauth(rekey, kd)
-    counted = sender and any(_counter_mode(p.transforms) for p in gsa.policies)
-    bits = gsa.group_wide.sender_id_bits if gsa.group_wide else None
-    numbers = [number for bag in kd.member_bags for number in bag.sender_ids]
-    if counted != (bits is not None) or counted != bool(numbers):
-        raise RuleViolation("GWP_SENDER_ID_BITS and GM_SENDER_ID don't fit (section 5, note 1)")
+    _check_note_1(gsa, kd, sender=sender)
 
 
 def check_rekey(gsa: GroupSecurityAssociation, kd: KeyDownload) -> None:
     """Check the payloads of GSA_REKEY.  Raises `RuleViolation`."""
-    _check_policies(gsa, REKEY, multicast=True)
-    _check_bags(gsa, kd, REKEY)
+    _check(gsa, kd, GSA_REKEY)
     rekey = _rekey_policy(gsa)
-    if rekey is not None and find_transform(rekey.transforms, TransformType.GCAUTH):
-        raise RuleViolation("GCAUTH in GSA_REKEY (section 4.4.2.1.1)")
     if rekey is not None and rekey.initial_message_id:
         raise RuleViolation("a new Rekey SA starts at Message ID 0 (ruling 8)")
-    if any(bag.sender_ids for bag in kd.member_bags):
-        raise RuleViolation("GM_SENDER_ID in GSA_REKEY (section 4.5.3.3)")
-    if gsa.group_wide is not None and gsa.group_wide.sender_id_bits is not None:
-        raise RuleViolation("GWP_SENDER_ID_BITS in GSA_REKEY (section 5)")
 
 
 def _rekey_policy(gsa: GroupSecurityAssociation) -> GsaPolicy | None:
     return next((p for p in gsa.policies if p.protocol == ProtocolId.GIKE_UPDATE), None)
 
 
-def _check_policies(
-    gsa: GroupSecurityAssociation, table: AttributeTable, *, multicast: bool
-) -> None:
+def _check(gsa: GroupSecurityAssociation, kd: KeyDownload, table: Table) -> None:
+    for item, count, place in chain(_count_gsa(gsa), _count_kd(kd)):
+        _hold(count, table[item], f"{item.name} in {place} (section {item.section})")
     for policy in gsa.policies:
-        title = f"{ProtocolId(policy.protocol)} SA {policy.spi.hex()}"
-        for kind, occurs in _TRANSFORMS[policy.protocol].items():
-            count = sum(t.type == kind for t in policy.transforms)
-            _hold(count, occurs, f"{kind} transforms in {title} (section 4.4.2.1)")
-        if any(t.type not in _TRANSFORMS[policy.protocol] for t in policy.transforms):
-            raise RuleViolation(f"a transform of a foreign type in {title}")
-        given = (int(policy.lifetime_seconds is not None), len(policy.next_spis))
-        lifetime = table.key_lifetime if multicast else Occurs.MAYBE_ONE
-        _hold(given[0], lifetime, f"GSA_KEY_LIFETIME in {title}")
-        _hold(given[1], table.next_spi if multicast else Occurs.NONE, f"GSA_NEXT_SPI in {title}")
-        if policy.initial_message_id is not None and policy.protocol != ProtocolId.GIKE_UPDATE:
-            raise RuleViolation(f"GSA_INITIAL_MESSAGE_ID in {title} (section 4.4.2.2.2)")
-
-
-def _check_bags(gsa: GroupSecurityAssociation, kd: KeyDownload, table: AttributeTable) -> None:
+        _check_transforms(policy)
     for bag in kd.group_bags:
-        title = f"{ProtocolId(bag.protocol)} SA {bag.spi.hex()}"
-        rekey = bag.protocol == ProtocolId.GIKE_UPDATE
-        occurs = table.rekey_sa_key if rekey else Occurs.ONE
-        _hold(len(bag.sa_keys), occurs, f"SA_KEY for {title} (section 4.5.2.1)")
-        _check_key_ids(bag, data=not rekey)
+        _check_key_ids(bag)
     if any(key.key_id == 0 for bag in kd.member_bags for key in bag.wrap_keys):
         raise RuleViolation("a WRAP_KEY with Key ID 0 (section 4.5.3.1)")
     policies = {(p.protocol, p.spi) for p in gsa.policies}
-    if policies != {(bag.protocol, bag.spi) for bag in kd.group_bags}:
+    bags = {(bag.protocol, bag.spi) for bag in kd.group_bags}
+    if policies != bags or len(policies) != len(gsa.policies):
         raise RuleViolation("policies and key bags name different SAs (section 4.5)")
 
 
-def _check_key_ids(bag: GroupKeyBag, *, data: bool) -> None:
+Counted = Iterator[tuple[Item, int, str]]
+
+
+def _count_gsa(gsa: GroupSecurityAssociation) -> Counted:
+    for policy in gsa.policies:
+        place = _title(policy.protocol, policy.spi)
+        yield Item.GSA_KEY_LIFETIME, int(policy.lifetime_seconds is not None), place
+        yield Item.GSA_NEXT_SPI, len(policy.next_spis), place
+        initial = int(policy.initial_message_id is not None)
+        if policy.protocol == ProtocolId.GIKE_UPDATE:
+            yield Item.GSA_INITIAL_MESSAGE_ID, initial, place
+            yield Item.GCAUTH, _number_of(TransformType.GCAUTH, policy), place
+        elif initial:
+            raise RuleViolation(f"GSA_INITIAL_MESSAGE_ID in {place} (section 4.4.2.2.2)")
+    bits = gsa.group_wide.sender_id_bits if gsa.group_wide is not None else None
+    yield Item.GWP_SENDER_ID_BITS, int(bits is not None), "the GW policy"
+
+
+def _count_kd(kd: KeyDownload) -> Counted:
+    for bag in kd.group_bags:
+        rekey = bag.protocol == ProtocolId.GIKE_UPDATE
+        item = Item.REKEY_SA_KEY if rekey else Item.DATA_SA_KEY
+        yield item, len(bag.sa_keys), _title(bag.protocol, bag.spi)
+    member = kd.member_bags
+    yield Item.WRAP_KEY, sum(len(bag.wrap_keys) for bag in member), "the KD payload"
+    yield Item.AUTH_KEY, sum(bag.auth_key is not None for bag in member), "the KD payload"
+    yield Item.GM_SENDER_ID, sum(len(bag.sender_ids) for bag in member), "the KD payload"
+
+
+def _title(protocol: int, spi: bytes) -> str:
+    return f"{ProtocolId(protocol)} SA {spi.hex()}"
+
+
+def _number_of(kind: int, policy: GsaPolicy) -> int:
+    return sum(transform.type == kind for transform in policy.transforms)
+
+
+def _check_transforms(policy: GsaPolicy) -> None:
+    rules = TRANSFORMS.get(policy.protocol, {})
+    title = _title(policy.protocol, policy.spi)
+    for kind, occurs in rules.items():
+        _hold(_number_of(kind, policy), occurs, f"{TransformType(kind)} in {title} (4.4.2.1)")
+    if any(transform.type not in rules for transform in policy.transforms):
+        raise RuleViolation(f"a transform of a foreign type in {title} (section 4.4.2.1)")
+    _check_integrity(policy.transforms, title)
+
+
+def _check_integrity(transforms: Iterable[Transform], title: str) -> None:
+    """INTEG goes with ciphers that aren't AEAD, and only with them (section 4.4.2.1)."""
+    found = tuple(transforms)
+    encr, integ = (find_transform(found, t) for t in (TransformType.ENCR, TransformType.INTEG))
+    has_integrity = integ is not None and integ.id != Integ.NONE
+    needs_integrity = encr is None or not is_aead(encr.id)
+    if has_integrity != needs_integrity:
+        raise RuleViolation(f"{encr or 'no ENCR'} with {integ or 'no INTEG'} in {title}")
+
+
+def _check_key_ids(bag: GroupKeyBag) -> None:
+    data = bag.protocol != ProtocolId.GIKE_UPDATE
     if any(key.key_id or (data and key.kwk_id) for key in bag.sa_keys):
         raise RuleViolation("an SA_KEY with a Key ID or, for data, a KWK ID (section 4.5.2.1)")
 
 
 def _check_gcauth(rekey: GsaPolicy, kd: KeyDownload) -> None:
-    """Section 4.4.2.1.1: AUTH_KEY goes with digital signatures, and only with them."""
+    """Section 4.4.2.1.1 and section 5, note 4: AUTH_KEY goes with digital signatures."""
     gcauth = find_transform(rekey.transforms, TransformType.GCAUTH)
-    if gcauth is None:
-        raise RuleViolation("a Rekey SA without GCAUTH at registration (section 4.4.2.1)")
+    if gcauth is None or gcauth.id not in (GcAuth.IMPLICIT, GcAuth.DIGITAL_SIGNATURE):
+        raise RuleViolation(f"unknown authentication method {gcauth} (section 4.4.2.1.1)")
     signed = gcauth.id == GcAuth.DIGITAL_SIGNATURE
-    if not signed and gcauth.id != GcAuth.IMPLICIT:
-        raise RuleViolation(f"unknown authentication method {gcauth}")
     if signed != bool(gcauth.signature_algorithm):
         raise RuleViolation("Signature Algorithm Identifier and GCAUTH don't fit")
     if signed != any(bag.auth_key is not None for bag in kd.member_bags):
         raise RuleViolation("AUTH_KEY and GCAUTH don't fit (section 4.4.2.1.1)")
 
 
-def _counter_mode(transforms: Iterable[Transform]) -> bool:
-    """Ruling 11: Data-Security SAs only, which are those with an SN transform."""
-    found = list(transforms)
-    if find_transform(found, TransformType.SN) is None:
-        return False
-    encr = find_transform(found, TransformType.ENCR)
-    integ = find_transform(found, TransformType.INTEG)
-    return (encr is not None and encr.id in COUNTER_MODES) or (
-        integ is not None and integ.id in COUNTER_MODE_INTEG
-    )
+def _check_note_1(gsa: GroupSecurityAssociation, kd: KeyDownload, *, sender: bool) -> None:
+    """Sender-IDs for those who asked, where a Data-Security SA counts (ruling 11)."""
+    data = [p for p in gsa.policies if p.protocol != ProtocolId.GIKE_UPDATE]
+    numbered = sender and any(uses_counter(policy.transforms) for policy in data)
+    bits = gsa.group_wide.sender_id_bits if gsa.group_wide is not None else None
+    numbers = [number for bag in kd.member_bags for number in bag.sender_ids]
+    if numbered != (bits is not None) or numbered != bool(numbers):
+        raise RuleViolation("GWP_SENDER_ID_BITS and GM_SENDER_ID don't fit (section 5, note 1)")
 
 
 def _hold(count: int, occurs: Occurs, what: str) -> None:

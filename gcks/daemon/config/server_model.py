@@ -1,0 +1,145 @@
+"""The keys of gcks.yaml; every field's description is what config/gcks.yaml explains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gcks.daemon.config.values import (
+    Address,
+    EndpointText,
+    IdentityPattern,
+    IdentityText,
+    IpProtocol,
+    Port,
+    Ports,
+    Seconds,
+    SelectorAddress,
+    WholeSeconds,
+)
+from gcks.ike.keywords import DEFAULT_IKE, parse_ike, parse_kwa
+
+
+def _ike_proposals(value: list[str]) -> list[str]:
+    parse_ike(value)
+    return value
+
+
+def _key_wrap(value: str) -> str:
+    parse_kwa(value)
+    return value
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSection(Section):
+    identity: IdentityText
+    certificate: str | None = None
+    key: str | None = None
+
+
+class ListenSection(Section):
+    address: Address
+    ike_ports: list[Port] = [500, 848]
+    natt_ports: list[Port] = [4500]
+
+
+class PskSection(Section):
+    identity: IdentityPattern
+    secret: str
+
+
+class AuthenticationSection(Section):
+    psk: list[PskSection] = []
+    trust_anchors: list[str] = []
+
+
+class IkeSection(Section):
+    proposals: Annotated[list[str], AfterValidator(_ike_proposals)] = list(DEFAULT_IKE)
+    idle: Seconds = 5.0
+    half_open: Seconds = 30.0
+    cookie_threshold: Annotated[int, Field(ge=0)] = 500
+    max_half_open: Annotated[int, Field(ge=1)] = 20_000
+    max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
+
+
+class StoreSection(Section):
+    path: str = "/var/lib/gcks/gcks.sqlite"
+    master_key: str
+
+
+class MetricsSection(Section):
+    listen: EndpointText = "127.0.0.1:9848"
+
+
+class LoggingSection(Section):
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MemberSection(Section):
+    identity: IdentityPattern
+    send: bool = False
+    receive: bool = True
+
+
+class DataSaSection(Section):
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    protocol: Literal["esp", "ah"] = "esp"
+    suite: str = "aes256gcm16"
+    source: SelectorAddress = "any"
+    source_port: Ports = (0, 65535)
+    destination: SelectorAddress
+    destination_port: Ports = (0, 65535)
+    ip_protocol: IpProtocol = 17
+    lifetime: WholeSeconds = 3600
+    renew: WholeSeconds | None = None
+    senders: Literal["many", "single"] = "many"
+    sender: IdentityText | None = None
+    replay_protection: bool = True
+
+
+class RekeySection(Section):
+    address: Address
+    port: Port = 848
+    source: Address | None = None
+    source_port: Port = 848
+    interface: str | None = None
+    ttl: Annotated[int, Field(ge=1, le=255)] = 1
+    suite: str = "aes256gcm16"
+    key_wrap: Annotated[str, AfterValidator(_key_wrap)] = "kw256"
+    authentication: str = "ed25519"
+    lifetime: WholeSeconds = 86400
+    renew: WholeSeconds | None = None
+    copies: int = 3
+    spread: Seconds = 2.0
+
+
+class GroupSection(Section):
+    id: IdentityText
+    mode: Literal["tunnel", "transport"] = "tunnel"
+    members: list[MemberSection]
+    data_sas: list[DataSaSection]
+    rekey: RekeySection
+    atd: WholeSeconds = 5
+    dtd: WholeSeconds = 15
+    sender_id_bits: int = 16
+    max_sender_ids_per_request: int = 16
+    capacity: int = 1_000_000
+    evaluate_sag: bool = True
+
+
+class ServerFile(Section):
+    server: ServerSection
+    listen: Annotated[list[ListenSection], Field(min_length=1)]
+    authentication: AuthenticationSection = AuthenticationSection()
+    ike: IkeSection = IkeSection()
+    store: StoreSection
+    metrics: MetricsSection | None = None
+    logging: LoggingSection = LoggingSection()
+    groups: Annotated[list[GroupSection], Field(min_length=1)]

@@ -37,26 +37,18 @@ class Occurs(Enum):
 
 
 class Item(Enum):
-    """What the tables count, with the section that defines it."""
+    """What the tables count, and the section that defines it."""
 
-    GSA_KEY_LIFETIME = "4.4.2.2.1"
-    GSA_INITIAL_MESSAGE_ID = "4.4.2.2.2"
-    GSA_NEXT_SPI = "4.4.2.2.3"
-    GWP_SENDER_ID_BITS = "4.4.3.1.2"
-    DATA_SA_KEY = "4.5.2.1"
-    REKEY_SA_KEY = "4.5.2.1"
-    WRAP_KEY = "4.5.3.1"
-    AUTH_KEY = "4.5.3.2"
-    GM_SENDER_ID = "4.5.3.3"
-    GCAUTH = "4.4.2.1.1"
-
-    def __new__(cls, section: str) -> Item:
-        item = object.__new__(cls)
-        item._value_ = len(cls.__members__)
-        item.section = section
-        return item
-
-    section: str
+    GSA_KEY_LIFETIME = "GSA_KEY_LIFETIME (section 4.4.2.2.1)"
+    GSA_INITIAL_MESSAGE_ID = "GSA_INITIAL_MESSAGE_ID (section 4.4.2.2.2)"
+    GSA_NEXT_SPI = "GSA_NEXT_SPI (section 4.4.2.2.3)"
+    GWP_SENDER_ID_BITS = "GWP_SENDER_ID_BITS (section 4.4.3.1.2)"
+    DATA_SA_KEY = "SA_KEY of a Data-Security SA (section 4.5.2.1)"
+    REKEY_SA_KEY = "SA_KEY of a Rekey SA (section 4.5.2.1)"
+    WRAP_KEY = "WRAP_KEY (section 4.5.3.1)"
+    AUTH_KEY = "AUTH_KEY (section 4.5.3.2)"
+    GM_SENDER_ID = "GM_SENDER_ID (section 4.5.3.3)"
+    GCAUTH = "GCAUTH (section 4.4.2.1.1)"
 
 
 Table = Mapping[Item, Occurs]
@@ -142,7 +134,7 @@ def _rekey_policy(gsa: GroupSecurityAssociation) -> GsaPolicy | None:
 
 def _check(gsa: GroupSecurityAssociation, kd: KeyDownload, table: Table) -> None:
     for item, count, place in chain(_count_gsa(gsa), _count_kd(kd)):
-        _hold(count, table[item], f"{item.name} in {place} (section {item.section})")
+        _hold(count, table[item], f"{item.value} in {place}")
     for policy in gsa.policies:
         _check_transforms(policy)
     for bag in kd.group_bags:

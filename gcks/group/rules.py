@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,10 @@ MAX_DELAY_SECONDS: Final = 65535
 MAX_LIFETIME_SECONDS: Final = 0xFFFFFFFF
 MAX_SENDER_ID_BITS: Final = 32
 MAX_COPIES: Final = 16
+MAX_SEQUENCE_NUMBERS: Final = 1 << 32
+FAST_SENDER_PACKETS: Final = 100_000
+"""Packets per second of a sender that one should reckon with: 1 Gbit/s of 1,250 octets."""
+
 MAX_SPREAD_SECONDS: Final = 10.0
 _GROUP_ID_TYPES: Final = {
     IdType.ID_KEY_ID,
@@ -67,6 +71,16 @@ def check(policy: GroupPolicy) -> list[PolicyProblem]:
         for rekey_rule in _REKEY_RULES:
             found += [_below("rekey", problem) for problem in rekey_rule(policy.rekey)]
     return found
+
+
+def check_groups(policies: Sequence[GroupPolicy]) -> list[PolicyProblem]:
+    """Return what is wrong with groups beside each other; `where` is the group's name."""
+    counts = Counter(policy.name for policy in policies)
+    return [
+        PolicyProblem(name, f"{count} groups have this ID")
+        for name, count in counts.items()
+        if count > 1
+    ]
 
 
 def _below(where: str, problem: PolicyProblem) -> PolicyProblem:
@@ -147,6 +161,8 @@ def _lifetimes_outlast_delays(policy: GroupPolicy) -> Problems:
 def _sender_ids(policy: GroupPolicy) -> Problems:
     if not 1 <= policy.sender_id_bits <= MAX_SENDER_ID_BITS:
         yield PolicyProblem("sender_id_bits", f"must be 1 to {MAX_SENDER_ID_BITS}")
+    elif policy.counter_mode and 1 << policy.sender_id_bits < policy.max_sender_ids_per_request:
+        yield PolicyProblem("sender_id_bits", "too few for max_sender_ids_per_request")
     if policy.max_sender_ids_per_request < 1:
         yield PolicyProblem("max_sender_ids_per_request", "must be at least 1")
     if policy.capacity < 1:
@@ -169,6 +185,18 @@ def _single_senders_are_members(policy: GroupPolicy) -> Problems:
         if sa.sender and (rule is None or not rule.send):
             yield PolicyProblem(
                 f"data_sas.{sa.name}.sender", f"{sa.sender} may not send by the members rules"
+            )
+
+
+def _senders_told_apart(policy: GroupPolicy) -> Problems:
+    """The source selector tells which GM is an SA's single sender (see the rulings)."""
+    owners: dict[object, str] = {}
+    for sa in policy.data_sas:
+        if sa.senders != SINGLE or not sa.sender:
+            continue
+        if owners.setdefault((sa.source, sa.destination), sa.sender) != sa.sender:
+            yield PolicyProblem(
+                f"data_sas.{sa.name}.source", "two single senders can't have the same selectors"
             )
 
 
@@ -195,6 +223,7 @@ _GROUP_RULES: Final[tuple[Callable[[GroupPolicy], Problems], ...]] = (
     _sender_ids,
     _members,
     _single_senders_are_members,
+    _senders_told_apart,
     _same_key_wrap_strength,
 )
 
@@ -224,6 +253,8 @@ def _senders(sa: DataSaPolicy) -> Problems:
         yield PolicyProblem("senders", f"{sa.senders!r} is neither many nor single")
     if sa.senders == SINGLE and not sa.sender:
         yield PolicyProblem("sender", "an SA with a single sender must name it")
+    if sa.senders == SINGLE and sa.source.single_address is None:
+        yield PolicyProblem("source", "must be the single sender's address, and only that")
     if sa.senders == MANY and sa.sender:
         yield PolicyProblem("sender", "only an SA with senders: single names its sender")
 
@@ -237,11 +268,23 @@ def _selectors(sa: DataSaPolicy) -> Problems:
         yield PolicyProblem("destination", f"{sa.destination} is not all multicast")
 
 
+def _sequence_numbers(sa: DataSaPolicy) -> Problems:
+    """Section 2.6: a single-sender SA is renewed before its 32-bit numbers wrap."""
+    if sa.senders == SINGLE and sa.lifetime_seconds * FAST_SENDER_PACKETS > MAX_SEQUENCE_NUMBERS:
+        yield PolicyProblem(
+            "lifetime",
+            f"above {MAX_SEQUENCE_NUMBERS // sa.lifetime_seconds} packets per second"
+            " the 32-bit sequence numbers wrap before the SA is renewed",
+            warning=True,
+        )
+
+
 _DATA_RULES: Final[tuple[Callable[[DataSaPolicy], Problems], ...]] = (
     _protocol_transforms,
     _data_cipher,
     _senders,
     _selectors,
+    _sequence_numbers,
 )
 
 

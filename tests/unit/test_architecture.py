@@ -17,7 +17,7 @@ RANK = {
 EDGE = {"dataplane", "store", "daemon", "cli"}
 BANNED_IN_CORE = {
     "asyncio", "socket", "time", "random", "secrets", "os", "subprocess", "pathlib", "threading",
-    "structlog", "pydantic", "prometheus_client", "uvloop", "sqlite3", "yaml", "typer", "pyroute2",
+    "structlog", "pydantic", "prometheus_client", "uvloop", "sqlite3", "yaml", "typer",
 }  # fmt: skip
 STRANGERS = {("keyserver", "member"), ("member", "keyserver"), ("dataplane", "store"),
              ("store", "dataplane"), ("store", "member"), ("store", "keyserver"),

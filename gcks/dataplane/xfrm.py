@@ -191,7 +191,7 @@ def kernel_selector(source: TrafficSelector, destination: TrafficSelector) -> wi
 def _prefix(selector: TrafficSelector) -> tuple[str, int]:
     first = ipaddress.ip_address(selector.start_address)
     last = ipaddress.ip_address(selector.end_address)
-    networks = list(ipaddress.summarize_address_range(first, last))  # type: ignore[type-var]
+    networks: list[Any] = list(ipaddress.summarize_address_range(first, last))
     if len(networks) != 1:
         raise LocalError(f"{selector}: the kernel takes a network, not this range of addresses")
     return str(networks[0].network_address), networks[0].prefixlen

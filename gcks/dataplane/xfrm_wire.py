@@ -44,7 +44,7 @@ _ALGORITHM_TRUNC: Final = Struct("=64sII")
 
 SA_INFO_OCTETS: Final = 224
 POLICY_INFO_OCTETS: Final = 168
-_REQID_AT: Final = 212
+_REQID_AT: Final = 208
 _PRIORITY_AT: Final = 152
 _POLICY_DIR_AT: Final = 160
 _U32: Final = Struct("=I")

@@ -1,0 +1,91 @@
+"""A real Linux kernel with ESP: user-mode-linux on the host's file system.
+
+The guest sees the host's files; what it may write are the result directory and
+tmpfs mounts of its own.  It runs one Python script as root and powers off.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = Path("/usr/lib/uml/modules")
+MEMORY = "512M"
+
+INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmpfs /run
+mkdir -p /run/netns /run/modules
+mount -t tmpfs tmpfs /tmp
+mkdir -p {mirror}
+mount -t tmpfs tmpfs /lib/modules
+ln -s {modules}/$(uname -r) /lib/modules/$(uname -r)
+for module in xfrm_user esp4 esp6 ah4 gcm seqiv ctr ghash-generic echainiv authenc cbc hmac \
+    sha256_generic chacha20poly1305 veth bridge; do modprobe $module 2>/dev/null; done
+ip link set lo up
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/tmp
+cd /tmp
+timeout {timeout} {python} {script} {result} >{result}/out 2>&1
+echo $? >{result}/rc
+sync
+{python} -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)'
+"""
+
+
+def missing() -> str:
+    """Say why no guest can run here, or nothing."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if shutil.which("linux") is None or not MODULES.is_dir():
+        return "user-mode-linux is not installed (apt-get install user-mode-linux)"
+    if shutil.which("modprobe") is None:
+        return "kmod is not installed (apt-get install kmod)"
+    return ""
+
+
+requires_kernel = pytest.mark.skipif(bool(missing()), reason=missing() or "available")
+
+
+@dataclass(frozen=True)
+class GuestResult:
+    code: int
+    output: str
+    directory: Path
+
+
+def run_guest(script: Path, timeout: int) -> GuestResult:
+    """Boot a guest, run `script RESULT_DIRECTORY` in it, power off."""
+    result = Path(tempfile.mkdtemp(prefix="gcks-kernel-", dir="/var/tmp"))
+    init = result / "init"
+    init.write_text(
+        INIT.format(
+            mirror="/tmp/x",
+            modules=MODULES,
+            root=ROOT,
+            timeout=timeout,
+            python=sys.executable,
+            script=script,
+            result=result,
+        )
+    )
+    init.chmod(0o755)
+    command = [
+        "linux", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={MEMORY}", f"init={init}",
+        "con=null", "con0=null,fd:1",
+    ]  # fmt: skip
+    console = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 60, check=False
+    )
+    code, output = result / "rc", result / "out"
+    if not code.exists():
+        raise RuntimeError(f"the guest did not run: {console.stdout[-2000:]!r}")
+    return GuestResult(int(code.read_text()), output.read_text(errors="replace"), result)

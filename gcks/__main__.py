@@ -1,0 +1,5 @@
+"""`python -m gcks`: the key server's command line."""
+
+from gcks.cli.server import main
+
+main()

@@ -1,0 +1,163 @@
+"""Inside the guest: one key server, three members and a stranger, and encrypted multicast.
+
+usage: guest_multicast.py RESULT_DIRECTORY.  Leaves report.json and the daemons' logs there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULT = Path(sys.argv[1])
+HOSTS = {"server": "10.9.0.1", "gm1": "10.9.0.11", "gm2": "10.9.0.12", "gm3": "10.9.0.13",
+         "eve": "10.9.0.99"}  # fmt: skip
+MEMBERS = ("gm1", "gm2", "gm3")
+GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001")
+RATE = 40
+TRAFFIC_SECONDS = 44
+RENEW_SECONDS = 12
+KILL_AFTER_SECONDS = 20
+EVENTS = ("registered", "rekey_received", "data_plane_failed", "reregistering", "policy_refused")
+
+
+def sh(command: str) -> None:
+    subprocess.run(command, shell=True, check=True)
+
+
+def network() -> None:
+    sh("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up")
+    for name, address in HOSTS.items():
+        sh(
+            f"ip netns add {name} && ip link add v{name} type veth peer name eth0 netns {name} && "
+            f"ip link set v{name} master br0 up && ip -n {name} link set lo up && "
+            f"ip -n {name} addr add {address}/24 dev eth0 && ip -n {name} link set eth0 up && "
+            f"ip -n {name} route add 224.0.0.0/4 dev eth0"
+        )
+
+
+def data_sa(name: str, destination: str, port: int, extra: str) -> str:
+    return (
+        f"      - {{name: {name}, destination: {destination}, destination_port: {port}, "
+        f"lifetime: 60s, renew: {RENEW_SECONDS}s, {extra}}}\n"
+    )
+
+
+def group(name: str, rekey_address: str, sas: str) -> str:
+    return (
+        f"  - id: keyid:{name}\n    members: [{{identity: 'fqdn:gm*.test', send: true}}]\n"
+        f"    atd: 2s\n    dtd: 5s\n"
+        f"    rekey: {{address: {rekey_address}, interface: eth0, spread: 1s, lifetime: 10m}}\n"
+        f"    data_sas:\n{sas}"
+    )
+
+
+def configure() -> None:
+    (RESULT / "master.key").write_bytes(os.urandom(32))
+    (RESULT / "psk").write_bytes(os.urandom(32).hex().encode())
+    for name in ("master.key", "psk"):
+        (RESULT / name).chmod(0o600)
+    each = "".join(
+        data_sa(m, "239.1.2.3", 5000,
+                f"source: {HOSTS[m]}, senders: single, sender: 'fqdn:{m}.test'")
+        for m in MEMBERS
+    )  # fmt: skip
+    shared = data_sa("all", "239.1.2.4", 5001, "suite: aes256-sha256")
+    (RESULT / "gcks.yaml").write_text(
+        "server: {identity: 'fqdn:gcks.test'}\n"
+        f"listen: [{{address: {HOSTS['server']}}}]\n"
+        "authentication: {psk: [{identity: 'fqdn:gm*.test', secret: 'file:psk'}]}\n"
+        "store: {path: gcks.sqlite, master_key: master.key}\n"
+        "groups:\n" + group("each", "239.255.84.1", each) + group("shared", "239.255.84.2", shared)
+    )
+    for member in MEMBERS:
+        (RESULT / f"{member}.yaml").write_text(
+            f"identity: fqdn:{member}.test\n"
+            f"server: {{address: {HOSTS['server']}, identity: 'fqdn:gcks.test'}}\n"
+            f"local: {{interface: eth0}}\n"
+            "authentication: {psk: 'file:psk'}\n"
+            "groups: [{id: 'keyid:each', send: true}, {id: 'keyid:shared', send: true}]\n"
+        )
+
+
+def spawn(host: str, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
+    with (RESULT / log).open("ab") as output:
+        return subprocess.Popen(
+            ["ip", "netns", "exec", host, sys.executable, *arguments],
+            stdout=output, stderr=output if log.endswith(".log") else None,
+        )  # fmt: skip
+
+
+def start_server() -> subprocess.Popen[bytes]:
+    return spawn("server", ["-m", "gcks", "serve", str(RESULT / "gcks.yaml")], "server.log")
+
+
+def lines(name: str, event: str) -> list[dict[str, object]]:
+    found = []
+    path = RESULT / f"{name}.log"
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("{") and (entry := json.loads(line))["event"] == event:
+            found.append(entry)
+    return found
+
+
+def wait_for(what: str, condition: object, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > end:
+            raise SystemExit(f"{what}: not within {seconds} s")
+        time.sleep(0.2)
+
+
+def main() -> None:
+    network()
+    configure()
+    server = start_server()
+    wait_for("server", lambda: lines("server", "group_started"), 40)
+    daemons = [
+        spawn(
+            m, ["-m", "gcks.cli.member", "run", "--config", str(RESULT / f"{m}.yaml")], f"{m}.log"
+        )
+        for m in MEMBERS
+    ]
+    wait_for("members", lambda: all(len(lines(m, "registered")) == 2 for m in MEMBERS), 60)
+    time.sleep(4)
+    watch = spawn(
+        "eve", [str(HERE / "eve.py"), str(TRAFFIC_SECONDS + 6), HOSTS["eve"], *GROUPS], "eve.json"
+    )
+    traffic = [
+        spawn(
+            m,
+            [str(HERE / "traffic.py"), m, HOSTS[m], str(TRAFFIC_SECONDS), str(RATE), *GROUPS],
+            f"{m}.json",
+        )
+        for m in MEMBERS
+    ]
+    time.sleep(KILL_AFTER_SECONDS)
+    subprocess.run(["pkill", "-KILL", "-f", "gcks serve"], check=False)
+    server.wait()
+    before = {m: len(lines(m, "rekey_received")) for m in MEMBERS}
+    time.sleep(1)
+    server = start_server()
+    for process in (*traffic, watch):
+        process.wait(timeout=TRAFFIC_SECONDS + 40)
+    report = {
+        "hosts": {m: json.loads((RESULT / f"{m}.json").read_text()) for m in MEMBERS},
+        "eve": json.loads((RESULT / "eve.json").read_text()),
+        "rekeys_before_kill": before,
+        "events": {m: {e: len(lines(m, e)) for e in EVENTS} for m in MEMBERS},
+        "restored": [entry["restored"] for entry in lines("server", "group_started")],
+    }
+    (RESULT / "report.json").write_text(json.dumps(report))
+    for process in (*daemons, server):
+        process.send_signal(signal.SIGTERM)
+    for process in (*daemons, server):
+        process.wait(timeout=15)
+
+
+main()

@@ -262,7 +262,7 @@ def _member(row: tuple[str, str, str, str, bytes, float]) -> MemberSaved:
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:
     """What a sealed key is bound to: rows can't be swapped."""
-    return f"sas.keymat/{group}/{protocol}/{spi.hex()}".encode()
+    return f"sas.keymat/{group}/{int(protocol)}/{spi.hex()}".encode()
 
 
 def _auth_place(group: str) -> bytes:

@@ -127,6 +127,8 @@ def main() -> None:
     ]
     wait_for("members", lambda: all(len(lines(m, "registered")) == 2 for m in MEMBERS), 60)
     time.sleep(4)
+    for member in MEMBERS:
+        sh(f"(ip -n {member} xfrm state; ip -n {member} xfrm policy) >{RESULT}/{member}.xfrm")
     watch = spawn(
         "eve", [str(HERE / "eve.py"), str(TRAFFIC_SECONDS + 6), HOSTS["eve"], *GROUPS], "eve.json"
     )

@@ -31,7 +31,9 @@ ln -s {modules}/$(uname -r) /tmp/lib/modules/$(uname -r)
 printf '#!/bin/sh\nexec /sbin/modprobe -d /tmp "$@"\n' >/tmp/modprobe
 chmod 755 /tmp/modprobe
 echo /tmp/modprobe >/proc/sys/kernel/modprobe
-for module in xfrm_user esp4 esp6 ah4 veth bridge; do modprobe -d /tmp $module; done 2>{result}/modules
+for module in xfrm_user esp4 esp6 ah4 veth bridge; do
+    modprobe -d /tmp $module
+done 2>{result}/modules
 ip link set lo up
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/tmp
 cd /tmp

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 
-from traffic import listen
+from traffic import MARK, listen
 
 ETH_P_ALL = 3
 IPV4 = b"\x08\x00"
@@ -37,7 +37,7 @@ def main() -> None:
             if address in seen:
                 protocol = octets[23]
                 seen[address][protocol] = seen[address].get(protocol, 0) + 1
-                clear += b"gm" in octets[34:]
+                clear += MARK.encode() in octets
     print(json.dumps({"seen": seen, "read": read, "clear": clear}))
 
 

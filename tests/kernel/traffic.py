@@ -14,6 +14,7 @@ import sys
 import time
 
 LINGER_SECONDS = 2.0
+MARK = "in-clear-text"
 
 
 def main() -> None:
@@ -25,20 +26,24 @@ def main() -> None:
     sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
     receivers = {listen(address, port, local): address for address, port in groups}
     received: dict[str, list[int]] = {}
+    blocked: list[list[object]] = []
     sent = 0
     begin = time.monotonic()
     while time.monotonic() - begin < seconds + LINGER_SECONDS:
         due = min(int((time.monotonic() - begin) * rate), int(seconds * rate))
         while sent < due:
             for group in groups:
-                sender.sendto(f"{name} {sent}".encode(), group)
+                try:
+                    sender.sendto(f"{name} {sent} {MARK}".encode(), group)
+                except PermissionError:  # the policy blocks: no active SA
+                    blocked.append([group[0], round(time.monotonic() - begin, 2)])
             sent += 1
         for sock in select.select(list(receivers), [], [], 0.005)[0]:
-            origin, number = sock.recv(2048).decode().split()
+            origin, number, _ = sock.recv(2048).decode().split()
             if origin != name:
                 received.setdefault(f"{receivers[sock]} {origin}", []).append(int(number))
     report = {key: [len(set(numbers)), len(numbers)] for key, numbers in received.items()}
-    print(json.dumps({"name": name, "sent": sent, "received": report}))
+    print(json.dumps({"name": name, "sent": sent, "blocked": blocked, "received": report}))
 
 
 def listen(address: str, port: int, local: str) -> socket.socket:

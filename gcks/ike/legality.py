@@ -67,7 +67,7 @@ TABLE: Final[dict[Rule, Counts]] = {
         Certificate: (0, MAX_CERTS),
         CertificateRequest: (0, MAX_CERTREQS),
         IDr: (0, 1),
-        Authentication: (1, 1),
+        Authentication: (0, 1),  # none: the GM asks for EAP (RFC 7296 section 2.16)
         IDg: (1, 1),
         SecurityAssociation: (0, 1),
     },

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gcks.errors import NoAdditionalSas, PeerError
+from gcks.errors import GcksError, NoAdditionalSas, PeerError, Phase, answer
 from gcks.events import Event, MemberRegistered, RegistrationRefused, RequestRefused
 from gcks.group.group import Group
 from gcks.group.registration import Registration
@@ -28,16 +28,18 @@ class Reply:
     payloads: tuple[Payload, ...] = ()
     journal: tuple[JournalEntry, ...] = ()
     events: tuple[Event, ...] = ()
-    close: bool = False
-    """The IKE SA ends with this response."""
+    closes: str = ""
+    """Why the IKE SA ends with this response; "" where it doesn't."""
 
 
 Handler = Callable[[Mapping[str, Group], Established, Contents, float], Reply]
 
 
-def refusal(error: PeerError) -> Notify:
-    """Return the notification that tells the peer."""
-    return Notify(error.notify, error.data)
+def refused(error: GcksError, event: Event, *proof: Payload) -> Reply:
+    """Return the error notification, after our proof in GSA_AUTH (ruling 24)."""
+    told = answer(error, Phase.ESTABLISHED)
+    notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
+    return Reply((*proof, notify), (), (event,), "" if told.keep else str(error))
 
 
 def registered(
@@ -59,6 +61,7 @@ def registered(
 def registration_refused(
     contents: Contents, identity: Identity, remote: str, error: PeerError
 ) -> RegistrationRefused:
+    """Return the one event of a registration that came to nothing."""
     group = contents.maybe(IDg)
     name = str(group.identity) if group else ""
     return RegistrationRefused(name, str(identity), remote, error.notify, error.cause, error.hint)
@@ -78,8 +81,7 @@ def gsa_registration_request(
         host = sa.path.remote.host
         done = gsa_registration.register(group, contents, sa.identity, host, sa.wrap, now)
     except PeerError as error:
-        event = registration_refused(contents, sa.identity, remote, error)
-        return Reply((refusal(error),), (), (event,))
+        return refused(error, registration_refused(contents, sa.identity, remote, error))
     return registered(group, done, sa.identity, remote, "ike_sa")
 
 
@@ -89,7 +91,7 @@ def informational_request(
     """RFC 7296 section 1.4: liveness, or the end of the IKE SA; it has no Child SAs."""
     del groups, sa, now
     ends = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
-    return Reply(close=ends)
+    return Reply(closes="closed by the peer" if ends else "")
 
 
 def create_child_sa_request(
@@ -98,14 +100,19 @@ def create_child_sa_request(
     """RFC 7296 section 1.3: a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
     del groups, contents, now
     error = NoAdditionalSas("this server creates and rekeys no further SAs")
-    event = RequestRefused(
+    return refused(error, request_refused(sa, ExchangeType.CREATE_CHILD_SA, error))
+
+
+def request_refused(sa: Established, exchange: int, error: GcksError) -> RequestRefused:
+    """Return the event of a refusal outside registration."""
+    told = answer(error, Phase.ESTABLISHED)
+    return RequestRefused(
         str(sa.path.remote),
-        ExchangeType.CREATE_CHILD_SA,
-        NotifyType.NO_ADDITIONAL_SAS,
-        error.cause,
+        ExchangeType(exchange),
+        told.notify or NotifyType.INVALID_SYNTAX,
+        str(error),
         sa.name,
     )
-    return Reply((refusal(error),), (), (event,))
 
 
 HANDLERS: Final[dict[int, Handler]] = {

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gcks.crypto.errors import CertificateInvalid, CryptoError, InvalidPublicKey
-from gcks.errors import AuthenticationFailed, InvalidSyntax
+from gcks.crypto.errors import CertificateInvalid, CryptoError
+from gcks.errors import AuthenticationFailed
 from gcks.group.registration import KeyWrap
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType
 from gcks.ike.authenticator import (
@@ -27,7 +27,7 @@ from gcks.ike.credentials import Credentials
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.protect import IkeProtection
-from gcks.keyserver.ike_sa import HalfOpen
+from gcks.keyserver.ike_sa import HalfOpen, Secured
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import Identity, IDi, IDr
@@ -57,24 +57,18 @@ class IkeKeyLogEntry:
 KeyLog = Callable[[IkeKeyLogEntry], None]
 
 
-def protect(
-    half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None
-) -> IkeProtection:
-    """Agree on the keys, once; raises `InvalidSyntax` for an unusable public key."""
-    if half.protection is not None:
-        return half.protection
-    try:
-        shared = half.pair.agree(half.peer_public)
-    except InvalidPublicKey as error:
-        raise InvalidSyntax(str(error)) from None
+def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None) -> Secured:
+    """Agree on the keys, once.  Raises `InvalidPublicKey`."""
+    if half.secured is not None:
+        return half.secured
+    shared = half.pair.agree(half.peer_public)
     keys = derive_keys(half.suite, shared, half.ni, half.nr, half.spi_i, half.spi_r)
     make = half.suite.make_cipher
     outbound, inbound = make(keys.sk_er, keys.sk_ar), make(keys.sk_ei, keys.sk_ai)
-    half.keys = keys
-    half.protection = IkeProtection(half.spi_i, half.spi_r, outbound, inbound, entropy)
+    half.secured = Secured(keys, IkeProtection(half.spi_i, half.spi_r, outbound, inbound, entropy))
     if key_log is not None:
         key_log(_log_entry(half, keys))
-    return half.protection
+    return half.secured
 
 
 def _log_entry(half: HalfOpen, keys: IkeKeys) -> IkeKeyLogEntry:
@@ -109,7 +103,9 @@ def authenticate(
     Raises `AuthenticationFailed`.
     """
     identity = contents.one(IDi).identity
-    auth = contents.one(Authentication)
+    auth = contents.maybe(Authentication)
+    if auth is None:  # RFC 7296 section 2.16
+        raise AuthenticationFailed("the peer asks for EAP, which this server does not offer")
     prf = half.suite.prf
     theirs = signed_octets(prf, half.request, half.nr, keys.sk_pi, identity.encode())
     ours = signed_octets(prf, half.response, half.ni, keys.sk_pr, own.encode())
@@ -129,9 +125,15 @@ def _verify_psk(
     prf: int, identity: Identity, octets: bytes, auth: Authentication, credentials: Credentials
 ) -> bytes:
     entry = credentials.find_psk(str(identity))
-    verify_psk(prf, entry.secret if entry else _NOBODY, octets, auth)
+    try:
+        verify_psk(prf, entry.secret if entry else _NOBODY, octets, auth)
+    except AuthenticationFailed:
+        if entry is not None:
+            raise
     if entry is None:
-        raise AuthenticationFailed(f"no pre-shared key for {identity}")
+        raise AuthenticationFailed(
+            f"no pre-shared key for {identity}", hint="add one under authentication"
+        )
     return entry.secret
 
 

@@ -1,6 +1,13 @@
-"""The server's side of an IKE SA, one type per phase: what a phase lacks can't be used in it."""
+"""The server's side of an IKE SA, one type per phase: what a phase lacks can't be used in it.
+
+IKE_SA_INIT makes a `HalfOpen`; GSA_AUTH makes of it an `Established`, or a
+`Refused` where the peer couldn't prove who it is.
+"""
 
 from __future__ import annotations
+
+from math import inf
+from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair
 from gcks.group.registration import KeyWrap
@@ -11,6 +18,16 @@ from gcks.ike.window import RequestWindow
 from gcks.outcome import Path
 from gcks.wire.identification import Identity
 
+AUTH_MESSAGE_ID: Final = 1
+"""GSA_AUTH follows IKE_SA_INIT, which has Message ID 0."""
+
+
+class Secured(NamedTuple):
+    """The keys of an IKE SA, once both public keys have met."""
+
+    keys: IkeKeys
+    protection: IkeProtection
+
 
 class HalfOpen:
     """After our IKE_SA_INIT response; expects GSA_AUTH.
@@ -20,8 +37,8 @@ class HalfOpen:
     """
 
     __slots__ = (
-        "due", "hashes", "keys", "ni", "nr", "pair", "path", "peer_public", "protection",
-        "request", "response", "spi_i", "spi_r", "suite",
+        "due", "hashes", "init_path", "ni", "nr", "pair", "path", "peer_public", "request",
+        "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -43,23 +60,40 @@ class HalfOpen:
         self.suite, self.pair, self.peer_public = suite, pair, peer_public
         self.ni, self.nr = ni, nr
         self.request, self.response = request, b""
-        self.path, self.hashes, self.due = path, hashes, due
-        self.keys: IkeKeys | None = None
-        self.protection: IkeProtection | None = None
+        self.path = self.init_path = path
+        self.hashes = hashes
+        self.due, self.timer_at = due, inf
+        self.secured: Secured | None = None
 
     @property
     def init_key(self) -> tuple[bytes, Path]:
-        """What a retransmitted IKE_SA_INIT request is known by."""
-        return self.spi_i, self.path
+        """What a retransmitted IKE_SA_INIT is known by: where it began, not where it moved."""
+        return self.spi_i, self.init_path
+
+
+class Refused:
+    """After AUTHENTICATION_FAILED or the like: no keys, no window.
+
+    It only repeats its answer to the very same datagram, so that a lost answer
+    doesn't leave an honest peer in the dark; no second guess is possible.
+    """
+
+    __slots__ = ("due", "path", "request", "response", "spi_i", "spi_r", "timer_at")
+
+    def __init__(self, half: HalfOpen, request: bytes, response: bytes) -> None:
+        self.spi_i, self.spi_r = half.spi_i, half.spi_r
+        self.path, self.request, self.response = half.path, request, response
+        self.due, self.timer_at = half.due, half.timer_at
 
 
 class PendingRequest:
     """A request of ours that waits for its response."""
 
-    __slots__ = ("message_id", "octets", "tries")
+    __slots__ = ("exchange", "message_id", "octets", "tries")
 
-    def __init__(self, message_id: int, octets: bytes) -> None:
-        self.message_id, self.octets, self.tries = message_id, octets, 1
+    def __init__(self, exchange: int, message_id: int, octets: bytes) -> None:
+        self.exchange, self.message_id, self.octets = exchange, message_id, octets
+        self.tries = 1
 
 
 class Established:
@@ -67,7 +101,7 @@ class Established:
 
     __slots__ = (
         "due", "identity", "name", "next_message_id", "path", "pending", "protection",
-        "spi_i", "spi_r", "window", "wrap",
+        "spi_i", "spi_r", "timer_at", "window", "wrap",
     )  # fmt: skip
 
     def __init__(
@@ -77,12 +111,10 @@ class Established:
         self.path, self.protection = half.path, protection
         self.identity, self.name = identity, str(identity)
         self.wrap = wrap
-        self.window = RequestWindow(expected=FIRST_AUTH_MESSAGE_ID)
+        self.window = RequestWindow(expected=AUTH_MESSAGE_ID)
         self.next_message_id = 0
         self.pending: PendingRequest | None = None
-        self.due = half.due
+        self.due, self.timer_at = half.due, half.timer_at
 
 
-FIRST_AUTH_MESSAGE_ID = 1
-
-IkeSa = HalfOpen | Established
+IkeSa = HalfOpen | Refused | Established

@@ -13,8 +13,8 @@ from typing import Final
 
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.signature import HASHES
-from gcks.errors import InvalidKePayload
-from gcks.iana import CertEncoding, ExchangeType, NotifyType
+from gcks.errors import InvalidKePayload, InvalidSyntax
+from gcks.iana import CertEncoding, ExchangeType, Ke, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import detection_payloads
@@ -33,6 +33,9 @@ from gcks.wire.sa import SecurityAssociation
 
 NONCE_OCTETS: Final = 32
 """At least half the key size of the largest PRF (RFC 7296 section 2.10)."""
+
+MAX_REQUEST_OCTETS: Final = 4096
+"""Kept per half-open SA (AUTH signs it); the largest honest ones have about 2,500."""
 
 REQUEST: Final = Rule(ExchangeType.IKE_SA_INIT, is_response=False)
 HASH_ID_OCTETS: Final = 2
@@ -84,7 +87,8 @@ def negotiate(request: InitRequest, settings: ServerSettings) -> Choice:
     choice = choose(request.contents.one(SecurityAssociation), settings.ike_proposals)
     if request.contents.one(KeyExchange).method != choice.suite.ke:
         raise InvalidKePayload(
-            f"the KE payload is for method {request.contents.one(KeyExchange).method}",
+            f"the KE payload is for {Ke(request.contents.one(KeyExchange).method)}, "
+            f"not {Ke(choice.suite.ke)}",
             data=choice.suite.ke.to_bytes(2, "big"),
         )
     return choice
@@ -98,15 +102,21 @@ def accept(
     entropy: Callable[[int], bytes],
     due: float,
 ) -> HalfOpen:
-    """Make the half-open IKE SA and its response."""
+    """Make the half-open IKE SA and its response.
+
+    Raises `InvalidSyntax` for a public key of the wrong size: both sides' have the same.
+    """
     pair = generate(choice.suite.ke)
+    public = request.contents.one(KeyExchange).data
+    if len(public) != len(pair.public):
+        raise InvalidSyntax(f"a {Ke(choice.suite.ke)} public key of {len(public)} octets")
     hashes = request.contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     half = HalfOpen(
         spi_i=request.header.spi_i,
         spi_r=spi_r,
         suite=choice.suite,
         pair=pair,
-        peer_public=request.contents.one(KeyExchange).data,
+        peer_public=public,
         ni=request.nonce,
         nr=entropy(NONCE_OCTETS),
         request=request.datagram,

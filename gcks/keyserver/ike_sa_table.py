@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from gcks.errors import Discard, DropReason
-from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa
+from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa, Refused
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.timers import Timers
 from gcks.outcome import Path
@@ -23,7 +24,12 @@ class IkeSaTable:
         self._by_init: dict[tuple[bytes, Path], HalfOpen] = {}
         self.timers = Timers()
         self.half_open = 0
+        """All that is not authenticated, refused peers included."""
         self.established = 0
+
+    def __len__(self) -> int:
+        """Count the entries of both indexes: 0 where nothing is left of any SA."""
+        return len(self._by_spi) + len(self._by_init)
 
     def find(self, header: Header) -> IkeSa:
         """Return the SA of a message's SPI pair.  Raises `Discard`."""
@@ -31,9 +37,6 @@ class IkeSaTable:
         if sa is None or sa.spi_i != header.spi_i:
             raise Discard(DropReason.UNKNOWN_SPI)
         return sa
-
-    def get(self, spi_r: bytes) -> IkeSa | None:
-        return self._by_spi.get(spi_r)
 
     def find_init(self, spi_i: bytes, path: Path) -> HalfOpen | None:
         """Return the half-open SA that an IKE_SA_INIT from there has made."""
@@ -61,35 +64,41 @@ class IkeSaTable:
         """Put the authenticated SA where the half-open one was."""
         self._forget_init(half)
         self._by_spi[sa.spi_r] = sa
+        self.half_open -= 1
         self.established += 1
+
+    def refuse(self, half: HalfOpen, refused: Refused) -> None:
+        """Keep the answer, and nothing else, until the half-open SA's time is over."""
+        self._forget_init(half)
+        self._by_spi[refused.spi_r] = refused
 
     def drop(self, sa: IkeSa) -> None:
         if self._by_spi.pop(sa.spi_r, None) is None:
             return
+        if isinstance(sa, Established):
+            self.established -= 1
+            return
+        self.half_open -= 1
         if isinstance(sa, HalfOpen):
             self._forget_init(sa)
-        else:
-            self.established -= 1
 
     def _forget_init(self, half: HalfOpen) -> None:
         if self._by_init.get(half.init_key) is half:
             del self._by_init[half.init_key]
-        self.half_open -= 1
 
     def touch(self, sa: IkeSa, due: float) -> None:
-        """Set the SA's deadline; only an earlier one needs a new timer entry."""
-        earlier = due < sa.due
+        """Set the SA's deadline."""
         sa.due = due
-        if earlier:
-            self.timers.set(sa)
+        self.timers.set(sa)
 
     def pop_due(self, now: float) -> list[IkeSa]:
-        """Return the SAs whose deadline is over; others get a fresh timer entry."""
+        """Return each SA whose deadline is over, once; others get a fresh timer entry."""
         due: list[IkeSa] = []
-        for spi in self.timers.pop_due(now):
+        for at, spi in self.timers.pop_over(now):
             sa = self._by_spi.get(spi)
-            if sa is None:
+            if sa is None or sa.timer_at != at:
                 continue
+            sa.timer_at = inf
             if sa.due <= now:
                 due.append(sa)
             else:

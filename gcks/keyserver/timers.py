@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import inf
 from typing import Protocol
 
 
 class Timed(Protocol):
-    """Something with one deadline; moving the deadline later needs no new entry."""
+    """Something with one deadline."""
 
     due: float
+    """When it really wants attention."""
+    timer_at: float
+    """When its one live entry in the heap is over; `inf` without an entry."""
     spi_r: bytes
 
 
 class Timers:
-    """Deadlines by responder SPI; entries of moved or dropped SAs go when their time comes."""
+    """Deadlines by responder SPI.
+
+    An entry whose time isn't the `timer_at` of its SA was superseded, one whose
+    SA is gone was dropped; both leave the heap when their time comes.
+    """
 
     __slots__ = ("_heap",)
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, bytes]] = []
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def set(self, sa: Timed) -> None:
-        heappush(self._heap, (sa.due, sa.spi_r))
+        """Note the SA's deadline; only an earlier one needs a new entry."""
+        if sa.due < sa.timer_at:
+            sa.timer_at = sa.due
+            heappush(self._heap, (sa.due, sa.spi_r))
 
     @property
     def next(self) -> float:
         """When to look again: never too late, perhaps too early."""
         return self._heap[0][0] if self._heap else inf
 
-    def pop_due(self, now: float) -> list[bytes]:
-        """Return the SPIs whose entry is over; the caller looks at their real deadline."""
-        due: list[bytes] = []
+    def pop_over(self, now: float) -> list[tuple[float, bytes]]:
+        """Return the entries that are over, dropped and superseded ones too."""
+        over: list[tuple[float, bytes]] = []
         while self._heap and self._heap[0][0] <= now:
-            due.append(heappop(self._heap)[1])
-        return due
-
-    def compact(self, alive: dict[bytes, float]) -> None:
-        """Rebuild from what is alive, where dropped entries outnumber it."""
-        if len(self._heap) > 2 * len(alive) + 1024:
-            self._heap = [(due, spi) for spi, due in alive.items()]
-            heapify(self._heap)
+            over.append(heappop(self._heap))
+        return over

@@ -1,0 +1,85 @@
+"""The groups that the server serves: begun, restored, reloaded, and their common clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
+
+from gcks.errors import LocalError
+from gcks.group.group import Group, GroupOutcome, policy_change_refusal
+from gcks.group.policy import GroupPolicy
+from gcks.group.spi import SpiPool
+from gcks.journal import GroupRemoved, StoredGroup
+
+
+class ServedGroups:
+    """All groups by name (the group ID in text form), and when the first of them is due."""
+
+    __slots__ = ("_entropy", "_spis", "_wall", "by_name", "next_timeout")
+
+    def __init__(self, entropy: Callable[[int], bytes], wall: Callable[[], float]) -> None:
+        self._entropy, self._wall = entropy, wall
+        self._spis = SpiPool(entropy)
+        self.by_name: dict[str, Group] = {}
+        self.next_timeout = inf
+
+    def start(
+        self, policies: Mapping[str, GroupPolicy], stored: Iterable[StoredGroup], now: float
+    ) -> list[GroupOutcome]:
+        """Create or restore every group; what is stored and no longer configured goes."""
+        kept = {group.group: group for group in stored}
+        gone = tuple(GroupRemoved(name) for name in kept if name not in policies)
+        begun = [self._begin(policy, kept.get(policy.name), now) for policy in policies.values()]
+        return self._timed([GroupOutcome(gone), *begun])
+
+    def _begin(self, policy: GroupPolicy, stored: StoredGroup | None, now: float) -> GroupOutcome:
+        if stored is not None and stored.sas:
+            group, outcome = Group.restore(
+                policy, stored, self._spis, self._entropy, self._wall, now
+            )
+        else:
+            group, outcome = Group.create(policy, self._spis, self._entropy, self._wall, now)
+        self.by_name[policy.name] = group
+        return outcome
+
+    def reload(self, policies: Mapping[str, GroupPolicy], now: float) -> list[GroupOutcome]:
+        """Take over changed policies.  Raises `LocalError`, and then nothing has changed."""
+        refusals = [f"{name}: {why}" for name, new in policies.items() if (why := self._why(new))]
+        if refusals:
+            raise LocalError("; ".join(refusals))
+        gone = [name for name in self.by_name if name not in policies]
+        for name in gone:
+            del self.by_name[name]
+        removed = GroupOutcome(tuple(GroupRemoved(name) for name in gone))
+        return self._timed([removed, *(self._take_over(new, now) for new in policies.values())])
+
+    def _why(self, new: GroupPolicy) -> str | None:
+        """Say why the policy can't be taken over, or None."""
+        if new.rekey is None:
+            return "a group needs a rekey section"
+        old = self.by_name.get(new.name)
+        return policy_change_refusal(old.policy, new) if old is not None else None
+
+    def _take_over(self, policy: GroupPolicy, now: float) -> GroupOutcome:
+        group = self.by_name.get(policy.name)
+        if group is None:
+            return self._begin(policy, None, now)
+        return group.replace_policy(policy, now)
+
+    def rekey(self, name: str, now: float) -> list[GroupOutcome]:
+        """Renew all SAs of a group.  Raises `LocalError` for an unknown one."""
+        group = self.by_name.get(name)
+        if group is None:
+            raise LocalError(f"there is no group {name}")
+        return self._timed([group.rekey(now)])
+
+    def handle_timeout(self, now: float) -> list[GroupOutcome]:
+        """Let every group that is due do its work."""
+        if now < self.next_timeout:
+            return []
+        due = [group for group in self.by_name.values() if group.next_timeout <= now]
+        return self._timed([group.handle_timeout(now) for group in due])
+
+    def _timed(self, outcomes: list[GroupOutcome]) -> list[GroupOutcome]:
+        self.next_timeout = min((g.next_timeout for g in self.by_name.values()), default=inf)
+        return outcomes

@@ -1,0 +1,42 @@
+"""What metrics and screens show of the server: frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gcks.group.group import Group
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """What an operator sees of a group; times are POSIX seconds."""
+
+    group: str
+    members: int
+    next_message_id: int
+    rekey_spi: str
+    data_sas: int
+    sender_ids_left: int
+    last_rekey_at: float | None
+    rekey_expires_in_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    half_open: int
+    established: int
+    groups: tuple[GroupStatus, ...]
+
+
+def group_status(group: Group, now: float) -> GroupStatus:
+    rekey = group.sas.rekey
+    return GroupStatus(
+        group.name,
+        len(group.members),
+        group.next_message_id,
+        rekey.spi.hex(),
+        len(group.sas.data),
+        group.sender_ids.left,
+        group.last_rekey_wall,
+        rekey.expires_at - now,
+    )

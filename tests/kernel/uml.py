@@ -25,18 +25,17 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns
-mount -t tmpfs tmpfs /tmp
-mkdir -p /tmp/lib/modules
-ln -s {modules}/$(uname -r) /tmp/lib/modules/$(uname -r)
-printf '#!/bin/sh\nexec /sbin/modprobe -d /tmp "$@"\n' >/tmp/modprobe
-chmod 755 /tmp/modprobe
-echo /tmp/modprobe >/proc/sys/kernel/modprobe
+mkdir -p /run/lib/modules
+ln -s {modules}/$(uname -r) /run/lib/modules/$(uname -r)
+printf '#!/bin/sh\nexec /sbin/modprobe -d /run "$@"\n' >/run/modprobe
+chmod 755 /run/modprobe
+echo /run/modprobe >/proc/sys/kernel/modprobe
 for module in xfrm_user esp4 esp6 ah4 veth bridge; do
-    modprobe -d /tmp $module
+    modprobe -d /run $module
 done 2>{result}/modules
 ip link set lo up
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/tmp
-cd /tmp
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/run
+cd /run
 timeout {timeout} {python} {script} {result} >{result}/out 2>&1
 echo $? >{result}/rc
 sync
@@ -79,7 +78,7 @@ class GuestResult:
 
 def run_guest(script: Path, timeout: int) -> GuestResult:
     """Boot a guest, run `script RESULT_DIRECTORY` in it, power off."""
-    result = Path(tempfile.mkdtemp(prefix="gcks-kernel-", dir="/var/tmp"))
+    result = Path(tempfile.mkdtemp(prefix="gcks-kernel-"))
     init = result / "init"
     init.write_text(
         INIT.format(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from math import inf
 from typing import Final
 
 from gcks.events import Event, RekeySent
-from gcks.outcome import Path, Transmit
+from gcks.group.live_sa import LiveSa
+from gcks.group.policy import RekeyPolicy
+from gcks.journal import JournalEntry, RekeyMessageSaved
+from gcks.outcome import Endpoint, Path, Transmit
+from gcks.wire.traffic_selector import TrafficSelector
 
 SETTLE_SECONDS: Final = 1.0
 """How long after the last copy a message counts as sent: its journal entry is durable
@@ -17,9 +23,7 @@ before the copy itself has left."""
 class PendingCopies:
     """One message and what of it is still to be sent."""
 
-    spi: bytes
-    message_id: int
-    datagrams: tuple[bytes, ...]
+    saved: RekeyMessageSaved
     path: Path
     copies: int
     interval_seconds: float
@@ -30,15 +34,67 @@ class PendingCopies:
     def all_sent(self) -> bool:
         return self.sent >= self.copies
 
-    def send(self, group: str) -> tuple[list[Transmit], Event]:
+    def send(self) -> tuple[list[Transmit], Event]:
         """Return the next copy; the caller has made sure that it is due."""
         self.sent += 1
         self.next_at += SETTLE_SECONDS if self.all_sent else self.interval_seconds
-        transmits = [Transmit(octets, self.path, multicast=True) for octets in self.datagrams]
-        octets = sum(map(len, self.datagrams))
-        return transmits, RekeySent(group, self.message_id, self.sent, self.copies, octets)
+        saved = self.saved
+        transmits = [Transmit(octets, self.path, multicast=True) for octets in saved.datagrams]
+        octets = sum(map(len, saved.datagrams))
+        return transmits, RekeySent(saved.group, saved.message_id, self.sent, self.copies, octets)
 
 
 def interval_seconds(copies: int, spread_seconds: float) -> float:
     """Return the time between copies, of which the last goes out `spread_seconds` late."""
     return spread_seconds / (copies - 1) if copies > 1 else 0.0
+
+
+@dataclass(slots=True)
+class Due:
+    """What one moment brings."""
+
+    journal: list[JournalEntry] = field(default_factory=list)
+    transmits: list[Transmit] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+class Outbox:
+    """All messages of one group that are on their way."""
+
+    __slots__ = ("_newest", "_pending")
+
+    def __init__(self) -> None:
+        self._pending: list[PendingCopies] = []
+        self._newest: RekeyMessageSaved | None = None
+
+    @property
+    def next_at(self) -> float:
+        return min((copies.next_at for copies in self._pending), default=inf)
+
+    def add(self, saved: RekeyMessageSaved, over: LiveSa, rekey: RekeyPolicy, now: float) -> None:
+        """Plan the copies, to where the members of `over` listen: a reload may change that."""
+        path = Path(_endpoint(over.policy.source), _endpoint(over.policy.destination))
+        interval = interval_seconds(rekey.copies, rekey.spread_seconds)
+        self._newest = saved
+        self._pending.append(PendingCopies(saved, path, rekey.copies, interval, now))
+
+    def take_due(self, now: float) -> Due:
+        """Return the copies that are due, and note which messages are out."""
+        due = Due()
+        for copies in [one for one in self._pending if one.next_at <= now]:
+            if copies.all_sent:
+                self._pending.remove(copies)
+                due.journal += self._settled(copies.saved)
+                continue
+            sent, event = copies.send()
+            due.transmits += sent
+            due.events.append(event)
+        return due
+
+    def _settled(self, saved: RekeyMessageSaved) -> list[JournalEntry]:
+        """Note that the newest message needs no repeating after a crash."""
+        return [replace(saved, datagrams=())] if saved is self._newest else []
+
+
+def _endpoint(selector: TrafficSelector) -> Endpoint:
+    return Endpoint(str(ip_address(selector.start_address)), selector.start_port)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from math import inf
 
 from gcks.crypto.signature import ALGORITHMS, SigningKey
@@ -22,7 +21,7 @@ from gcks.events import (
     SenderIdsExhausted,
 )
 from gcks.group.authorization import authorize
-from gcks.group.copies import PendingCopies, interval_seconds
+from gcks.group.copies import Outbox
 from gcks.group.key_download import rekey_keys
 from gcks.group.live_sa import LiveSa
 from gcks.group.membership import Member, Membership
@@ -63,9 +62,8 @@ from gcks.journal import (
     SenderIdsReserved,
     StoredGroup,
 )
-from gcks.outcome import Endpoint, Path, Transmit
+from gcks.outcome import Transmit
 from gcks.wire.gsa import GsaPolicy
-from gcks.wire.traffic_selector import TrafficSelector
 
 COALESCE_SECONDS = 1.0
 """SAs due within this time are renewed in one message."""
@@ -106,8 +104,7 @@ class Group:
         self._gsa = GsaBuilder()
         self._signer: Signer | None = None
         self._auth_key: bytes | None = None
-        self._copies: list[PendingCopies] = []
-        self._newest_message = b"", 0
+        self._outbox = Outbox()
         self._renew_all_at = inf
 
     # --- beginning ------------------------------------------------------------------
@@ -149,16 +146,19 @@ class Group:
             group.members.put(member)
         claim_spis(group.sas, stored)
         goes_on = can_go_on(stored, policy)
+        known = {saved.spi for saved in stored.sas}
         journal: list[JournalEntry] = [terms_of(policy)]
         journal += group._load(stored, now) if goes_on else group._begin_anew(stored, now)
+        fresh = [sa for sa in group.sas.current.values() if sa.spi not in known]
         outcome = group._adopt(now)
         started = GroupStarted(group.name, restored=goes_on, members=len(group.members))
-        events = (started, *outcome.events)
+        events = (started, *group._created_events(fresh), *outcome.events)
         return group, GroupOutcome((*journal, *outcome.journal), outcome.transmits, events)
 
     def _begin_anew(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
         """Make new keys that nobody was told, under the SPIs that were announced."""
-        journal = forget(list(stored.sas))
+        journal = forget(stored.sas)
+        self.sas.release(saved.spi for saved in stored.sas)
         journal += self._load_auth_key(stored)
         return journal + self._create(self._all_names(), now)
 
@@ -193,10 +193,10 @@ class Group:
         over = next((sa for sa in sas if sa.spi == last.spi), None)
         if over is None or not last.datagrams:
             return
-        self._schedule(over, last.message_id, last.datagrams, now)
+        rekey = _rekey_policy(self.policy)
+        self._outbox.add(last, over, rekey, now)
         if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
-            spread = _rekey_policy(self.policy).spread_seconds
-            self._renew_all_at = now + spread + COALESCE_SECONDS
+            self._renew_all_at = now + rekey.spread_seconds + COALESCE_SECONDS
 
     def _adopt(self, now: float) -> GroupOutcome:
         """Bring SAs in line with a configuration that changed."""
@@ -270,8 +270,7 @@ class Group:
         """Monotonic seconds at which `handle_timeout` has something to do."""
         times = [self._renew_at(name, sa) for name, sa in self.sas.current.items()]
         times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
-        times += [copies.next_at for copies in self._copies]
-        return min(*times, self._renew_all_at, inf)
+        return min(*times, self._outbox.next_at, self._renew_all_at)
 
     def handle_timeout(self, now: float) -> GroupOutcome:
         """Send due copies, forget what is over, renew what is due."""
@@ -300,25 +299,8 @@ class Group:
         return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
 
     def _send_due(self, now: float) -> GroupOutcome:
-        journal: list[JournalEntry] = []
-        transmits: list[Transmit] = []
-        events: list[Event] = []
-        for copies in [one for one in self._copies if one.next_at <= now]:
-            if copies.all_sent:
-                self._copies.remove(copies)
-                journal += self._settled(copies)
-                continue
-            sent, event = copies.send(self.name)
-            transmits += sent
-            events.append(event)
-        return GroupOutcome(tuple(journal), tuple(transmits), tuple(events))
-
-    def _settled(self, copies: PendingCopies) -> list[JournalEntry]:
-        """Note that the newest message needs no repeating after a crash."""
-        sent_at = self.last_rekey_wall
-        if sent_at is None or (copies.spi, copies.message_id) != self._newest_message:
-            return []
-        return [RekeyMessageSaved(self.name, copies.spi, copies.message_id, (), sent_at)]
+        due = self._outbox.take_due(now)
+        return GroupOutcome(tuple(due.journal), tuple(due.transmits), tuple(due.events))
 
     def _renew_at(self, name: str, sa: LiveSa) -> float:
         rekey = _rekey_policy(self.policy)
@@ -361,11 +343,12 @@ class Group:
             next_spis=self.sas.next_spis,
         )
         datagram = self._build(renewal, old_rekey, message_id)
-        journal += self._message_journal(old_rekey, message_id, datagram)
-        self._schedule(old_rekey, message_id, (datagram,), now)
-        sent = self._send_due(now)
-        created = self._created_events(renewal.created)
-        return GroupOutcome(tuple(journal), sent.transmits, (*created, *sent.events))
+        self.last_rekey_wall = wall = self._wall()
+        saved = RekeyMessageSaved(self.name, old_rekey.spi, message_id, (datagram,), wall)
+        journal += [MessageIdReserved(self.name, old_rekey.spi, message_id + 1), saved]
+        self._outbox.add(saved, old_rekey, _rekey_policy(self.policy), now)
+        created = GroupOutcome(tuple(journal), (), self._created_events(renewal.created))
+        return _merged([created, self._send_due(now)])
 
     def _take_message_id(self) -> int:
         message_id = self.next_message_id
@@ -404,27 +387,6 @@ class Group:
         if block_octets == 1:
             return message_id.to_bytes(octets, "big")
         return self._entropy(octets)
-
-    def _message_journal(
-        self, over: LiveSa, message_id: int, datagram: bytes
-    ) -> list[JournalEntry]:
-        self.last_rekey_wall = wall = self._wall()
-        return [
-            MessageIdReserved(self.name, over.spi, message_id + 1),
-            RekeyMessageSaved(self.name, over.spi, message_id, (datagram,), wall),
-        ]
-
-    def _schedule(
-        self, over: LiveSa, message_id: int, datagrams: tuple[bytes, ...], now: float
-    ) -> None:
-        """Plan the copies, to where the members of `over` listen: a reload may change that."""
-        rekey = _rekey_policy(self.policy)
-        interval = interval_seconds(rekey.copies, rekey.spread_seconds)
-        path = Path(_endpoint(over.policy.source), _endpoint(over.policy.destination))
-        self._newest_message = over.spi, message_id
-        self._copies.append(
-            PendingCopies(over.spi, message_id, datagrams, path, rekey.copies, interval, now)
-        )
 
     # --- pieces ---------------------------------------------------------------------
 
@@ -469,10 +431,6 @@ def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
     if new.sender_id_bits != old.sender_id_bits:
         return "sender_id_bits is told at registration only; make a new group for another value"
     return None
-
-
-def _endpoint(selector: TrafficSelector) -> Endpoint:
-    return Endpoint(str(ip_address(selector.start_address)), selector.start_port)
 
 
 def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:

@@ -24,6 +24,10 @@ MAX_KEPT_SAG_OCTETS = 2048
 """A larger SAg is evaluated and not kept for the census."""
 
 
+STRAGGLER_SECONDS = 2.0
+"""How long after ATD a packet of a replaced SA may still come."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationRequest:
     """What the GM asks for, already authenticated; `address` is where it comes from."""
@@ -93,7 +97,7 @@ class GsaBuilder:
 
 
 def _view(policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float) -> RoleView:
-    given = tuple(sas_for(sas, role, now))
+    given = tuple(sas_for(policy, sas, role, now))
     data = [sa for sa in given if sa.name != REKEY]
     numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)
     policies = [_with_lifetime(sa, sas, now) for sa in given]
@@ -117,18 +121,23 @@ def _with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
     )
 
 
-def sas_for(sas: SaSet, role: Role, now: float) -> list[LiveSa]:
+def sas_for(policy: GroupPolicy, sas: SaSet, role: Role, now: float) -> list[LiveSa]:
     """Return the SAs that a GM of that role gets, the Rekey SA first.
 
-    Ruling: while a replaced Data-Security SA is in its Deactivation Time Delay,
-    others may still send on it (for ATD), so a GM that joins then gets it too,
-    with what is left of the delay as its lifetime; but not where the GM itself
-    would send on it: new senders begin with the new SA.
+    Ruling: others send on a replaced Data-Security SA until ATD after the last
+    copy of the rekey, so a GM that joins within that time gets it too, with
+    what is left of its DTD as the lifetime; but not where the GM itself would
+    send on it: new senders begin with the new SA.
     """
-    hidden = {REKEY, *role.sends_on}
-    old = [sa for sa in sas.replaced if sa.name not in hidden and sa.remaining_seconds(now) > 0]
+    hidden, idle = {REKEY, *role.sends_on}, _idle_seconds(policy)
+    old = [sa for sa in sas.replaced if sa.name not in hidden and sa.remaining_seconds(now) > idle]
     data = [sa for sa in (*sas.data, *old) if role.receives or sa.name in role.sends_on]
     return [sas.current[REKEY], *data] if REKEY in sas.current else data
+
+
+def _idle_seconds(policy: GroupPolicy) -> float:
+    """Return for how long a replaced SA is kept although nobody sends on it any more."""
+    return max(0.0, policy.dtd_seconds - policy.atd_seconds - STRAGGLER_SECONDS)
 
 
 def group_wide(policy: GroupPolicy, sender_id_bits: int | None) -> GroupWidePolicy | None:

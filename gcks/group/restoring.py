@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gcks.group.live_sa import LiveSa, restore_sa
 from gcks.group.policy import GroupPolicy
 from gcks.group.sa_set import SaSet
@@ -62,7 +64,7 @@ def _put_current(sas: SaSet, sa: LiveSa, retire_at: float) -> None:
     sas.current[sa.name] = sa
 
 
-def forget(saved: list[SaSaved]) -> list[JournalEntry]:
+def forget(saved: Iterable[SaSaved]) -> list[JournalEntry]:
     """Return the journal that takes stored SAs out of the store."""
     return [SaDeleted(sa.group, sa.protocol, sa.spi) for sa in saved]
 

@@ -33,6 +33,9 @@ from gcks.wire.transform import Transform
 MAX_DELAY_SECONDS: Final = 65535
 MAX_LIFETIME_SECONDS: Final = 0xFFFFFFFF
 MAX_SENDER_ID_BITS: Final = 32
+MAX_DATA_SAS: Final = 64
+"""What a GM takes by default; and all fit one GSA_REKEY message."""
+
 MAX_COPIES: Final = 16
 MAX_SEQUENCE_NUMBERS: Final = 1 << 32
 FAST_SENDER_PACKETS: Final = 100_000
@@ -93,6 +96,8 @@ def _below(where: str, problem: PolicyProblem) -> PolicyProblem:
 def _has_sas(policy: GroupPolicy) -> Problems:
     if not policy.data_sas:
         yield PolicyProblem("data_sas", "a group needs at least one Data-Security SA")
+    if len(policy.data_sas) > MAX_DATA_SAS:
+        yield PolicyProblem("data_sas", f"more than {MAX_DATA_SAS} Data-Security SAs")
     if policy.rekey is None:
         yield PolicyProblem(
             "rekey", "missing: groups without a multicast Rekey SA are not supported yet"
@@ -152,9 +157,11 @@ def _lifetimes_outlast_delays(policy: GroupPolicy) -> Problems:
                 f"{where}.lifetime",
                 f"{lifetime} s: must be more than twice atd or dtd plus spread ({2 * overlap:g} s)",
             )
-        if renew is not None and not 0 < renew <= lifetime - overlap:
+        if renew is not None and not policy.atd_seconds < renew <= lifetime - overlap:
             yield PolicyProblem(
-                f"{where}.renew", f"{renew} s: must leave {overlap:g} s of lifetime"
+                f"{where}.renew",
+                f"{renew} s: must be longer than atd, so that senders come to use an SA,"
+                f" and leave {overlap:g} s of lifetime",
             )
 
 

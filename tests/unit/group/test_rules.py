@@ -117,6 +117,8 @@ BAD = [
     ("short rekey lifetime", rekey(lifetime_seconds=30), "rekey.lifetime: 30 s"),
     ("long lifetime", data(esp(lifetime_seconds=1 << 32)), "data_sas.video.lifetime"),
     ("late renewal", data(esp(renew_seconds=599)), "data_sas.video.renew: 599 s"),
+    ("hasty renewal", data(esp(renew_seconds=5)), "longer than atd"),
+    ("65 SAs", data(*(esp(f"sa{n}") for n in range(65))), "more than 64 Data-Security SAs"),
     ("odd mode", group_policy(mode="beet"), "mode: 'beet'"),
     ("odd id", group_policy(id=Identity.parse("dn:hex:3000")), "id: a group ID is"),
 ]

@@ -9,6 +9,7 @@ leaves, and is never accepted, in clear while the member runs.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -66,8 +67,11 @@ class XfrmDataPlane:
         self._remove_leftovers()
 
     async def apply(self, command: SaCommand) -> None:
-        """Carry out one command; the kernel answers at once.  Raises `LocalError`."""
-        _HANDLERS[type(command)](self, command)
+        """Carry out one command.  Raises `LocalError`.
+
+        In a thread: the kernel may first load a module, and that takes its time.
+        """
+        await asyncio.to_thread(_HANDLERS[type(command)], self, command)
 
     async def close(self) -> None:
         """Remove every state and policy of ours."""

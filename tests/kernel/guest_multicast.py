@@ -21,6 +21,7 @@ MEMBERS = ("gm1", "gm2", "gm3")
 GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001")
 RATE = 40
 TRAFFIC_SECONDS = 44
+START_SECONDS = 5
 RENEW_SECONDS = 12
 KILL_AFTER_SECONDS = 20
 EVENTS = ("registered", "rekey_received", "data_plane_failed", "reregistering", "policy_refused")
@@ -106,6 +107,12 @@ def lines(name: str, event: str) -> list[dict[str, object]]:
     return found
 
 
+def blocked(member: str) -> bool:
+    """Tell whether the member has an outbound policy without an active SA."""
+    command = ["ip", "-n", member, "xfrm", "policy"]
+    return "block" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def wait_for(what: str, condition: object, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -126,16 +133,25 @@ def main() -> None:
         for m in MEMBERS
     ]
     wait_for("members", lambda: all(len(lines(m, "registered")) == 2 for m in MEMBERS), 60)
-    time.sleep(4)
-    for member in MEMBERS:
-        sh(f"(ip -n {member} xfrm state; ip -n {member} xfrm policy) >{RESULT}/{member}.xfrm")
+    wait_for("sending", lambda: not any(map(blocked, MEMBERS)), 30)
+    begin = str(time.monotonic() + START_SECONDS)
     watch = spawn(
-        "eve", [str(HERE / "eve.py"), str(TRAFFIC_SECONDS + 6), HOSTS["eve"], *GROUPS], "eve.json"
+        "eve",
+        [str(HERE / "eve.py"), str(START_SECONDS + TRAFFIC_SECONDS + 4), HOSTS["eve"], *GROUPS],
+        "eve.json",
     )
     traffic = [
         spawn(
             m,
-            [str(HERE / "traffic.py"), m, HOSTS[m], str(TRAFFIC_SECONDS), str(RATE), *GROUPS],
+            [
+                str(HERE / "traffic.py"),
+                m,
+                HOSTS[m],
+                begin,
+                str(TRAFFIC_SECONDS),
+                str(RATE),
+                *GROUPS,
+            ],
             f"{m}.json",
         )
         for m in MEMBERS

@@ -1,6 +1,7 @@
 """One host of the kernel test: sends numbered packets to the groups and counts what it reads.
 
-usage: traffic.py NAME LOCAL_ADDRESS SECONDS RATE GROUP:PORT ...
+usage: traffic.py NAME LOCAL_ADDRESS BEGIN SECONDS RATE GROUP:PORT ...
+BEGIN is on the monotonic clock: nobody sends before all listen.
 Prints one JSON object: sent per group, received per (group, sender).
 """
 
@@ -18,8 +19,9 @@ MARK = "in-clear-text"
 
 
 def main() -> None:
-    name, local, seconds, rate = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    groups = [(text.split(":")[0], int(text.split(":")[1])) for text in sys.argv[5:]]
+    name, local = sys.argv[1:3]
+    begin, seconds, rate = map(float, sys.argv[3:6])
+    groups = [(text.split(":")[0], int(text.split(":")[1])) for text in sys.argv[6:]]
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.bind((local, 0))
     sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(local))
@@ -28,7 +30,6 @@ def main() -> None:
     received: dict[str, list[int]] = {}
     blocked: list[list[object]] = []
     sent = 0
-    begin = time.monotonic()
     while time.monotonic() - begin < seconds + LINGER_SECONDS:
         due = min(int((time.monotonic() - begin) * rate), int(seconds * rate))
         while sent < due:

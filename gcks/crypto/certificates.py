@@ -59,11 +59,13 @@ _UNREADABLE: Final = (
 class TrustStore:
     """Trust anchors, and nothing else, decide which chains are good."""
 
-    __slots__ = ("_anchors", "authorities")
+    __slots__ = ("_anchors", "_second", "_store", "authorities")
 
     def __init__(self, anchors: Iterable[bytes]) -> None:
         """Take DER certificates, of intermediate CAs too.  Raises `CertificateInvalid`."""
         self._anchors: list[openssl.X509] = []
+        self._store = openssl.X509Store()
+        self._second: int | None = None
         digests: list[bytes] = []
         for der in anchors:
             certificate = _parse(der)
@@ -107,16 +109,18 @@ class TrustStore:
             raise CertificateInvalid(f"{_subject(leaf)}: {error}") from None
 
     def _store_at(self, at: float) -> openssl.X509Store:
-        """Make a store for one validation: OpenSSL keeps the first time set on a store.
+        """Return a store for one second: OpenSSL keeps the first time set on a store.
 
         With one store for all, a long-lived daemon would never see a certificate expire.
         """
-        store = openssl.X509Store()
-        store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
-        store.set_time(datetime.datetime.fromtimestamp(at, datetime.UTC))
-        for anchor in self._anchors:
-            store.add_cert(anchor)
-        return store
+        if self._second != int(at):
+            self._store = openssl.X509Store()
+            self._store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
+            self._store.set_time(datetime.datetime.fromtimestamp(int(at), datetime.UTC))
+            for anchor in self._anchors:
+                self._store.add_cert(anchor)
+            self._second = int(at)
+        return self._store
 
 
 def _parse(der: bytes) -> x509.Certificate:

@@ -1,0 +1,129 @@
+"""Groups begun, restored, reloaded as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from gcks.errors import LocalError
+from gcks.events import GroupStarted, RekeySent
+from gcks.group.policy import GroupPolicy
+from gcks.journal import GroupRemoved, StoredGroup
+from gcks.keyserver.commands import Reload, RekeyGroup
+from gcks.keyserver.engine import Engine
+from gcks.outcome import Outcome
+from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy
+from tests.exchange.memory_store import replay
+
+ONE, TWO = group_policy("one", number=1), group_policy("two", number=2)
+
+
+def named(*policies: GroupPolicy) -> dict[str, GroupPolicy]:
+    return {policy.name: policy for policy in policies}
+
+
+def engine_with(*policies: GroupPolicy, stored: tuple[StoredGroup, ...] = ()) -> Engine:
+    return Engine(
+        SERVER_SETTINGS,
+        PSK,
+        named(*policies),
+        stored,
+        entropy=os.urandom,
+        wall=lambda: 1_800_000_000.0,
+        now=0.0,
+    )
+
+
+def removed(outcome: Outcome) -> list[str]:
+    return [entry.group for entry in outcome.journal if isinstance(entry, GroupRemoved)]
+
+
+def started(outcome: Outcome) -> list[tuple[str, bool]]:
+    return [(e.group, e.restored) for e in outcome.events if isinstance(e, GroupStarted)]
+
+
+def test_start_makes_the_configured_groups() -> None:
+    engine = engine_with(ONE, TWO)
+    outcome = engine.start(0.0)
+    assert started(outcome) == [("keyid:one", False), ("keyid:two", False)]
+    assert outcome.next_timeout == engine.next_timeout is not None
+
+
+def test_start_goes_on_with_stored_groups_and_forgets_unwanted_ones() -> None:
+    stored = tuple(replay(engine_with(ONE, TWO).start(0.0).journal))
+    outcome = engine_with(ONE, stored=stored).start(0.0)
+    assert started(outcome) == [("keyid:one", True)]
+    assert removed(outcome) == ["keyid:two"]
+
+
+def test_reload_adds_changes_and_removes() -> None:
+    engine = engine_with(ONE, TWO)
+    engine.start(0.0)
+    spi = engine.groups["keyid:one"].sas.rekey.spi
+    three = group_policy("three", number=3)
+    outcome = engine.command(Reload(SERVER_SETTINGS, PSK, named(ONE, three)), 1.0)
+    assert list(engine.groups) == ["keyid:one", "keyid:three"]
+    assert "keyid:two" in removed(outcome)
+    assert engine.groups["keyid:one"].sas.rekey.spi == spi, "an unchanged group keeps its SAs"
+    assert not any(isinstance(event, RekeySent) for event in outcome.events)
+
+
+def test_a_group_that_comes_back_is_a_new_one() -> None:
+    engine = engine_with(ONE)
+    engine.start(0.0)
+    spi = engine.groups["keyid:one"].sas.rekey.spi
+    engine.command(Reload(SERVER_SETTINGS, PSK, {}), 1.0)
+    assert engine.next_timeout is None
+    engine.command(Reload(SERVER_SETTINGS, PSK, named(ONE)), 2.0)
+    assert engine.groups["keyid:one"].sas.rekey.spi != spi
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(ONE, mode="transport"),
+        replace(ONE, sender_id_bits=8),
+        replace(TWO, rekey=None),
+    ],
+)
+def test_a_reload_that_can_not_be_done_changes_nothing(bad: GroupPolicy) -> None:
+    engine = engine_with(ONE)
+    engine.start(0.0)
+    settings = replace(SERVER_SETTINGS, ike_sa_idle_seconds=77.0)
+    wanted = named(group_policy("three", number=3), bad)
+    with pytest.raises(LocalError, match=bad.name):
+        engine.command(Reload(settings, PSK, wanted), 1.0)
+    assert list(engine.groups) == ["keyid:one"]
+    assert engine.groups["keyid:one"].policy == ONE
+    assert engine.settings is SERVER_SETTINGS
+
+
+def test_an_operator_rekeys_one_group() -> None:
+    engine = engine_with(ONE, TWO)
+    engine.start(0.0)
+    outcome = engine.command(RekeyGroup("keyid:one"), 1.0)
+    sent = [event.group for event in outcome.events if isinstance(event, RekeySent)]
+    assert sent == ["keyid:one"]
+    with pytest.raises(LocalError, match="keyid:nobody"):
+        engine.command(RekeyGroup("keyid:nobody"), 1.0)
+
+
+def test_the_first_group_that_is_due_decides_the_timeout() -> None:
+    engine = engine_with(ONE, TWO)
+    engine.start(0.0)
+    due = min(group.next_timeout for group in engine.groups.values())
+    assert engine.next_timeout == due
+    assert engine.handle_timeout(due - 1.0) == Outcome(next_timeout=due)
+    outcome = engine.handle_timeout(due)
+    assert {e.group for e in outcome.events if isinstance(e, RekeySent)} == set(engine.groups)
+
+
+def test_status_shows_every_group() -> None:
+    engine = engine_with(ONE, TWO)
+    engine.start(0.0)
+    status = engine.status(0.0)
+    assert [group.group for group in status.groups] == ["keyid:one", "keyid:two"]
+    assert (status.half_open, status.established) == (0, 0)
+    assert status.groups[0].rekey_expires_in_seconds == pytest.approx(2000)

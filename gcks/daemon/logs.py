@@ -40,6 +40,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.Reregistering: logging.WARNING,
     e.LeftGroup: logging.INFO,
 }
+_NAMES: Final = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in LEVELS}
 MAX_DROP_LINES_PER_SECOND: Final = 5
 _LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -69,12 +70,15 @@ class EventLog:
     """Writes events; drops are limited, and what was left out is said."""
 
     def __init__(self, logger: Any) -> None:
-        self._logger = logger
+        self._logger = logger.bind()
+        self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
         self._second = -1
         self._drops = 0
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
         for event in events:
+            if type(event) not in self._shown:
+                continue
             if isinstance(event, e.DatagramDropped) and not self._may_log_drop(now):
                 continue
             self._logger.log(LEVELS[type(event)], event.name, **fields_of(event))
@@ -91,11 +95,13 @@ class EventLog:
 
 def fields_of(event: e.Event) -> dict[str, object]:
     """Return an event's fields as plain values; empty texts are left out."""
-    found = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
-    return {name: _plain(value) for name, value in found.items() if value != ""}
+    names = _NAMES[type(event)]
+    return {n: _plain(value) for n in names if (value := getattr(event, n)) != ""}
 
 
 def _plain(value: object) -> object:
+    if type(value) in (str, int, bool):
+        return value
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
     return list(value) if isinstance(value, tuple) else value

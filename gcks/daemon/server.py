@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, Final
 
 import uvloop
@@ -32,6 +33,8 @@ from gcks.outcome import Endpoint, Outcome, Path, Transmit
 from gcks.store.sqlite import SqliteStore
 
 EXIT_FAILED: Final = 1
+TICK_SECONDS: Final = 0.02
+"""Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
 
 Loader = Callable[[], ServerConfig]
 Ready = Callable[["ServerRuntime"], None]
@@ -225,6 +228,8 @@ class ServerRuntime:
             self._watch(events)
 
     def _set_timer(self, at: float | None) -> None:
+        if at is not None:
+            at = ceil(at / TICK_SECONDS) * TICK_SECONDS
         if at == self._timer_at:
             return
         if self._timer is not None:

@@ -1,30 +1,31 @@
-"""`gcks check`: what is wrong with a configuration, all of it, without starting anything."""
+"""`check`: what is wrong with a configuration, all of it, without starting anything."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.config.loaded import MemberConfig, ServerConfig
+from gcks.daemon.config.member_file import read_member
 from gcks.daemon.config.problems import ConfigError, Problem
 from gcks.daemon.config.server_file import read_server
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every problem of one file; usable if none is an error."""
+    """Every problem of one file; `summary` says what a usable one configures, else is empty."""
 
     file: str
     problems: tuple[Problem, ...]
-    config: ServerConfig | None
+    summary: str
 
     @property
     def usable(self) -> bool:
-        return self.config is not None
+        return bool(self.summary)
 
 
 def check_server(path: Path) -> Report:
@@ -32,17 +33,45 @@ def check_server(path: Path) -> Report:
     try:
         config, findings = read_server(path)
     except ConfigError as error:
-        return Report(str(path), error.problems, None)
-    return Report(str(path), tuple(findings.problems), config)
+        return Report(str(path), error.problems, "")
+    return Report(str(path), findings.in_order(), _server_summary(config) if config else "")
+
+
+def check_member(path: Path) -> Report:
+    """Check a member's configuration; never raises for what is in the file."""
+    try:
+        config, findings = read_member(path)
+    except ConfigError as error:
+        return Report(str(path), error.problems, "")
+    return Report(str(path), findings.in_order(), _member_summary(config) if config else "")
+
+
+def _server_summary(config: ServerConfig) -> str:
+    sas = sum(len(group.data_sas) for group in config.groups.values())
+    ports = sum(len(one.ike) + len(one.natt) for one in config.listeners)
+    return (
+        f"{config.settings.identity}, {_count(ports, 'UDP port')}, "
+        f"{_count(len(config.groups), 'group')}, {_count(sas, 'Data-Security SA')}"
+    )
+
+
+def _member_summary(config: MemberConfig) -> str:
+    settings = config.settings
+    return (
+        f"{settings.identity}, {_count(len(settings.groups), 'group')} of "
+        f"{settings.server_identity} at {settings.server}, data plane {config.data_plane.kind}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def describe(report: Report) -> str:
-    """Return one line per problem, and a summary."""
+    """Return one line per problem, or a summary below the warnings."""
     lines = [str(problem) for problem in report.problems]
-    if report.config is not None:
-        groups = report.config.groups
-        sas = sum(len(group.data_sas) for group in groups.values())
-        lines.append(f"{report.file}: usable; {len(groups)} groups, {sas} Data-Security SAs")
+    if report.usable:
+        lines.append(f"{report.file}: usable: {report.summary}")
     return "\n".join(lines)
 
 
@@ -52,5 +81,6 @@ def describe_json(report: Report) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "file": report.file,
         "usable": report.usable,
+        "summary": report.summary,
         "problems": [dataclasses.asdict(problem) for problem in report.problems],
     }

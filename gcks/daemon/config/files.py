@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
 from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.errors import CryptoError
 from gcks.crypto.signature import SigningKey
-from gcks.ike.credentials import OwnCertificate
 
 MIN_PSK_OCTETS: Final = 16
 _MAX_OCTETS: Final = 1 << 20
@@ -35,18 +34,21 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 class Files:
     """Reads files for one configuration.  All methods raise ValueError with cause and remedy."""
 
-    def __init__(self, base: Path) -> None:
-        self._base = base
+    def __init__(self, config: Path) -> None:
+        self._config = config
 
     def path(self, text: str) -> Path:
         """Expand environment references; relative paths start at the configuration."""
 
         def value(found: re.Match[str]) -> str:
             if found[1] not in os.environ:
-                raise ValueError(f"the environment has no {found[1]}")
+                raise ValueError(
+                    f"the environment has no {found[1]}; set it (systemd does so for a service) "
+                    "or write the path out"
+                )
             return os.environ[found[1]]
 
-        return self._base / _VARIABLE.sub(value, text)
+        return self._config.parent / _VARIABLE.sub(value, text)
 
     def read(self, text: str, *, secret: bool = False) -> bytes:
         path = self.path(text)
@@ -69,6 +71,7 @@ class Files:
                 octets = bytes.fromhex(value)
             except ValueError:
                 raise ValueError("after hex: comes an even number of hexadecimal digits") from None
+            self._check_config_private()
         elif kind == "file":
             octets = self.read(value, secret=True).removesuffix(b"\n")
         else:
@@ -95,32 +98,32 @@ class Files:
 
     def certificates(self, text: str) -> tuple[bytes, ...]:
         """Read a PEM file of certificates; return DER."""
+        pem = self.read(text)
         try:
-            found = x509.load_pem_x509_certificates(self.read(text))
-        except ValueError as error:
-            known = str(error).startswith("can't read")
-            reason = str(error) if known else f"{self.path(text)} holds no PEM certificate"
-            raise ValueError(reason) from None
+            found = x509.load_pem_x509_certificates(pem)
+        except ValueError:
+            raise ValueError(f"{self.path(text)} holds no PEM certificate") from None
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
-    def own_certificate(self, certificate: str, key: str) -> OwnCertificate:
-        """Read our chain and private key; they must belong together."""
-        chain = self.certificates(certificate)
-        pem = self.read(key, secret=True)
+    def private_key(self, text: str) -> SigningKey:
+        """Read a PEM private key that others can't read."""
+        pem = self.read(text, secret=True)
         try:
             private = load_pem_private_key(pem, None)
             pkcs8 = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-            signing = SigningKey.from_pkcs8(pkcs8)
-        except (ValueError, TypeError, CryptoError):
+            return SigningKey.from_pkcs8(pkcs8)
+        except (ValueError, TypeError, UnsupportedAlgorithm, CryptoError):
             raise ValueError(
-                f"{self.path(key)} holds no usable PEM private key without passphrase "
-                "(Ed25519, ECDSA or RSA)"
+                f"{self.path(text)} holds no PEM private key that can be used; give Ed25519, "
+                "ECDSA or RSA from 2048 bits on, without passphrase"
             ) from None
-        leaf = x509.load_der_x509_certificate(chain[0]).public_key()
-        spki = leaf.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if spki != signing.public_spki:
-            raise ValueError(f"{self.path(key)} is not the key of {self.path(certificate)}")
-        return OwnCertificate(chain, signing)
+
+    def _check_config_private(self) -> None:
+        if self._config.stat().st_mode & _OTHERS:
+            raise ValueError(
+                f"{self._config} holds this secret and can be read or changed by others; "
+                "chmod 600 it, or move the secret out with file:PATH"
+            )
 
 
 def _check_private(path: Path) -> None:

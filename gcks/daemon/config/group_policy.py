@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from gcks.daemon.config.problems import Findings, KeyPath
 from gcks.daemon.config.server_model import DataSaSection, GroupSection, RekeySection
-from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
+from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.rules import check
 from gcks.iana import ProtocolId
 from gcks.ike.keywords import parse_ah, parse_esp, parse_kwa
@@ -15,7 +18,9 @@ from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
-_PROTOCOLS = {"esp": ProtocolId.ESP, "ah": ProtocolId.AH}
+ANY: Final = "any"
+_PROTOCOLS: Final = {"esp": ProtocolId.ESP, "ah": ProtocolId.AH}
+_INDEXED: Final = re.compile(r"(\w+)\[(\d+)\]")
 
 
 def build_group(
@@ -23,16 +28,16 @@ def build_group(
 ) -> GroupPolicy | None:
     """Convert one group; problems go to the findings."""
     before = len(findings.errors)
-    data_sas = [
-        _data_sa(sa, (*path, "data_sas", place), findings)
-        for place, sa in enumerate(section.data_sas)
-    ]
+    data_sas: list[tuple[int, DataSaPolicy]] = []
+    for place, listed in enumerate(section.data_sas):
+        for sa in _one_for_each(listed, (*path, "data_sas", place), findings):
+            data_sas += [(place, one) for one in _data_sa(sa, (*path, "data_sas", place), findings)]
     rekey = _rekey(section.rekey, (*path, "rekey"), default_source, findings)
     if len(findings.errors) > before:
         return None
     policy = GroupPolicy(
         Identity.parse(section.id),
-        tuple(sa for sa in data_sas if sa is not None),
+        tuple(sa for _, sa in data_sas),
         rekey,
         tuple(MemberRule(m.identity, m.send, m.receive) for m in section.members),
         mode=section.mode,
@@ -43,29 +48,52 @@ def build_group(
         capacity=section.capacity,
         evaluate_sag=section.evaluate_sag,
     )
+    places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):
-        place = (*path, *_yaml_path(problem.where, section))
-        findings.add(place, problem.reason, warning=problem.warning)
+        found = (*path, *_yaml_path(problem.where, places))
+        findings.add(found, problem.reason, warning=problem.warning)
     return policy
 
 
-def _yaml_path(where: str, section: GroupSection) -> KeyPath:
-    """Turn data_sas.NAME.suite into (data_sas, 0, suite)."""
-    parts = where.split(".")
-    if parts[0] != "data_sas" or len(parts) < 2:
-        return tuple(parts)
-    names = [sa.name for sa in section.data_sas]
-    place = names.index(parts[1]) if parts[1] in names else 0
-    return ("data_sas", place, *parts[2:])
+def _yaml_path(where: str, places: Mapping[str, int]) -> KeyPath:
+    """Turn data_sas.NAME.suite into (data_sas, 0, suite), members[1] into (members, 1)."""
+    first, _, rest = where.partition(".")
+    name, _, last = rest.rpartition(".")
+    if first == "data_sas" and name in places:
+        return ("data_sas", places[name], last)
+    indexed = _INDEXED.fullmatch(where)
+    return (indexed[1], int(indexed[2])) if indexed else tuple(where.split("."))
 
 
-def _data_sa(sa: DataSaSection, path: KeyPath, findings: Findings) -> DataSaPolicy | None:
+def _one_for_each(sa: DataSaSection, path: KeyPath, findings: Findings) -> Sequence[DataSaSection]:
+    """Make of an SA with `each_of` one SA for each sender, told apart by its address."""
+    if not sa.each_of:
+        return (sa,)
+    for key in ("senders", "sender", "source"):
+        if key in sa.model_fields_set:
+            findings.add((*path, key), "each_of decides this; leave it out")
+    return [
+        sa.model_copy(
+            update={
+                "name": f"{sa.name}/{one.identity}",
+                "senders": SINGLE,
+                "sender": one.identity,
+                "source": one.address,
+            }
+        )
+        for one in sa.each_of
+    ]
+
+
+def _data_sa(sa: DataSaSection, path: KeyPath, findings: Findings) -> Sequence[DataSaPolicy]:
+    """Convert one SA; nothing comes back where its suite is wrong."""
     suite = _suite(sa, path, findings)
-    version = ipaddress.ip_network(sa.destination).version if sa.destination != "any" else 4
     if suite is None:
-        return None
+        return ()
     encr, integ = suite
-    return DataSaPolicy(
+    fixed = next((a for a in (sa.destination, sa.source) if a != ANY), "0.0.0.0/0")
+    version = ipaddress.ip_network(fixed).version
+    policy = DataSaPolicy(
         sa.name,
         _PROTOCOLS[sa.protocol],
         encr,
@@ -78,6 +106,7 @@ def _data_sa(sa: DataSaSection, path: KeyPath, findings: Findings) -> DataSaPoli
         sa.replay_protection,
         sa.renew,
     )
+    return (policy,)
 
 
 def _suite(
@@ -93,7 +122,7 @@ def _suite(
 def _selector(
     address: str, version: int, ip_protocol: int, ports: tuple[int, int]
 ) -> TrafficSelector:
-    network = {4: "0.0.0.0/0", 6: "::/0"}[version] if address == "any" else address
+    network = {4: "0.0.0.0/0", 6: "::/0"}[version] if address == ANY else address
     return TrafficSelector.from_network(network, ip_protocol, *ports)
 
 

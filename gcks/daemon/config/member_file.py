@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
+from typing import Any
 
-from gcks.crypto.certificates import TrustStore
-from gcks.crypto.errors import CryptoError
+from gcks.daemon.config.credentials import read_own, read_secret, read_trust
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.loaded import LogOptions, MemberConfig
-from gcks.daemon.config.member_model import CeilingSection, MemberFile
+from gcks.daemon.config.member_model import (
+    CeilingSection,
+    DataPlaneSection,
+    MemberAuthenticationSection,
+    MemberFile,
+    MemberServerSection,
+)
 from gcks.daemon.config.problems import ConfigError, Findings
-from gcks.daemon.config.validation import read_model
+from gcks.daemon.config.validation import section, validate
+from gcks.daemon.config.yaml_source import read_yaml
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.iana import ProtocolId
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
@@ -23,19 +29,19 @@ from gcks.member.settings import (
     MemberSettings,
     OwnAuthentication,
     Retransmission,
+    Retry,
 )
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 _PROTOCOLS = {"esp": ProtocolId.ESP, "ah": ProtocolId.AH}
-_NETWORK_KEYS = ("destinations", "sources", "rekey_destinations")
 
 
 def load_member(path: Path) -> MemberConfig:
     """Load a configuration.  Raises `ConfigError` with all problems."""
     config, findings = read_member(path)
     if config is None:
-        raise ConfigError(findings.errors)
+        raise ConfigError([p for p in findings.in_order() if not p.warning])
     return config
 
 
@@ -44,22 +50,25 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
 
     Raises `ConfigError` where the file isn't YAML.
     """
-    model, findings = read_model(path, MemberFile)
+    content, findings = read_yaml(path)
+    model = validate(content, MemberFile, findings)
+    credentials = _credentials(content, Files(path), findings)
+    plane = section(content, "data_plane", DataPlaneSection)
+    if plane and plane.kind == "exec" and not plane.command:
+        findings.add(("data_plane", "command"), "missing: name the hook to run")
     if model is None:
         return None, findings
-    files = Files(path.parent)
-    credentials = _credentials(model, files, findings)
-    _check_networks(model.ceiling, findings)
-    plane = model.data_plane
-    if plane.kind == "exec" and not plane.command:
-        findings.add(("data_plane", "command"), "missing: name the hook to run")
+    _check_groups(model, findings)
+    _check_addresses(model, findings)
     if findings.errors:
         return None, findings
     config = MemberConfig(
         settings=_settings(model),
         credentials=credentials,
         ceiling=_ceiling(model.ceiling),
-        data_plane=DataPlaneOptions(plane.kind, tuple(plane.command), plane.timeout),
+        data_plane=DataPlaneOptions(
+            model.data_plane.kind, tuple(model.data_plane.command), model.data_plane.timeout
+        ),
         metrics=model.metrics.listen if model.metrics else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
@@ -88,80 +97,76 @@ def _settings(model: MemberFile) -> MemberSettings:
         retransmission=Retransmission(
             ike.retransmit_first, ike.retransmit_factor, ike.retransmit_tries
         ),
+        retry=Retry(ike.retry_first, ike.retry_factor, ike.retry_max),
         reregister_jitter_seconds=ike.reregister_jitter,
+        announce_transforms=ike.announce_transforms,
     )
 
 
-def _ceiling(section: CeilingSection) -> Ceiling:
+def _ceiling(ceiling: CeilingSection) -> Ceiling:
     return Ceiling(
-        destinations=tuple(section.destinations),
-        sources=tuple(section.sources),
-        allow_any_destination=section.allow_any_destination,
-        rekey_destinations=tuple(section.rekey_destinations),
-        protocols=frozenset(_PROTOCOLS[name] for name in section.protocols),
-        encr=tuple(ENCR[name] for name in section.encryption),
-        integ=tuple(INTEG[name] for name in section.integrity),
-        kwa=tuple(KWA[name].id for name in section.key_wrap),
-        allow_implicit_authentication=section.allow_implicit_authentication,
-        modes=frozenset(Mode(name) for name in section.modes),
-        min_lifetime_seconds=section.min_lifetime,
-        max_lifetime_seconds=section.max_lifetime,
-        max_rekey_lifetime_seconds=section.max_rekey_lifetime,
-        max_data_sas=section.max_data_sas,
-        max_delay_seconds=section.max_delay,
+        destinations=tuple(ceiling.destinations),
+        sources=tuple(ceiling.sources),
+        allow_any_destination=ceiling.allow_any_destination,
+        rekey_destinations=tuple(ceiling.rekey_destinations),
+        protocols=frozenset(_PROTOCOLS[name] for name in ceiling.protocols),
+        encr=tuple(ENCR[name] for name in ceiling.encryption),
+        integ=tuple(INTEG[name] for name in ceiling.integrity),
+        kwa=tuple(KWA[name].id for name in ceiling.key_wrap),
+        signatures=tuple(ceiling.signatures),
+        allow_implicit_authentication=ceiling.allow_implicit_authentication,
+        modes=frozenset(Mode(name) for name in ceiling.modes),
+        min_lifetime_seconds=ceiling.min_lifetime,
+        max_lifetime_seconds=ceiling.max_lifetime,
+        max_rekey_lifetime_seconds=ceiling.max_rekey_lifetime,
+        max_data_sas=ceiling.max_data_sas,
+        max_delay_seconds=ceiling.max_delay,
     )
 
 
-def _check_networks(section: CeilingSection, findings: Findings) -> None:
-    for key in _NETWORK_KEYS:
-        for place, text in enumerate(getattr(section, key)):
-            try:
-                ipaddress.ip_network(text)
-            except ValueError as error:
-                findings.add(("ceiling", key, place), str(error))
+def _check_groups(model: MemberFile, findings: Findings) -> None:
+    seen: set[str] = set()
+    for place, group in enumerate(model.groups):
+        if group.id in seen:
+            findings.add(("groups", place, "id"), f"{group.id} is given twice; keep one")
+        seen.add(group.id)
 
 
-def _credentials(model: MemberFile, files: Files, findings: Findings) -> Credentials:
-    own_keys = _psk(model, files, findings)
-    anchors: list[bytes] = []
-    for place, text in enumerate(model.authentication.trust_anchors):
-        try:
-            anchors += files.certificates(text)
-        except ValueError as error:
-            findings.add(("authentication", "trust_anchors", place), str(error))
-    own = _own(model, files, findings)
-    if own is not None and not anchors and not findings.errors:
-        findings.add(("authentication", "trust_anchors"), "missing: the server can't be verified")
-    try:
-        trust = TrustStore(anchors) if anchors else None
-    except CryptoError as error:
-        findings.add(("authentication", "trust_anchors"), str(error))
-        trust = None
-    return Credentials(own_keys, own, trust)
+def _check_addresses(model: MemberFile, findings: Findings) -> None:
+    local = model.local.address
+    if local is not None and (":" in local) != (":" in model.server.address):
+        findings.add(
+            ("local", "address"),
+            f"{local} and the server's {model.server.address} are of different IP versions",
+        )
 
 
-def _psk(model: MemberFile, files: Files, findings: Findings) -> tuple[PreSharedKey, ...]:
-    auth = model.authentication
+def _credentials(content: Any, files: Files, findings: Findings) -> Credentials:
+    auth = section(content, "authentication", MemberAuthenticationSection)
+    server = section(content, "server", MemberServerSection)
+    if auth is None:
+        return Credentials()
+    place = ("authentication",)
     if (auth.psk is None) == (auth.certificate is None):
-        findings.add(("authentication",), "give either psk or certificate and key")
-    if auth.psk is None:
-        return ()
-    try:
-        return (PreSharedKey(model.server.identity, files.secret(auth.psk)),)
-    except ValueError as error:
-        findings.add(("authentication", "psk"), str(error))
-        return ()
+        findings.add(place, "give either psk, or certificate and key")
+    trust = read_trust(auth.trust_anchors, (*place, "trust_anchors"), files, findings)
+    if auth.certificate is not None and not auth.trust_anchors:
+        findings.add((*place, "trust_anchors"), "missing: the server can't be verified")
+    secret = read_secret(auth.psk, (*place, "psk"), files, findings) if auth.psk else None
+    keys = (PreSharedKey(server.identity, secret),) if server and secret else ()
+    return Credentials(keys, _own(content, auth, files, findings), trust)
 
 
-def _own(model: MemberFile, files: Files, findings: Findings) -> OwnCertificate | None:
-    auth = model.authentication
-    if auth.certificate is None:
+def _own(
+    content: Any, auth: MemberAuthenticationSection, files: Files, findings: Findings
+) -> OwnCertificate | None:
+    if auth.certificate is None and auth.key is None:
         return None
-    if auth.key is None:
-        findings.add(("authentication", "key"), "missing: certificate and key go together")
+    if auth.certificate is None or auth.key is None:
+        findings.add(("authentication",), "certificate and key go together; give both or neither")
         return None
     try:
-        return files.own_certificate(auth.certificate, auth.key)
-    except ValueError as error:
-        findings.add(("authentication", "key"), str(error))
-        return None
+        identity = Identity.parse(content.get("identity", ""))
+    except (ValueError, AttributeError):
+        identity = None
+    return read_own(auth.certificate, auth.key, ("authentication",), identity, files, findings)

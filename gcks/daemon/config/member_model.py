@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gcks.crypto.signature import ALGORITHMS
 from gcks.daemon.config.server_model import LoggingSection, MetricsSection, Section
 from gcks.daemon.config.values import (
     Address,
     IdentityText,
+    Network,
     Port,
     PortOrAny,
     Seconds,
@@ -33,6 +35,7 @@ def _known(table: dict[str, object], value: list[str]) -> list[str]:
 Encryption = Annotated[list[str], AfterValidator(lambda v: _known(dict(ENCR), v))]
 Integrity = Annotated[list[str], AfterValidator(lambda v: _known(dict(INTEG), v))]
 KeyWrap = Annotated[list[str], AfterValidator(lambda v: _known(dict(KWA), v))]
+Signatures = Annotated[list[str], AfterValidator(lambda v: _known(dict(ALGORITHMS), v))]
 
 
 class MemberServerSection(Section):
@@ -65,16 +68,17 @@ class MembershipSection(Section):
 
 
 class CeilingSection(Section):
-    destinations: list[str] = ["224.0.0.0/4", "ff00::/8"]
-    sources: list[str] = ["0.0.0.0/0", "::/0"]
+    destinations: list[Network] = ["224.0.0.0/4", "ff00::/8"]
+    sources: list[Network] = ["0.0.0.0/0", "::/0"]
     allow_any_destination: bool = False
-    rekey_destinations: list[str] = ["224.0.0.0/4", "ff00::/8"]
+    rekey_destinations: list[Network] = ["224.0.0.0/4", "ff00::/8"]
     protocols: list[Literal["esp", "ah"]] = ["esp", "ah"]
     encryption: Encryption = [
         "aes256gcm16", "aes128gcm16", "chacha20poly1305", "aes256", "aes128",
     ]  # fmt: skip
     integrity: Integrity = ["sha256", "sha384", "sha512"]
     key_wrap: KeyWrap = ["kw256", "kw192", "kw128"]
+    signatures: Signatures = list(ALGORITHMS)
     allow_implicit_authentication: bool = False
     modes: list[Literal["tunnel", "transport"]] = ["tunnel", "transport"]
     min_lifetime: WholeSeconds = 1
@@ -95,7 +99,11 @@ class MemberIkeSection(Section):
     retransmit_first: Seconds = 1.0
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 1.8
     retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 6
+    retry_first: Seconds = 5.0
+    retry_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    retry_max: Seconds = 300.0
     reregister_jitter: Seconds = 5.0
+    announce_transforms: bool = True
 
 
 class MemberFile(Section):

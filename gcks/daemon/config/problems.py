@@ -62,3 +62,7 @@ class Findings:
     @property
     def errors(self) -> list[Problem]:
         return [problem for problem in self.problems if not problem.warning]
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """Return all problems in the order of the file's lines."""
+        return tuple(sorted(self.problems, key=lambda problem: problem.line))

@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
-from gcks.crypto.certificates import TrustStore
-from gcks.crypto.errors import CryptoError
+from gcks.daemon.config.credentials import read_own, read_secret, read_trust
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.group_policy import build_group
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
 from gcks.daemon.config.problems import ConfigError, Findings
-from gcks.daemon.config.server_model import ServerFile
-from gcks.daemon.config.validation import read_model
+from gcks.daemon.config.server_model import (
+    AuthenticationSection,
+    GroupSection,
+    ListenSection,
+    PskSection,
+    ServerFile,
+    ServerSection,
+    StoreSection,
+)
+from gcks.daemon.config.validation import entries, section, validate
+from gcks.daemon.config.yaml_source import read_yaml
 from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
+from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
+
+ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - never bound: stands for a section that is wrong
 
 
 def load_server(path: Path) -> ServerConfig:
     """Load a configuration.  Raises `ConfigError` with all problems."""
     config, findings = read_server(path)
     if config is None:
-        raise ConfigError(findings.errors)
+        raise ConfigError([p for p in findings.in_order() if not p.warning])
     return config
 
 
 def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     """Load a configuration; None where there are errors.
 
-    Raises `ConfigError` where the file isn't YAML.
+    Sections that are valid are held against files and rules even where others
+    are not, so that all problems come at once.  Raises `ConfigError` where the
+    file isn't YAML.
     """
-    model, findings = read_model(path, ServerFile)
-    if model is None:
-        return None, findings
-    files = Files(path.parent)
-    credentials = _credentials(model, files, findings)
-    groups = _groups(model, findings)
-    store_path, master_key = _store(model, files, findings)
-    if findings.errors:
+    content, findings = read_yaml(path)
+    model = validate(content, ServerFile, findings)
+    files = Files(path)
+    server = section(content, "server", ServerSection)
+    listen = [one for _, one in entries(content, "listen", ListenSection)]
+    _check_listeners(listen, findings)
+    credentials = _credentials(content, server, files, findings)
+    groups = _groups(content, listen[0].address if listen else ANY_ADDRESS, findings)
+    store_path, master_key = _store(section(content, "store", StoreSection), files, findings)
+    if model is None or findings.errors:
         return None, findings
     config = ServerConfig(
         settings=_settings(model),
         credentials=credentials,
         groups=groups,
         listeners=tuple(
-            Listener(one.address, tuple(one.ike_ports), tuple(one.natt_ports))
-            for one in model.listen
+            Listener(one.address, tuple(one.ike_ports), tuple(one.natt_ports)) for one in listen
         ),
         store_path=store_path,
         master_key=master_key,
@@ -68,77 +85,104 @@ def _settings(model: ServerFile) -> ServerSettings:
         cookie_threshold=ike.cookie_threshold,
         max_half_open=ike.max_half_open,
         max_ike_sas=ike.max_ike_sas,
+        retransmit_first_seconds=ike.retransmit_first,
+        retransmit_factor=ike.retransmit_factor,
+        retransmit_tries=ike.retransmit_tries,
     )
 
 
-def _groups(model: ServerFile, findings: Findings) -> dict[str, GroupPolicy]:
+def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> None:
+    taken: set[Endpoint] = set()
+    for place, one in enumerate(listen):
+        for key, ports in (("ike_ports", one.ike_ports), ("natt_ports", one.natt_ports)):
+            for port in ports:
+                endpoint = Endpoint(one.address, port)
+                if endpoint in taken:
+                    findings.add(("listen", place, key), f"{endpoint} is given twice; keep one")
+                taken.add(endpoint)
+        if ipaddress.ip_address(one.address).is_unspecified:
+            findings.add(
+                ("listen", place, "address"),
+                "name the addresses one by one: with a wildcard every member looks as if "
+                "behind a NAT, and answers may leave from another address",
+                warning=True,
+            )
+
+
+def _groups(content: Any, source: str, findings: Findings) -> dict[str, GroupPolicy]:
     groups: dict[str, GroupPolicy] = {}
-    source = model.listen[0].address
-    for place, section in enumerate(model.groups):
-        policy = build_group(section, ("groups", place), source, findings)
-        if policy is not None and policy.name in groups:
-            findings.add(("groups", place, "id"), f"a second group {policy.name}")
-        elif policy is not None:
-            groups[policy.name] = policy
+    rekey_to: dict[Endpoint, str] = {}
+    for place, one in entries(content, "groups", GroupSection):
+        policy = build_group(one, ("groups", place), source, findings)
+        if policy is None or policy.rekey is None:
+            continue
+        if policy.name in groups:
+            findings.add(("groups", place, "id"), f"a second group {policy.name}; IDs are unique")
+        other = rekey_to.setdefault(policy.rekey.destination, policy.name)
+        if other != policy.name:
+            findings.add(
+                ("groups", place, "rekey", "address"),
+                f"{policy.rekey.destination} is the rekey address of {other} too; "
+                "give each group its own address or port",
+            )
+        groups[policy.name] = policy
     return groups
 
 
-def _credentials(model: ServerFile, files: Files, findings: Findings) -> Credentials:
-    keys: list[PreSharedKey] = []
-    for place, psk in enumerate(model.authentication.psk):
-        try:
-            keys.append(PreSharedKey(psk.identity, files.secret(psk.secret)))
-        except ValueError as error:
-            findings.add(("authentication", "psk", place, "secret"), str(error))
-    anchors: list[bytes] = []
-    for place, text in enumerate(model.authentication.trust_anchors):
-        try:
-            anchors += files.certificates(text)
-        except ValueError as error:
-            findings.add(("authentication", "trust_anchors", place), str(error))
-    own = _own(model, files, findings)
-    if not keys and not anchors and not findings.errors:
-        findings.add(("authentication",), "nobody can authenticate: give psk or trust_anchors")
-    return Credentials(tuple(keys), own, _trust(anchors, findings))
+def _credentials(
+    content: Any, server: ServerSection | None, files: Files, findings: Findings
+) -> Credentials:
+    place = ("authentication",)
+    given = content.get("authentication", {})
+    keys = _pre_shared_keys(given, files, findings)
+    chosen = section(content, "authentication", AuthenticationSection)
+    texts = chosen.trust_anchors if chosen else []
+    trust = read_trust(texts, (*place, "trust_anchors"), files, findings)
+    if chosen and not chosen.psk and not texts:
+        findings.add(place, "nobody can authenticate; give psk entries or trust_anchors")
+    own = _own(server, files, findings) if server else None
+    if server and texts and server.certificate is None and server.key is None:
+        findings.add(
+            ("server", "certificate"),
+            "missing: members with certificates want one from the server; give certificate and key",
+        )
+    return Credentials(keys, own, trust)
 
 
-def _trust(anchors: list[bytes], findings: Findings) -> TrustStore | None:
-    try:
-        return TrustStore(anchors) if anchors else None
-    except CryptoError as error:
-        findings.add(("authentication", "trust_anchors"), str(error))
+def _pre_shared_keys(content: Any, files: Files, findings: Findings) -> tuple[PreSharedKey, ...]:
+    keys: dict[str, PreSharedKey] = {}
+    for place, psk in entries(content, "psk", PskSection):
+        path = ("authentication", "psk", place)
+        if psk.identity in keys:
+            findings.add((*path, "identity"), f"a second secret for {psk.identity}; keep one")
+        secret = read_secret(psk.secret, (*path, "secret"), files, findings)
+        if secret is not None:
+            keys[psk.identity] = PreSharedKey(psk.identity, secret)
+    return tuple(keys.values())
+
+
+def _own(server: ServerSection, files: Files, findings: Findings) -> OwnCertificate | None:
+    if server.certificate is None and server.key is None:
         return None
-
-
-def _own(model: ServerFile, files: Files, findings: Findings) -> OwnCertificate | None:
-    certificate, key = model.server.certificate, model.server.key
-    if certificate is None and key is None:
-        if model.authentication.trust_anchors:
-            findings.add(
-                ("server", "certificate"),
-                "missing: members with certificates want one from the server",
-            )
+    if server.certificate is None or server.key is None:
+        findings.add(("server",), "certificate and key go together; give both or neither")
         return None
-    if certificate is None or key is None:
-        findings.add(("server",), "certificate and key go together")
-        return None
-    try:
-        return files.own_certificate(certificate, key)
-    except ValueError as error:
-        findings.add(("server", "key"), str(error))
-        return None
+    identity = Identity.parse(server.identity)
+    return read_own(server.certificate, server.key, ("server",), identity, files, findings)
 
 
-def _store(model: ServerFile, files: Files, findings: Findings) -> tuple[Path, bytes]:
+def _store(store: StoreSection | None, files: Files, findings: Findings) -> tuple[Path, bytes]:
     path, key = Path(), b""
+    if store is None:
+        return path, key
     try:
-        path = files.path(model.store.path)
+        path = files.path(store.path)
         if not path.parent.is_dir():
-            raise ValueError(f"there is no directory {path.parent}")
+            raise ValueError(f"there is no directory {path.parent}; make it, or change the path")
     except ValueError as error:
         findings.add(("store", "path"), str(error))
     try:
-        key = files.master_key(model.store.master_key)
+        key = files.master_key(store.master_key)
     except ValueError as error:
         findings.add(("store", "master_key"), str(error))
     return path, key

@@ -19,6 +19,7 @@ from gcks.daemon.config.values import (
     WholeSeconds,
 )
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike, parse_kwa
+from gcks.outcome import Endpoint
 
 
 def _ike_proposals(value: list[str]) -> list[str]:
@@ -34,7 +35,7 @@ def _key_wrap(value: str) -> str:
 class Section(BaseModel):
     """A part of the file: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ServerSection(Section):
@@ -66,6 +67,9 @@ class IkeSection(Section):
     cookie_threshold: Annotated[int, Field(ge=0)] = 500
     max_half_open: Annotated[int, Field(ge=1)] = 20_000
     max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
+    retransmit_first: Seconds = 2.0
+    retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 4
 
 
 class StoreSection(Section):
@@ -74,7 +78,7 @@ class StoreSection(Section):
 
 
 class MetricsSection(Section):
-    listen: EndpointText = "127.0.0.1:9848"
+    listen: EndpointText = Endpoint("127.0.0.1", 9848)
 
 
 class LoggingSection(Section):
@@ -86,6 +90,11 @@ class MemberSection(Section):
     identity: IdentityPattern
     send: bool = False
     receive: bool = True
+
+
+class SenderSection(Section):
+    identity: IdentityText
+    address: Address
 
 
 class DataSaSection(Section):
@@ -101,6 +110,7 @@ class DataSaSection(Section):
     renew: WholeSeconds | None = None
     senders: Literal["many", "single"] = "many"
     sender: IdentityText | None = None
+    each_of: list[SenderSection] = []
     replay_protection: bool = True
 
 

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from gcks.daemon.config.problems import Findings, KeyPath
-from gcks.daemon.config.yaml_source import read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_model(path: Path, model: type[M]) -> tuple[M | None, Findings]:
-    """Read a YAML file as a model; what is wrong is in the findings.
-
-    Raises `ConfigError` where the file isn't YAML at all.
-    """
-    content, findings = read_yaml(path)
+def validate(content: dict[str, Any], model: type[M], findings: Findings) -> M | None:
+    """Read content as a model; what is wrong goes to the findings."""
     try:
-        return model.model_validate(content), findings
+        return model.model_validate(content)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             place = _known_path(detail["loc"], content)
             findings.add(place, _reason(detail, place, model))
-        return None, findings
+        return None
+
+
+def section(content: Any, key: str, model: type[M]) -> M | None:
+    """Return one part of a file that isn't valid as a whole, if the part itself is.
+
+    So a mistake in one section doesn't hide the missing file of another.  Its
+    own errors have been reported by `validate`.
+    """
+    return _valid(content.get(key, {}), model)
+
+
+def entries(content: Any, key: str, model: type[M]) -> list[tuple[int, M]]:
+    """Return the valid entries of a list, with their places in the file."""
+    listed = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(listed, list):
+        return []
+    found = [(at, _valid(one, model)) for at, one in enumerate(listed)]
+    return [(place, one) for place, one in found if one is not None]
+
+
+def _valid(content: Any, model: type[M]) -> M | None:
+    try:
+        return model.model_validate(content)
+    except ValidationError:
+        return None
 
 
 def _known_path(location: tuple[int | str, ...], content: Any) -> KeyPath:
@@ -52,7 +71,10 @@ def _reason(detail: Any, place: KeyPath, model: type[BaseModel]) -> str:
         return f"unknown key; {hint}"
     if detail["type"] == "missing":
         return "missing; it has no default"
-    return str(detail["msg"]).removeprefix("Value error, ")
+    reason = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = detail["input"]
+    plain = isinstance(given, str | int | float) and detail["type"] != "value_error"
+    return f"{given!r} {reason}" if plain else reason
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:

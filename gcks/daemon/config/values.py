@@ -12,31 +12,37 @@ from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
+_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _MAX_PORT: Final = 65535
+_MAX_SECONDS: Final = 10 * 365 * 86400
 _PROTOCOLS: Final = {"any": 0, "icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
 
 def _duration(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError("write a duration such as 30s, 15m, 12h or 7d")
-    if isinstance(value, int | float):
-        return float(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     found = _DURATION.fullmatch(str(value))
-    if found is None:
+    if number:
+        seconds = float(max(-1, min(value, 2 * _MAX_SECONDS)))
+    elif found is not None:
+        seconds = float(found[1]) * _UNITS[found[2]]
+    else:
         raise ValueError(f"{value!r} is no duration; write it such as 30s, 15m, 12h or 7d")
-    return float(found[1]) * _UNITS[found[2]]
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise ValueError(f"{value!r} is out of range; a duration is 0 to ten years")
+    return seconds
 
 
 def _whole_duration(value: Any) -> int:
     seconds = _duration(value)
     if seconds != int(seconds):
-        raise ValueError("must be whole seconds")
+        raise ValueError(f"{value!r} is not whole seconds; write it such as 30s, 15m or 12h")
     return int(seconds)
 
 
 def _identity(value: str) -> str:
+    if not value.isascii():
+        raise ValueError(f"{value!r}: identities are ASCII; write other octets as keyid:hex:...")
     return str(Identity.parse(value))
 
 
@@ -57,12 +63,15 @@ def _without_glob(kind: str) -> str:
 
 
 def _address(value: str) -> str:
-    return str(ipaddress.ip_address(value))
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no IP address; names are not looked up") from None
 
 
-def _endpoint(value: str) -> Endpoint:
-    host, colon, port = value.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > _MAX_PORT:
+def _endpoint(value: Any) -> Endpoint:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _MAX_PORT:
         raise ValueError(f"{value!r}: write address:port, such as 127.0.0.1:9848 or [::1]:9848")
     return Endpoint(_address(host.strip("[]")), int(port))
 
@@ -85,8 +94,15 @@ def _ip_protocol(value: Any) -> int:
     raise ValueError(f"{value!r}: write {', '.join(_PROTOCOLS)} or a number to 255")
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; write an address or a network such as 239.1.0.0/16") from None
+
+
 def _selector_address(value: str) -> str:
-    return value if value == "any" else str(ipaddress.ip_network(value))
+    return value if value == "any" else _network(value)
 
 
 Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
@@ -97,6 +113,7 @@ Address = Annotated[str, AfterValidator(_address)]
 EndpointText = Annotated[Any, BeforeValidator(_endpoint)]
 Ports = Annotated[Any, BeforeValidator(_ports)]
 IpProtocol = Annotated[int, BeforeValidator(_ip_protocol)]
+Network = Annotated[str, AfterValidator(_network)]
 SelectorAddress = Annotated[str, AfterValidator(_selector_address)]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
 PortOrAny = Annotated[int, Field(ge=0, le=_MAX_PORT)]

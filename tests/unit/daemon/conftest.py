@@ -1,0 +1,38 @@
+"""A directory with the files that the example configurations refer to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.daemon.pki import Authority
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
+    authority.leaf("server", "gcks.example")
+    authority.leaf("member", "gm1.example")
+    for name in ("gm1.psk", "branch.psk", "master.key"):
+        (tmp_path / name).write_bytes(os.urandom(32))
+        (tmp_path / name).chmod(0o600)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def example(name: str) -> str:
+    return (ROOT / "config" / name).read_text()
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "config.yaml"
+    path.write_text(text.replace("/var/lib/gcks/", f"{directory}/"))
+    return path

@@ -1,0 +1,323 @@
+"""`gcks check`: everything that is wrong, at once, with line, key and reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gcks.daemon.config.check import Report, check_member, check_server, describe, describe_json
+from gcks.daemon.config.problems import ConfigError, Problem
+from gcks.daemon.config.server_file import load_server
+from tests.unit.daemon.conftest import example, write
+from tests.unit.daemon.pki import Authority
+
+# ruff: noqa: E501
+WRONG = [
+    ("atd: 5s", "atd: soon", "groups[0].atd", "no duration"),
+    ("sender_id_bits: 16", "sender_id_bitz: 16", "groups[0].sender_id_bitz", "sender_id_bits?"),
+    ("suite: aes256gcm16             # default; as", "suite: des #", "groups[0].rekey.suite", "none of"),
+    ("address: 239.255.84.8", "address: 192.0.2.9", "groups[0].rekey.address", "not a multicast"),
+    ("destination: 239.1.2.3", "destination: 192.0.2.3", "groups[0].data_sas[0].destination", "multicast"),
+    ("dtd: 15s", "dtd: 4s", "groups[0].dtd", "longer than atd"),
+    ("id: keyid:video", "id: video", "groups[0].id", "expected one of"),
+    ("secret: file:gm1.psk", "secret: file:none", "authentication.psk[0].secret", "can't read"),
+    ("certificate: server.pem", "certificate: ca.pem", "server.key", "not the key of"),
+    ("sender: fqdn:gm1.example ", "sender: fqdn:gm9.example ", "groups[0].data_sas[1].sender", "may not send"),
+    ("senders: many", "senders: single", "groups[0].data_sas[0].sender", "must name it"),
+    ("name: control", "name: stream", "groups[0].data_sas", "two SAs are named"),
+    ("lifetime: 1h ", "lifetime: 20s ", "groups[0].data_sas[0].lifetime", "more than twice"),
+    ("spread: 2s", "spread: 1h", "groups[0].rekey.spread", "a few seconds"),
+    ("protocol: esp                # default", "protocol: ah #", "groups[0].data_sas[0].suite", "none of"),
+    ("identity: fqdn:gcks.example", "identity: 7", "server.identity", "string"),
+    ("- address: 192.0.2.1", "- address: nowhere", "listen[0].address", "no IP address"),
+    ("authentication: ed25519", "authentication: md5", "groups[0].rekey.authentication", "choose one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "key", "reason"), WRONG)
+def test_a_wrong_value_is_named_with_line_key_and_reason(
+    directory: Path, right: str, wrong: str, key: str, reason: str
+) -> None:
+    text = example("gcks.yaml")
+    assert right in text
+    path = write(directory, text.replace(right, wrong, 1))
+    report = check_server(path)
+    assert not report.usable
+    found = [p for p in report.problems if p.key == key and reason in p.reason and not p.warning]
+    assert found, report.problems
+    if key.rpartition(".")[2] == wrong.split(":")[0]:
+        assert wrong.split()[0].rstrip(":") in path.read_text().splitlines()[found[0].line - 1]
+
+
+def test_all_problems_come_at_once(directory: Path) -> None:
+    text = example("gcks.yaml")
+    text = text.replace("atd: 5s", "atd: soon").replace("capacity: 1000000", "capacity: many")
+    with pytest.raises(ConfigError) as caught:
+        load_server(write(directory, text))
+    assert {"groups[0].atd", "groups[0].capacity"} <= {p.key for p in caught.value.problems}
+
+
+def test_a_secret_that_others_can_read_is_refused(directory: Path) -> None:
+    (directory / "gm1.psk").chmod(0o644)
+    report = check_server(write(directory, example("gcks.yaml")))
+    assert "chmod 600" in str(report.problems[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a", "a: [", "server: {identity: 'fqdn:a'}\n\tx: 1", "a: b: c"]
+)
+def test_what_is_no_configuration_is_one_clear_error(directory: Path, text: str) -> None:
+    report = check_server(write(directory, text))
+    assert not report.usable
+    assert report.problems
+
+
+def test_a_key_given_twice_is_an_error(directory: Path) -> None:
+    report = check_server(write(directory, example("gcks.yaml") + "\nstore: {master_key: x}\n"))
+    assert any(p.key == "store" and "twice" in p.reason for p in report.problems)
+
+
+def test_a_wrong_key_hides_neither_files_nor_rules_elsewhere(directory: Path) -> None:
+    """A schema error in one section, a missing file in another, a rule broken in a third."""
+    text = example("gcks.yaml").replace("max_ike_sas", "max_ike_saz")
+    text = text.replace("file:gm1.psk", "file:nowhere").replace("master.key ", "lost.key ")
+    text = text.replace("dtd: 15s", "dtd: 4s").replace("server.pem", "absent.pem")
+    (directory / "ca.pem").write_text("no certificate")
+    report = check_server(write(directory, text))
+    assert [p.key for p in report.problems if not p.warning] == [
+        "server.certificate",
+        "authentication.psk[0].secret",
+        "authentication.trust_anchors[0]",
+        "ike.max_ike_saz",
+        "store.master_key",
+        "groups[0].dtd",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_server(directory / "config.yaml")
+    assert str(caught.value).count("\n") == 5
+
+
+def test_a_private_key_that_others_can_read_is_refused(directory: Path) -> None:
+    (directory / "server.key").chmod(0o640 | 0o004)
+    assert "chmod 600" in only(check_server(write(directory, example("gcks.yaml")))).reason
+
+
+def test_a_group_may_read_what_systemd_gives_it(directory: Path) -> None:
+    (directory / "master.key").chmod(0o440)
+    assert check_server(write(directory, example("gcks.yaml"))).usable
+
+
+def test_a_configuration_with_an_inline_secret_is_private(directory: Path) -> None:
+    path = write(directory, example("gcks.yaml").replace("file:gm1.psk", f"hex:{'00' * 16}"))
+    path.chmod(0o644)
+    problem = only(check_server(path))
+    assert problem.key == "authentication.psk[0].secret"
+    assert "chmod 600" in problem.reason
+    path.chmod(0o600)
+    assert check_server(path).usable
+
+
+def test_a_key_of_another_certificate_is_named(directory: Path, authority: Authority) -> None:
+    authority.leaf("other", "gcks.example")
+    text = example("gcks.yaml").replace("key: server.key", "key: other.key")
+    problem = only(check_server(write(directory, text)))
+    assert (problem.key, problem.line) == ("server.key", line_of(directory, "key: other.key"))
+    assert "other.key is not the key of the certificate" in problem.reason
+
+
+def test_a_certificate_for_another_name_is_refused(directory: Path, authority: Authority) -> None:
+    authority.leaf("server", "other.example")
+    problem = only(check_server(write(directory, example("gcks.yaml"))))
+    assert problem.key == "server.certificate"
+    assert "does not name fqdn:gcks.example" in problem.reason
+
+
+def test_an_expired_certificate_is_refused_and_an_expiring_one_warned_of(
+    directory: Path, authority: Authority
+) -> None:
+    authority.leaf("server", "gcks.example", days=-1)
+    report = check_server(write(directory, example("gcks.yaml")))
+    assert not report.usable
+    assert any("expired" in p.reason for p in report.problems if not p.warning)
+    authority.leaf("server", "gcks.example", days=3)
+    report = check_server(write(directory, example("gcks.yaml")))
+    assert report.usable
+    assert any("expires on" in p.reason for p in report.problems if p.warning)
+
+
+@pytest.mark.parametrize("pem", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n", b"\xff\x00" * 50])
+@pytest.mark.parametrize("name", ["server.pem", "server.key", "ca.pem"])
+def test_nonsense_in_a_pem_file_is_named(directory: Path, name: str, pem: bytes) -> None:
+    (directory / name).write_bytes(pem)
+    problem = only(check_server(write(directory, example("gcks.yaml"))))
+    assert name in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("octets", "good"),
+    [
+        (b"x" * 32, True),
+        (b"ab" * 32 + b"\n", True),
+        (b"x" * 31, False),
+        (b"", False),
+        (b"g" * 64, False),
+    ],
+)
+def test_a_master_key_has_32_octets(directory: Path, octets: bytes, good: bool) -> None:
+    (directory / "master.key").write_bytes(octets)
+    report = check_server(write(directory, example("gcks.yaml")))
+    assert report.usable == good
+    assert good or "head -c 32 /dev/urandom" in only(report).reason
+
+
+def test_a_short_secret_is_refused(directory: Path) -> None:
+    (directory / "gm1.psk").write_bytes(b"secret\n")
+    assert "at least 16 octets" in only(check_server(write(directory, example("gcks.yaml")))).reason
+
+
+def test_an_unset_variable_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    problem = only(check_server(write(directory, example("gcks.yaml"))))
+    assert problem.key == "store.master_key"
+    assert "the environment has no CREDENTIALS_DIRECTORY" in problem.reason
+
+
+def test_an_unreadable_file_is_named(directory: Path) -> None:
+    (directory / "gm1.psk").unlink()
+    (directory / "gm1.psk").mkdir(mode=0o700)
+    problem = only(check_server(write(directory, example("gcks.yaml"))))
+    assert "gm1.psk: Is a directory" in problem.reason
+
+
+@pytest.mark.parametrize("name", ["absent.yaml", "."])
+def test_a_configuration_that_cant_be_read_is_one_problem(directory: Path, name: str) -> None:
+    assert "can't read it" in only(check_server(directory / name)).reason
+
+
+def test_two_groups_share_neither_id_nor_rekey_address(directory: Path) -> None:
+    text = example("gcks.yaml")
+    groups = text[text.index("  - id: keyid:video") :]
+    report = check_server(write(directory, text + groups))
+    assert [p.key for p in report.problems] == ["groups[1].id"]
+    report = check_server(write(directory, text + groups.replace("keyid:video", "keyid:audio")))
+    assert [p.key for p in report.problems] == ["groups[1].rekey.address"]
+
+
+def test_a_port_and_a_secret_are_given_once(directory: Path) -> None:
+    text = example("gcks.yaml").replace("natt_ports: [4500]", "natt_ports: [500]")
+    text = text.replace("fqdn:branch*.example\n      secret", "fqdn:gm1.example\n      secret")
+    report = check_server(write(directory, text))
+    assert [p.key for p in report.problems] == [
+        "listen[0].natt_ports",
+        "authentication.psk[1].identity",
+    ]
+
+
+def test_a_wildcard_address_is_warned_of(directory: Path) -> None:
+    text = example("gcks.yaml").replace("  - address: 192.0.2.1", "  - address: 0.0.0.0")
+    report = check_server(write(directory, text))
+    assert report.usable
+    assert "one by one" in report.problems[0].reason
+
+
+HOSTILE = [
+    "metrics: {listen: 9848}", "metrics: {listen: [1]}", "ike: {idle: .inf}", "ike: {idle: .nan}",
+    "ike: {idle: 1e999s}", f"ike: {{idle: {'9' * 400}s}}", f"ike: {{idle: -{'9' * 400}}}",
+    "ike: {idle: true}", "ike: {idle: {a: b}}", "ike: {proposals: []}", "ike: {proposals: [aes]}",
+    "ike: {max_ike_sas: yes}", "server: {identity: 'fqdn:ä'}", "server: {identity: 'ipv4:::1'}",
+    "server: {identity: 'keyid:hex:0'}", "listen: []", "listen: {a: 1}", "listen: [[]]", "groups: 5",
+    "groups: [null]", "authentication: []", "authentication: {psk: {a: b}}", "store: ~",
+    "authentication: {psk: [{identity: '*:[', secret: 'hex:zz'}]}", "server: !!python/object:os.x {}",
+    "server: !!int x", "server: 2026-99-99", "server: !!binary '='", "? [a, b]\n: c", "<<: {a: b}",
+    "a: &a [*a]", "a: " + "[" * 3000, "a: \0", "\ufeffa: 1", "--- a\n--- b", "%TAG",
+    "listen: [{address: '::1%lo'}]", "listen: [{address: 1.2}]", "5: 6", "logging: {level: [debug]}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("check", [check_server, check_member])
+def test_no_file_gives_a_traceback(directory: Path, text: str, check: object) -> None:
+    assert callable(check)
+    report = check(write(directory, text))
+    assert not report.usable
+    assert describe(report)
+
+
+def test_aliases_cant_fill_the_memory(directory: Path) -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    assert "aliases" in only(check_server(write(directory, "\n".join(rows)))).reason
+
+
+def test_times_of_day_and_dates_stay_text(directory: Path) -> None:
+    """YAML 1.1 would read 10:30 as 630 and make a date of 2026-01-01."""
+    text = example("gcks.yaml").replace("idle: 5s", "idle: 10:30")
+    assert "'10:30' is no duration" in only(check_server(write(directory, text))).reason
+
+
+def test_a_usable_file_gives_one_line(directory: Path) -> None:
+    report = check_server(write(directory, example("gcks.yaml")))
+    assert describe(report) == (
+        f"{directory / 'config.yaml'}: usable: fqdn:gcks.example, 3 UDP ports, 1 group, "
+        "3 Data-Security SAs"
+    )
+
+
+def test_json_has_every_problem(directory: Path) -> None:
+    text = example("gcks.yaml").replace("atd: 5s", "atd: soon")
+    found = describe_json(check_server(write(directory, text)))
+    assert found["usable"] is False
+    assert found["problems"] == [
+        {
+            "file": str(directory / "config.yaml"),
+            "line": line_of(directory, "atd: soon"),
+            "key": "groups[0].atd",
+            "reason": "'soon' is no duration; write it such as 30s, 15m, 12h or 7d",
+            "warning": False,
+        }
+    ]
+
+
+# --- the member -------------------------------------------------------------------------
+
+
+MEMBER_WRONG = [
+    ("psk: file:gm1.psk", "psk: file:none", "authentication.psk", "can't read"),
+    ("# certificate", "certificate", "authentication", "either psk"),
+    ("kind: xfrm", "kind: exec", "data_plane.command", "missing"),
+    ("kind: xfrm", "kind: wire", "data_plane.kind", "'xfrm', 'exec' or 'none'"),
+    ("destinations: [224.0.0.0/4", "destinations: [224.0.0.1/4", "ceiling.destinations[0]", "host bits"),
+    ("encryption: [aes256gcm16", "encryption: [null16", "ceiling.encryption", "none of"),
+    ("signatures: [ed25519", "signatures: [md5", "ceiling.signatures", "none of"),
+    ("address: 192.0.2.11", "address: '::1'", "local.address", "different IP versions"),
+    ("sender_ids: 1 ", "sender_ids: 0 ", "groups[0].sender_ids", "greater than or equal to 1"),
+    ("id: keyid:video", "id: video", "groups[0].id", "expected one of"),
+    ("reregister_jitter", "reregister_jiter", "ike.reregister_jiter", "did you mean reregister_jitter"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "key", "reason"), MEMBER_WRONG)
+def test_a_wrong_value_in_member_yaml_is_named(
+    directory: Path, right: str, wrong: str, key: str, reason: str
+) -> None:
+    text = example("member.yaml")
+    assert right in text
+    report = check_member(write(directory, text.replace(right, wrong, 1)))
+    assert not report.usable
+    assert [p for p in report.problems if p.key == key and reason in p.reason], report.problems
+
+
+def test_the_member_example_is_usable(directory: Path) -> None:
+    report = check_member(write(directory, example("member.yaml")))
+    assert "1 group of fqdn:gcks.example at 192.0.2.1:848" in describe(report)
+
+
+def only(report: Report) -> Problem:
+    (problem,) = [one for one in report.problems if not one.warning]
+    return problem
+
+
+def line_of(directory: Path, text: str) -> int:
+    lines = (directory / "config.yaml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)

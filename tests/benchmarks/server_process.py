@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.server import ServerRuntime, run_to_end
 
 
@@ -47,13 +48,13 @@ def clock_of(pid: int) -> int:
     return (~pid << 3) | 2
 
 
-def start_server(config: ServerConfig, log: Path) -> ServerProcess:
+def start_server(config: ServerConfig, log: Path, key_log: Path | None = None) -> ServerProcess:
     """Fork a server and wait until it listens."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _serve(config, log, write_end)
+        _serve(config, log, write_end, key_log)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
         if pipe.readline() != "ready\n":
@@ -62,7 +63,7 @@ def start_server(config: ServerConfig, log: Path) -> ServerProcess:
     return ServerProcess(pid)
 
 
-def _serve(config: ServerConfig, log: Path, write_end: int) -> None:
+def _serve(config: ServerConfig, log: Path, write_end: int, key_log: Path | None) -> None:
     code = 1
     try:
         with log.open("a") as output:
@@ -73,7 +74,8 @@ def _serve(config: ServerConfig, log: Path, write_end: int) -> None:
                 os.write(write_end, b"ready\n")
                 os.close(write_end)
 
-            code = run_to_end(lambda: ServerRuntime(config).run(ready))
+            keys = KeyLogFile(key_log) if key_log else None
+            code = run_to_end(lambda: ServerRuntime(config, key_log=keys).run(ready))
     finally:
         sys.stdout.flush()
         os._exit(code)

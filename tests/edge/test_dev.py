@@ -1,0 +1,177 @@
+"""`gcks serve --dev` and `gcks-member run --dev`, as a newcomer starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVE = [sys.executable, "-m", "gcks", "serve"]
+MEMBER = [sys.executable, "-m", "gcks.cli.member", "run"]
+PORTS = (10500, 10848, 14500)
+PATIENCE_SECONDS = 30.0
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE_SECONDS} s"
+        time.sleep(0.05)
+
+
+class Daemon:
+    """One daemon in a process of its own, its output in a file."""
+
+    def __init__(self, command: list[str], output: Path) -> None:
+        self.output = output
+        with output.open("ab") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def says(self, pattern: str, times: int = 1) -> None:
+        wait_for(lambda: len(re.findall(pattern, self.text)) >= times, pattern)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[], Daemon]]:
+    """Start development servers on one directory; dev.json tells when one listens."""
+    started: list[Daemon] = []
+    directory = tmp_path / "dev"
+
+    def start() -> Daemon:
+        (directory / "dev.json").unlink(missing_ok=True)
+        arguments = ["--dev", "--data-dir", str(directory), "--rekey-seconds", "3"]
+        daemon = Daemon([*SERVE, *arguments], tmp_path / "server.log")
+        started.append(daemon)
+        wait_for(lambda: (directory / "dev.json").exists(), "dev.json")
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.stop(signal.SIGKILL)
+
+
+def join(tmp_path: Path, *options: str) -> Daemon:
+    return Daemon(
+        [*MEMBER, "--dev", str(tmp_path / "dev"), *options], tmp_path / f"m{len(options)}"
+    )
+
+
+def test_dev_json_says_how_to_connect(serve: Callable[[], Daemon], tmp_path: Path) -> None:
+    serve()
+    path = tmp_path / "dev" / "dev.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = json.loads(path.read_text())
+    secret = found["psk"].pop("secret")
+    assert re.fullmatch("hex:[0-9a-f]{64}", secret)
+    for key in ("ca", "member_certificate", "member_key"):
+        assert Path(found.pop(key)).is_file()
+    assert found == {
+        "identity": "fqdn:gcks.dev",
+        "address": "127.0.0.1",
+        "udp_ports": [10500, 10848, 14500],
+        "natt_port": 14500,
+        "groups": [{"id": "keyid:demo", "rekey_address": "239.255.84.8", "rekey_port": 10848}],
+        "psk": {"identity": "fqdn:gm1.dev"},
+        "metrics_url": "http://127.0.0.1:9848/metrics",
+    }
+
+
+def test_members_join_by_psk_and_certificate_and_stay_keyed(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    server = serve()
+    members = [join(tmp_path), join(tmp_path, "--certificate")]
+    for member in members:
+        member.says("rekey_received", 2)
+    assert "identity=fqdn:gm-cert.dev" in server.text
+    with urllib.request.urlopen("http://127.0.0.1:9848/metrics", timeout=5) as page:
+        metrics = page.read().decode()
+    assert 'gcks_members{group="keyid:demo"} 2.0' in metrics
+    assert 'gcks_rekeys_sent_total{copy="first",group="keyid:demo"}' in metrics
+    assert [member.stop() for member in members] == [0, 0]
+    assert server.stop() == 0
+    assert "Traceback" not in server.text + members[0].text + members[1].text
+
+
+def test_a_member_that_stops_while_its_ike_sa_is_open_leaves(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    """RFC 9838 section 2.3.2: the GCKS removes it."""
+    server = serve()
+    member = join(tmp_path)
+    member.says("registered ", 1)
+    assert member.stop() == 0
+    server.says("member_left")
+
+
+def test_a_killed_server_goes_on_and_its_member_notices_nothing(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    server = serve()
+    member = join(tmp_path)
+    member.says("rekey_received", 1)
+    server.stop(signal.SIGKILL)
+    serve().says("restored=True")
+    member.says("rekey_received", 3)
+    assert len(re.findall("registered ", member.text)) == 1
+    assert "reregistering" not in member.text
+    assert member.stop() == 0
+
+
+def test_an_occupied_port_is_one_clear_message(serve: Callable[[], Daemon], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", PORTS[1]))
+        command = [*SERVE, "--dev", "--data-dir", str(tmp_path / "dev")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT)
+    assert done.returncode == 1
+    assert "can't listen on UDP 127.0.0.1:10848: the port is occupied" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "dev" / "dev.json").exists()
+    serve()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ([], 2, "give either CONFIG or --dev"),
+        (["missing.yaml"], 1, "can't read it"),
+        (["--no-such-option"], 2, "No such option"),
+    ],
+)
+def test_wrong_use_is_one_clear_message(arguments: list[str], code: int, text: str) -> None:
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [*SERVE, *arguments], capture_output=True, text=True, timeout=30, cwd=ROOT, env=environment
+    )
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_member_without_server_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*MEMBER, "--dev", str(tmp_path)], capture_output=True, text=True, timeout=30, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert "is `gcks serve --dev` running?" in done.stderr

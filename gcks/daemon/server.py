@@ -210,7 +210,12 @@ class ServerRuntime:
 
     def _timeout(self) -> None:
         self._timer_at = None
-        self._carry_out(self.engine.handle_timeout(time.monotonic()))
+        try:
+            outcome = self.engine.handle_timeout(time.monotonic())
+        except LocalError as error:
+            self._fail(error)  # a server that looks alive and never rekeys would be worse
+            return
+        self._carry_out(outcome)
 
     def _carry_out(self, outcome: Outcome) -> None:
         if outcome.journal or outcome.transmits:

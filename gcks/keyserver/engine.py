@@ -15,6 +15,7 @@ from gcks.errors import (
     Discard,
     DropReason,
     GcksError,
+    LocalError,
     PeerError,
     Phase,
     WireError,
@@ -122,9 +123,17 @@ class Engine:
             return self._dropped(DropReason.INTERNAL_ERROR, path, _place(error))
 
     def handle_timeout(self, now: float) -> Outcome:
-        """Do what is due: half-open SAs, closings, retransmissions, groups."""
+        """Do what is due: half-open SAs, closings, retransmissions, groups.
+
+        Raises `LocalError` where a group breaks down: what it has in memory may then
+        differ from the journal, and the edge must end and go on from the store.
+        """
         outcomes = [self._due(sa, now) for sa in self.ike_sas.pop_due(now)]
-        return self._merged([*outcomes, *self._served.handle_timeout(now)])
+        try:
+            outcomes += self._served.handle_timeout(now)
+        except Exception as error:
+            raise LocalError(f"internal error: {_place(error)}") from error
+        return self._merged(outcomes)
 
     def command(self, command: Command, now: float) -> Outcome:
         """Carry out an operator's command.  Raises `LocalError` where it can't be done."""
@@ -405,7 +414,10 @@ class Engine:
     def _due(self, sa: IkeSa, now: float) -> GroupOutcome:
         """End what never began; close what is idle, or send that request again."""
         if isinstance(sa, Established):
-            return self._established_due(sa, now)
+            try:
+                return self._established_due(sa, now)
+            except Exception as error:  # one SA must not cost the server its other timers
+                return GroupOutcome(events=(self._close(sa, _place(error)),))
         self.ike_sas.drop(sa)
         if isinstance(sa, Refused):
             return GroupOutcome()

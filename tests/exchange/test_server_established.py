@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gcks.errors import DropReason
+from gcks.errors import DropReason, LocalError
 from gcks.events import (
     IkeSaClosed,
     MemberLeft,
@@ -561,6 +561,43 @@ def test_an_internal_error_before_the_icv_is_checked_costs_nobody_its_sa(
         outcome = server.receive(peer.request(INFORMATIONAL, message_id=2), peer)
     assert dropped(outcome) is DropReason.INTERNAL_ERROR
     assert peer.ask(server, INFORMATIONAL) == ()
+
+
+def test_a_broken_timer_of_one_sa_ends_that_sa_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, peer = registered()
+    other = Initiator("gm2", host="10.0.0.2")
+    other.register(server)
+    real = type(peer.protection).seal
+
+    def explode(self: object, *args: object) -> bytes:
+        if self.spi_i == peer.spi_i:  # type: ignore[attr-defined]
+            raise Broken("secret")
+        return real(self, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(peer.protection), "seal", explode)
+        outcome = server.wait(IDLE)
+    assert [t.path for t in outcome.transmits] == [other.path]
+    closed = only(outcome, IkeSaClosed)
+    assert isinstance(closed, IkeSaClosed)
+    assert closed.identity == "fqdn:gm1.dev"
+    assert closed.cause.startswith("Broken in ")
+    assert server.engine.ike_sas.established == 1
+
+
+def test_a_group_that_breaks_down_in_a_rekey_stops_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its memory may differ from its journal: the edge ends and goes on from the store."""
+    server, _ = registered()
+
+    def explode(*_: object) -> None:
+        raise Broken("secret")
+
+    monkeypatch.setattr(type(server.engine.groups["keyid:demo"]), "handle_timeout", explode)
+    with pytest.raises(LocalError, match="internal error: Broken in .*explode") as caught:
+        server.wait(100_000.0)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_outcome_always_tells_the_next_timeout() -> None:

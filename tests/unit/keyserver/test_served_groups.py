@@ -11,7 +11,7 @@ from gcks.errors import LocalError
 from gcks.events import GroupStarted, RekeySent
 from gcks.group.policy import GroupPolicy
 from gcks.journal import GroupRemoved, StoredGroup
-from gcks.keyserver.commands import Reload, RekeyGroup
+from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.engine import Engine
 from gcks.outcome import Outcome
 from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy

@@ -20,13 +20,15 @@ async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyn
     """Listen on `endpoint`.  Raises `LocalError` naming it."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Wait until all has gone: what a reader doesn't take must not pile up here.
+        writer.transport.set_write_buffer_limits(0)
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(_respond(head, registry))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
-            pass
+            writer.transport.abort()
         finally:
             writer.close()
 

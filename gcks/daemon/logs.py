@@ -1,7 +1,8 @@
 """Events as log lines: one event, one line, stable names; structlog, JSON or console.
 
-Drops are counted in the metrics without limit and logged a few times a second
-only: whoever can send datagrams must not be able to fill a disk.
+What strangers can cause is counted in the metrics without limit and logged a few
+times a second only, for each reason by itself: whoever can send datagrams must not
+be able to fill a disk, nor to hide one kind of trouble behind another.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from enum import Enum
 from typing import Any, Final, TextIO
 
@@ -41,22 +42,32 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.LeftGroup: logging.INFO,
 }
 _NAMES: Final = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in LEVELS}
-MAX_DROP_LINES_PER_SECOND: Final = 5
+LIMITED_BY: Final[dict[type[e.Event], str]] = {
+    e.DatagramDropped: "reason",
+    e.RequestRefused: "notify",
+    e.RegistrationRefused: "notify",
+}
+"""Events that strangers can cause, and the field (an enumeration) each is limited by."""
+MAX_LINES_PER_SECOND: Final = 5
+"""For one event and one value of that field."""
 _LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.typing.BindableLogger:
     """Set up structlog for the process and return the logger."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
+    renderers: list[Any] = (
+        [structlog.processors.JSONRenderer()]
         if options.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())
+        else [
+            _printable,
+            structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty()),
+        ]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVEL_NAMES[options.level]),
         logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
@@ -67,30 +78,40 @@ def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.ty
 
 
 class EventLog:
-    """Writes events; drops are limited, and what was left out is said."""
+    """Writes events; some are limited, and what was left out is said a second later."""
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger.bind()
         self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
         self._second = -1
-        self._drops = 0
+        self._lines: dict[tuple[type[e.Event], Any], int] = {}
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
-        for event in events:
-            if type(event) not in self._shown:
-                continue
-            if isinstance(event, e.DatagramDropped) and not self._may_log_drop(now):
-                continue
-            self._logger.log(LEVELS[type(event)], event.name, **fields_of(event))
-
-    def _may_log_drop(self, now: float) -> bool:
+        """Log events; never fails, whatever happened to the stream."""
         if int(now) != self._second:
-            left_out = self._drops - MAX_DROP_LINES_PER_SECOND
-            if left_out > 0:
-                self._logger.info("datagrams_dropped_not_logged", count=left_out)
-            self._second, self._drops = int(now), 0
-        self._drops += 1
-        return self._drops <= MAX_DROP_LINES_PER_SECOND
+            self._begin_second(int(now))
+        for event in events:
+            kind = type(event)
+            if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
+                self._log(LEVELS[kind], event.name, fields_of(event))
+
+    def _may_log(self, kind: type[e.Event], event: e.Event) -> bool:
+        key = (kind, getattr(event, LIMITED_BY[kind]))
+        lines = self._lines[key] = self._lines.get(key, 0) + 1
+        return lines <= MAX_LINES_PER_SECOND
+
+    def _begin_second(self, second: int) -> None:
+        lines, self._lines, self._second = self._lines, {}, second
+        for (kind, value), count in lines.items():
+            if count > MAX_LINES_PER_SECOND:
+                fields = {LIMITED_BY[kind]: _plain(value), "count": count - MAX_LINES_PER_SECOND}
+                self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
+
+    def _log(self, level: int, name: str, fields: dict[str, object]) -> None:
+        try:
+            self._logger.log(level, name, **fields)
+        except (OSError, ValueError):
+            return  # the reader of our log is gone or the disk is full; the keys go on
 
 
 def fields_of(event: e.Event) -> dict[str, object]:
@@ -105,3 +126,11 @@ def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
     return list(value) if isinstance(value, tuple) else value
+
+
+def _printable(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep a peer's octets from moving the cursor or beginning a line of their own."""
+    for name, value in line.items():
+        if isinstance(value, str) and not value.isprintable():
+            line[name] = ascii(value)
+    return line

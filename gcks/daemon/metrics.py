@@ -1,154 +1,275 @@
-"""Prometheus metrics: a table from event to counter, gauges from the engine's status.
+"""Prometheus metrics: tables from event to counter and from status to gauge.
 
-Labels are group names from the configuration, reasons and notification names:
-never what a peer can make up.
+Labels are group names from the configuration, reasons, protocols and
+notification names: never what a peer can make up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gcks import __version__
 from gcks import events as e
+from gcks.errors import DropReason
 from gcks.keyserver.engine import ServerStatus
 from gcks.member.status import MemberStatus
 
 
-class ServerMetrics:
-    """Counts the key server's events."""
+def _nothing(_: Any) -> tuple[str, ...]:
+    return ()
 
-    def __init__(
-        self, status: Callable[[], ServerStatus], groups: Callable[[], Collection[str]]
-    ) -> None:
-        self.registry = CollectorRegistry()
-        self._groups = groups
-        self._handlers: dict[type[e.Event], Callable[[Any], None]] = {
-            e.DatagramDropped: self._dropped,
-            e.RequestRefused: self._refused,
-            e.CookieRequired: self._cookie,
-            e.MemberRegistered: self._registered,
-            e.RegistrationRefused: self._registration_refused,
-            e.MemberLeft: self._left,
-            e.RekeySent: self._rekey,
-            e.IkeSaInitAnswered: self._init,
-        }
-        self._make_counters()
-        self.registry.register(_ServerGauges(status))
-        self.registry.register(_BuildInfo())
 
-    def _make_counters(self) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"gcks_{name}", text, labels, registry=self.registry)
+def _group(event: Any) -> tuple[str, ...]:
+    return (event.group,)
 
-        self._registrations = counter("registrations", "Registrations by result", "group", "result")
-        self._drops = counter("datagrams_dropped", "Datagrams dropped without answer", "reason")
-        self._refusals = counter("requests_refused", "Other requests refused", "notify")
-        self._cookies = counter("cookies_required", "IKE_SA_INIT answered with a cookie")
-        self._inits = counter("ike_sa_inits", "IKE_SA_INIT requests accepted")
-        self._leaves = counter("members_left", "Members that left", "group")
-        self._rekeys = counter("rekeys_sent", "GSA_REKEY messages sent", "group", "copy")
-        self._rekey_octets = counter("rekey_octets", "Octets of GSA_REKEY sent", "group")
-        self.commits = counter("store_commits", "Transactions committed")
+
+def _one(_: Any) -> float:
+    return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One counter: which event, its name without prefix and _total, and what to make of the event.
+
+    `values` gives the labels' values in their order, `amount` what is added.
+    """
+
+    event: type[e.Event]
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+    values: Callable[[Any], tuple[str, ...]] = _nothing
+    amount: Callable[[Any], float] = _one
+
+
+def _sa(event: Any) -> tuple[str, ...]:
+    return event.group, event.protocol.name.lower()
+
+
+def _registration(event: e.MemberRegistered) -> tuple[str, ...]:
+    return event.group, "reregistered" if event.again else "registered"
+
+
+def _refusal(event: e.RegistrationRefused) -> tuple[str, ...]:
+    return event.group, event.notify.name.lower()
+
+
+def _copy(event: e.RekeySent) -> tuple[str, ...]:
+    return event.group, "first" if event.copy == 1 else "repeat"
+
+
+_GROUP: Final = ("group",)
+_DROPS: Final = Row(
+    e.DatagramDropped,
+    "datagrams_dropped",
+    "Datagrams dropped without an answer",
+    ("reason",),
+    lambda event: (event.reason.value,),
+)
+_REFUSALS: Final = Row(
+    e.RequestRefused,
+    "requests_refused",
+    "Requests outside registration answered with an error",
+    ("notify",),
+    lambda event: (event.notify.name.lower(),),
+)
+_RESULTS: Final = ("registrations", "Registrations by result", ("group", "result"))
+
+SERVER_ROWS: Final = (
+    _DROPS,
+    _REFUSALS,
+    Row(e.CookieRequired, "cookies_required", "IKE_SA_INIT answered with a COOKIE"),
+    Row(e.IkeSaInitAnswered, "ike_sa_inits", "IKE_SA_INIT requests accepted"),
+    Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
+    Row(e.MemberRegistered, *_RESULTS, _registration),
+    Row(e.RegistrationRefused, *_RESULTS, _refusal),
+    Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
+    Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
+    Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
+    Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy),
+    Row(
+        e.RekeySent, "rekey_octets", "Octets of GSA_REKEY messages sent", _GROUP, _group,
+        lambda event: event.octets,
+    ),
+    Row(
+        e.SenderIdsExhausted, "sender_ids_exhausted",
+        "Times that the Sender-IDs of a group ran out", _GROUP, _group,
+    ),
+)  # fmt: skip
+SERVER_UNCOUNTED: Final = frozenset({e.GroupStarted})
+
+MEMBER_ROWS: Final = (
+    _DROPS,
+    _REFUSALS,
+    Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
+    Row(e.Registering, "registration_attempts", "Registrations begun", _GROUP, _group),
+    Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
+    Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
+        _GROUP, _group),
+    Row(e.PolicyRefused, "policies_refused", "Policies beyond the ceiling", _GROUP, _group),
+    Row(e.RekeyReceived, "rekeys", "GSA_REKEY messages carried out", _GROUP, _group),
+    Row(e.Reregistering, "reregistrations", "Times that a registration had to be renewed",
+        _GROUP, _group),
+    Row(e.LeftGroup, "groups_left", "Groups left", _GROUP, _group),
+)  # fmt: skip
+
+
+class _Counters:
+    """The counters of a table, fed with events."""
+
+    def __init__(self, prefix: str, rows: Iterable[Row], registry: CollectorRegistry) -> None:
+        made: dict[str, Counter] = {}
+        self._rows: dict[type[e.Event], list[tuple[Row, Counter]]] = {}
+        for row in rows:
+            if row.name not in made:
+                made[row.name] = Counter(
+                    f"{prefix}{row.name}", row.text, row.labels, registry=registry
+                )
+            self._rows.setdefault(row.event, []).append((row, made[row.name]))
+        for reason in DropReason:  # so that the first drop is an increase, not a beginning
+            made[_DROPS.name].labels(reason.value)
 
     def count(self, events: Iterable[e.Event]) -> None:
         for event in events:
-            handler = self._handlers.get(type(event))
-            if handler is not None:
-                handler(event)
-
-    def _known(self, group: str) -> str:
-        return group if group in self._groups() else ""
-
-    def _dropped(self, event: e.DatagramDropped) -> None:
-        self._drops.labels(event.reason.value).inc()
-
-    def _refused(self, event: e.RequestRefused) -> None:
-        self._refusals.labels(event.notify.name).inc()
-
-    def _cookie(self, _: e.CookieRequired) -> None:
-        self._cookies.inc()
-
-    def _init(self, _: e.IkeSaInitAnswered) -> None:
-        self._inits.inc()
-
-    def _registered(self, event: e.MemberRegistered) -> None:
-        result = "reregistered" if event.again else "registered"
-        self._registrations.labels(event.group, result).inc()
-
-    def _registration_refused(self, event: e.RegistrationRefused) -> None:
-        self._registrations.labels(self._known(event.group), event.notify.name.lower()).inc()
-
-    def _left(self, event: e.MemberLeft) -> None:
-        self._leaves.labels(event.group).inc()
-
-    def _rekey(self, event: e.RekeySent) -> None:
-        self._rekeys.labels(event.group, "first" if event.copy == 1 else "repeat").inc()
-        self._rekey_octets.labels(event.group).inc(event.octets)
+            for row, counter in self._rows.get(type(event), ()):
+                values = row.values(event)
+                (counter.labels(*values) if values else counter).inc(row.amount(event))
 
 
-class _ServerGauges(Collector):
-    def __init__(self, status: Callable[[], ServerStatus]) -> None:
-        self._status = status
+class ServerMetrics:
+    """Counts the key server's events.
 
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
+    `status` and `groups` (the names that are configured now) are asked when
+    Prometheus comes, `commits` and `send_errors` too.
+    """
 
-    def collect(self) -> Iterator[Metric]:
-        status = self._status()
-        sas = GaugeMetricFamily("gcks_ike_sas", "IKE SAs by state", labels=["state"])
-        sas.add_metric(["half_open"], status.half_open)
-        sas.add_metric(["established"], status.established)
-        yield sas
-        rows: list[tuple[str, str, Callable[[Any], float]]] = [
-            ("members", "Registered members", lambda g: g.members),
-            ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
-            ("sender_ids_left", "Sender-IDs not yet allocated", lambda g: g.sender_ids_left),
-            ("rekey_next_message_id", "Message ID of the next GSA_REKEY",
-             lambda g: g.next_message_id),
-            ("rekey_sa_remaining_seconds", "Life left of the Rekey SA",
-             lambda g: g.rekey_expires_in_seconds),
-            ("last_rekey_timestamp_seconds", "When the newest GSA_REKEY was made",
-             lambda g: g.last_rekey_at or 0.0),
-        ]  # fmt: skip
-        for name, text, value in rows:
-            family = GaugeMetricFamily(f"gcks_{name}", text, labels=["group"])
-            for group in status.groups:
-                family.add_metric([group.group], value(group))
-            yield family
+    def __init__(
+        self,
+        status: Callable[[], ServerStatus],
+        groups: Callable[[], Collection[str]],
+        *,
+        commits: Callable[[], int] | None = None,
+        send_errors: Callable[[], int] | None = None,
+    ) -> None:
+        self.registry = _registry(_Gauges(lambda: _server_gauges(status())))
+        self._groups = groups
+        self._counters = _Counters("gcks_", SERVER_ROWS, self.registry)
+        self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
 
+    def count(self, events: Iterable[e.Event]) -> None:
+        """Add events; never fails."""
+        self._counters.count(map(self._bounded, events))
 
-class _BuildInfo(Collector):
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily("gcks_build_info", "Version of gcks", labels=["version"])
-        family.add_metric([__version__], 1)
-        yield family
+    def _bounded(self, event: e.Event) -> e.Event:
+        """Leave out the name of a group that a peer asked for and we don't serve."""
+        if isinstance(event, e.RegistrationRefused) and event.group not in self._groups():
+            return e.RegistrationRefused(
+                "", event.identity, event.remote, event.notify, event.cause, event.hint
+            )
+        return event
 
 
 class MemberMetrics:
     """Counts the member's events."""
 
     def __init__(self, status: Callable[[], MemberStatus]) -> None:
-        self.registry = CollectorRegistry()
-        self._status = status
-        self._drops = Counter(
-            "gcks_member_datagrams_dropped", "Datagrams dropped", ["reason"], registry=self.registry
-        )
-        self._events = Counter(
-            "gcks_member_events", "Events by name", ["event", "group"], registry=self.registry
-        )
-        self.registry.register(_BuildInfo())
+        self.registry = _registry(_Gauges(lambda: _member_gauges(status())))
+        self._counters = _Counters("gcks_member_", MEMBER_ROWS, self.registry)
 
     def count(self, events: Iterable[e.Event]) -> None:
-        for event in events:
-            if isinstance(event, e.DatagramDropped):
-                self._drops.labels(event.reason.value).inc()
-            else:
-                self._events.labels(event.name, getattr(event, "group", "")).inc()
+        """Add events; never fails."""
+        self._counters.count(events)
+
+
+# --- gauges, made when Prometheus comes ---------------------------------------------------
+
+GaugeRows = tuple[tuple[str, str, Callable[[Any], float]], ...]
+
+_SERVER_GROUP_ROWS: Final[GaugeRows] = (
+    ("members", "Registered members", lambda g: g.members),
+    ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
+    ("sender_ids_left", "Sender-IDs not yet allocated", lambda g: g.sender_ids_left),
+    ("rekey_next_message_id", "Message ID of the next GSA_REKEY", lambda g: g.next_message_id),
+    ("rekey_sa_remaining_seconds", "Life left of the Rekey SA",
+     lambda g: g.rekey_expires_in_seconds),
+    ("last_rekey_timestamp_seconds", "When the newest GSA_REKEY was made, POSIX time",
+     lambda g: g.last_rekey_at or 0.0),
+)  # fmt: skip
+_MEMBER_GROUP_ROWS: Final[GaugeRows] = (
+    ("registered", "1 while this member is registered", lambda g: g.state == "registered"),
+    ("data_sas", "Data-Security SAs held", lambda g: len(g.data_sas)),
+    ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
+    ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
+)
+
+
+class _Gauges(Collector):
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self._collect = collect
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        return self._collect()
+
+
+def _registry(gauges: Collector) -> CollectorRegistry:
+    # Off: a second series for every counter, a gauge called _created.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    registry.register(gauges)
+    registry.register(_Gauges(_build_info))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _server_gauges(status: ServerStatus) -> Iterator[Metric]:
+    sas = GaugeMetricFamily("gcks_ike_sas", "IKE SAs by state", labels=["state"])
+    sas.add_metric(["half_open"], status.half_open)
+    sas.add_metric(["established"], status.established)
+    yield sas
+    yield from _by_group("gcks_", _SERVER_GROUP_ROWS, status.groups)
+
+
+def _member_gauges(status: MemberStatus) -> Iterator[Metric]:
+    established = GaugeMetricFamily("gcks_member_ike_sas", "Established IKE SAs")
+    established.add_metric([], status.ike_sa == "established")
+    yield established
+    yield from _by_group("gcks_member_", _MEMBER_GROUP_ROWS, status.groups)
+
+
+def _by_group(prefix: str, rows: GaugeRows, groups: Iterable[Any]) -> Iterator[Metric]:
+    for name, text, value in rows:
+        family = GaugeMetricFamily(prefix + name, text, labels=["group"])
+        for group in groups:
+            family.add_metric([group.group], value(group))
+        yield family
+
+
+def _edge_counters(
+    commits: Callable[[], int] | None, send_errors: Callable[[], int] | None
+) -> Iterator[Metric]:
+    for name, text, value in (
+        ("gcks_store_commits", "Transactions committed", commits),
+        ("gcks_send_errors", "Datagrams that the kernel did not take", send_errors),
+    ):
+        if value is not None:
+            yield CounterMetricFamily(name, text, value=value())
+
+
+def _build_info() -> Iterator[Metric]:
+    family = GaugeMetricFamily("gcks_build_info", "Version of gcks", labels=["version"])
+    family.add_metric([__version__], 1)
+    yield family

@@ -80,7 +80,12 @@ class ServerRuntime:
             now=now,
             key_log=self._key_log,
         )
-        self.metrics = ServerMetrics(self.status, lambda: self.engine.groups)
+        self.metrics = ServerMetrics(
+            self.status,
+            lambda: self.engine.groups,
+            commits=lambda: self.pipeline.commits,
+            send_errors=lambda: sum(port.send_errors for port in self._ports.values()),
+        )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )

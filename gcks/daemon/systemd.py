@@ -8,6 +8,8 @@ from typing import Final
 
 _MICROSECONDS: Final = 1_000_000
 _ABSTRACT: Final = "@"
+_PATIENCE_SECONDS: Final = 0.2
+"""The event loop waits for a manager whose queue is full no longer than this."""
 
 
 class ServiceManager:
@@ -19,11 +21,14 @@ class ServiceManager:
         for_us = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = env.get("WATCHDOG_USEC", "") if for_us else ""
         self.watchdog_seconds = (
-            int(microseconds) / _MICROSECONDS if microseconds.isdigit() else None
-        )
+            int(microseconds) / _MICROSECONDS
+            if microseconds.isascii() and microseconds.isdigit()
+            else None
+        ) or None
+        """Silence that the manager allows; None where it doesn't watch."""
 
     def ready(self, status: str) -> None:
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def reloading(self, monotonic_seconds: float) -> None:
         stamp = int(monotonic_seconds * _MICROSECONDS)
@@ -33,7 +38,7 @@ class ServiceManager:
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={_line(text)}")
 
     def watchdog(self) -> None:
         self._send("WATCHDOG=1")
@@ -45,8 +50,14 @@ class ServiceManager:
         target = "\0" + path[1:] if path.startswith(_ABSTRACT) else path
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+                sock.settimeout(_PATIENCE_SECONDS)
                 sock.connect(target)
                 sock.send(message.encode())
         except OSError:
             # A service manager that went away must not take the keys with it.
             return
+
+
+def _line(text: str) -> str:
+    """Keep a text on its line: what follows a newline would be another assignment."""
+    return " ".join(text.split())

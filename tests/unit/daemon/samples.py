@@ -1,0 +1,28 @@
+"""One event of every kind, with fields of the declared types."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from enum import Enum
+from typing import Any
+
+from gcks import events as e
+
+
+def kinds() -> list[type[e.Event]]:
+    found = [one for one in vars(e).values() if isinstance(one, type) and issubclass(one, e.Event)]
+    return [one for one in found if one is not e.Event]
+
+
+def sample(kind: type[e.Event], **fields: Any) -> e.Event:
+    hints = typing.get_type_hints(kind)
+    made = {field.name: _value(hints[field.name], field.name) for field in dataclasses.fields(kind)}
+    return kind(**{**made, **fields})
+
+
+def _value(hint: Any, name: str) -> Any:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return next(iter(hint))
+    known: dict[Any, Any] = {str: f"some {name}", int: 1, float: 1.5, bool: True}
+    return known.get(hint, (1, 2))

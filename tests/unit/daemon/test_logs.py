@@ -1,0 +1,112 @@
+"""Logs: one event one line, no stranger can fill a disk or write lines of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import pytest
+
+from gcks import events as e
+from gcks.daemon.config.loaded import LogOptions
+from gcks.daemon.logs import LEVELS, LIMITED_BY, MAX_LINES_PER_SECOND, EventLog, configure
+from gcks.errors import DropReason
+from gcks.iana import NotifyType
+from tests.unit.daemon.samples import kinds, sample
+
+
+def event_log(format: str = "json", level: str = "debug") -> tuple[EventLog, io.StringIO]:
+    stream = io.StringIO()
+    return EventLog(configure(LogOptions(format, level), stream)), stream
+
+
+def lines_of(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_every_event_has_a_level() -> None:
+    assert set(LEVELS) == set(kinds())
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_one_event_is_one_line(kind: type[e.Event], format: str) -> None:
+    log, stream = event_log(format)
+    log.write([sample(kind)], 1.0)
+    assert stream.getvalue().count("\n") == 1
+    assert kind.name in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+def test_a_line_holds_every_field_by_its_name(kind: type[e.Event]) -> None:
+    log, stream = event_log()
+    log.write([sample(kind)], 1.0)
+    (line,) = lines_of(stream)
+    assert line["event"] == kind.name
+    assert set(line) == {f.name for f in dataclasses.fields(kind)} | {"event", "level", "timestamp"}
+
+
+def test_empty_texts_are_left_out_and_enumerations_are_words() -> None:
+    log, stream = event_log()
+    refused = e.RegistrationRefused(
+        "keyid:demo", "fqdn:gm1.dev", "192.0.2.1:500", NotifyType.INVALID_GROUP_ID, "no group", ""
+    )
+    log.write([refused], 1.0)
+    (line,) = lines_of(stream)
+    assert line["notify"] == "INVALID_GROUP_ID"
+    assert line["level"] == "warning"
+    assert "hint" not in line
+
+
+def test_the_level_is_kept() -> None:
+    log, stream = event_log(level="warning")
+    log.write([sample(e.MemberLeft), sample(e.PolicyRefused)], 1.0)
+    assert [line["event"] for line in lines_of(stream)] == ["policy_refused"]
+
+
+@pytest.mark.parametrize("kind", LIMITED_BY, ids=lambda kind: kind.name)
+def test_a_flood_gives_a_few_lines_a_second_and_says_what_it_left_out(
+    kind: type[e.Event],
+) -> None:
+    log, stream = event_log()
+    for number in range(10_000):
+        log.write([sample(kind)], 7.0 + number / 10_001)
+    assert len(lines_of(stream)) == MAX_LINES_PER_SECOND
+    log.write([], 8.0)
+    last = lines_of(stream)[-1]
+    assert last["event"] == f"{kind.name}_not_logged"
+    assert last["count"] == 10_000 - MAX_LINES_PER_SECOND
+    log.write([sample(kind)], 8.0)
+    assert lines_of(stream)[-1]["event"] == kind.name
+
+
+def test_one_kind_of_drop_does_not_hide_another() -> None:
+    log, stream = event_log()
+    flood = [sample(e.DatagramDropped, reason=DropReason.MALFORMED)] * 1000
+    log.write([*flood, sample(e.DatagramDropped, reason=DropReason.BAD_SIGNATURE)], 1.0)
+    assert lines_of(stream)[-1]["reason"] == "bad_signature"
+
+
+@pytest.mark.parametrize("evil", ["a\nb", "\x1b[2J", "\r", "\x9b31m", "\u202e", "a\u2028b", "\0"])
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_peers_cant_write_lines_or_move_the_cursor(format: str, evil: str) -> None:
+    log, stream = event_log(format)
+    log.write([sample(e.DatagramDropped, detail=evil)], 1.0)
+    text = stream.getvalue().removesuffix("\n")
+    assert text.isprintable()
+
+
+class Broken(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    log = EventLog(configure(LogOptions("json", "info"), Broken()))
+    log.write([sample(e.MemberLeft)], 1.0)
+    stream = io.StringIO()
+    log = EventLog(configure(LogOptions("json", "info"), stream))
+    stream.close()
+    log.write([sample(e.MemberLeft)], 1.0)

@@ -1,0 +1,76 @@
+"""sd_notify(3): the messages, both kinds of socket, silence where nobody listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gcks.daemon.systemd import ServiceManager
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
+    """A service manager's socket, and what NOTIFY_SOCKET says of it."""
+    name = str(tmp_path / "notify") if request.param == "path" else f"@gcks-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
+        sock.settimeout(2)
+        yield name, sock
+
+
+def test_each_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
+    name, sock = manager
+    service = ServiceManager({"NOTIFY_SOCKET": name})
+    service.ready("2 groups")
+    service.reloading(12.5)
+    service.status("busy")
+    service.watchdog()
+    service.stopping()
+    assert [sock.recv(4096) for _ in range(5)] == [
+        b"READY=1\nSTATUS=2 groups",
+        b"RELOADING=1\nMONOTONIC_USEC=12500000",
+        b"STATUS=busy",
+        b"WATCHDOG=1",
+        b"STOPPING=1",
+    ]
+
+
+def test_a_status_can_say_nothing_else(manager: tuple[str, socket.socket]) -> None:
+    name, sock = manager
+    ServiceManager({"NOTIFY_SOCKET": name}).status("a\nMAINPID=1")
+    assert sock.recv(4096) == b"STATUS=a MAINPID=1"
+
+
+@pytest.mark.parametrize("name", ["", "/nowhere/notify", "@nobody", "relative", "/" + "x" * 200])
+def test_without_a_manager_nothing_happens(name: str) -> None:
+    ServiceManager({"NOTIFY_SOCKET": name} if name else {}).ready("up")
+
+
+def test_a_manager_that_does_not_read_holds_nothing_up(
+    manager: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcks.daemon.systemd._PATIENCE_SECONDS", 0.001)
+    service = ServiceManager({"NOTIFY_SOCKET": manager[0]})
+    for _ in range(600):
+        service.watchdog()
+    assert manager[1].recv(100) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "²"}, None),
+    ],
+)
+def test_the_watchdog_interval(environment: dict[str, str], seconds: float | None) -> None:
+    assert ServiceManager(environment).watchdog_seconds == seconds

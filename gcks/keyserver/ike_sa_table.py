@@ -83,8 +83,7 @@ class IkeSaTable:
             self._forget_init(sa)
 
     def _forget_init(self, half: HalfOpen) -> None:
-        if self._by_init.get(half.init_key) is half:
-            del self._by_init[half.init_key]
+        self._by_init.pop(half.init_key, None)
 
     def touch(self, sa: IkeSa, due: float) -> None:
         """Set the SA's deadline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from gcks import __version__
 from gcks.daemon import dev
+from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.member import run as run_daemon
 from gcks.errors import LocalError
@@ -37,6 +39,8 @@ def run(
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
         raise typer.BadParameter("give either --config FILE or --dev DIR")
+    if dev_dir is None and (certificate or identity != dev.MEMBER_IDENTITY):
+        raise typer.BadParameter("--identity and --certificate go with --dev")
     if dev_dir is not None:
         raise typer.Exit(dev.run_member(dev_dir, identity, certificate=certificate))
     if config is None:
@@ -47,6 +51,17 @@ def run(
         typer.echo(f"gcks-member: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(run_daemon(loaded))
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="The configuration file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
+    report = check_file(config)
+    typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
+    raise typer.Exit(0 if report.usable else 1)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 
 from gcks import __version__
 from gcks.daemon import dev
-from gcks.daemon.config.check import check_server, describe, describe_json
+from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.server import serve as serve_daemon
 from gcks.errors import LocalError
@@ -39,6 +39,8 @@ def serve(
     """Run the key server until it is told to stop; SIGHUP reloads CONFIG."""
     if dev_mode == (config is not None):
         raise typer.BadParameter("give either CONFIG or --dev")
+    if not dev_mode and (data_dir is not None or rekey_seconds != dev.REKEY_SECONDS):
+        raise typer.BadParameter("--data-dir and --rekey-seconds go with --dev")
     if dev_mode:
         raise typer.Exit(dev.serve_dev(data_dir, rekey_seconds))
     if config is None:
@@ -56,8 +58,8 @@ def check(
     config: Annotated[Path, CONFIG],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
-    report = check_server(config)
+    """Say everything that is wrong with CONFIG, a server's or a member's; exit 1 if anything is."""
+    report = check_file(config)
     typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
     raise typer.Exit(0 if report.usable else 1)
 

@@ -21,7 +21,7 @@ def authority(tmp_path: Path) -> Authority:
 def directory(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
     authority.leaf("server", "gcks.example")
     authority.leaf("member", "gm1.example")
-    for name in ("gm1.psk", "branch.psk", "master.key"):
+    for name in ("gm1.psk", "branch.psk", "member.psk", "master.key"):
         (tmp_path / name).write_bytes(os.urandom(32))
         (tmp_path / name).chmod(0o600)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -180,7 +180,11 @@ def test_each_of_gives_every_sender_its_own_sa(directory: Path) -> None:
 
 
 def test_a_member_with_a_certificate_loads(directory: Path) -> None:
-    text = example("member.yaml").replace("  psk: file:gm1.psk\n", "").replace("  # ce", "  ce")
+    text = (
+        example("member.yaml")
+        .replace("  psk: file:${CREDENTIALS_DIRECTORY}/member.psk\n", "")
+        .replace("  # ce", "  ce")
+    )
     text = text.replace("  # key:", "  key:").replace(
         "trust_anchors: []", "trust_anchors: [ca.pem]"
     )

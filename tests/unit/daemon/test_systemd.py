@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gcks.daemon.systemd import ServiceManager
+from tests.unit.daemon.conftest import ROOT
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -74,3 +76,47 @@ def test_a_manager_that_does_not_read_holds_nothing_up(
 )
 def test_the_watchdog_interval(environment: dict[str, str], seconds: float | None) -> None:
     assert ServiceManager(environment).watchdog_seconds == seconds
+
+
+# --- the units --------------------------------------------------------------------------
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    lines = (ROOT / "systemd" / name).read_text().splitlines()
+    settings: dict[str, list[str]] = {}
+    for line in lines:
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            settings.setdefault(key, []).append(value)
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("name", "example"), [("gcks.service", "gcks.yaml"), ("gcks-member.service", "member.yaml")]
+)
+def test_units_load_the_credentials_that_the_examples_name(name: str, example: str) -> None:
+    lines = (ROOT / "config" / example).read_text().splitlines()
+    used = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    wanted = set(re.findall(r"\$\{CREDENTIALS_DIRECTORY\}/(\S+)", used))
+    loaded = {value.partition(":")[0] for value in unit(name)["LoadCredential"]}
+    assert wanted
+    assert loaded == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [("gcks.service", "CAP_NET_BIND_SERVICE"), ("gcks-member.service", "CAP_NET_ADMIN")],
+)
+def test_units_notify_and_stay_in_their_box(name: str, capability: str) -> None:
+    settings = unit(name)
+    assert settings["Type"] == ["notify"]
+    assert settings["DynamicUser"] == settings["NoNewPrivileges"] == ["yes"]
+    assert settings["ProtectSystem"] == ["strict"]
+    assert settings["AmbientCapabilities"] == settings["CapabilityBoundingSet"] == [capability]
+    assert int(settings["WatchdogSec"][0]) > 0
+
+
+def test_the_server_keeps_state_and_reloads() -> None:
+    settings = unit("gcks.service")
+    assert settings["StateDirectory"] == ["gcks"]
+    assert settings["ExecReload"] == ["/bin/kill -HUP $MAINPID"]

@@ -1,18 +1,28 @@
 # The key server.  Build: docker build -t gcks .
 # Run:   docker run --network host -v /etc/gcks:/etc/gcks:ro -v gcks:/var/lib/gcks gcks
-# Multicast and several ports of one address want the host's network.
+# Check: docker run --rm -v /etc/gcks:/etc/gcks:ro -v gcks:/var/lib/gcks gcks check /etc/gcks/gcks.yaml
+#
+# Multicast and several ports of one address want the host's network.  The files in /etc/gcks must
+# be readable by uid 848, secrets by nobody else (chown 848, chmod 600).  Reload: docker kill -s HUP.
 FROM python:3.13-slim AS build
 WORKDIR /src
+RUN python -m venv /opt/gcks
 COPY pyproject.toml README.md ./
 COPY gcks gcks
-RUN python -m venv /opt/gcks && /opt/gcks/bin/pip install --no-cache-dir .
+RUN /opt/gcks/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 848 gcks && install -d -o gcks -m 0700 /var/lib/gcks
+# On the host's network ports 500 and 848 are privileged, and a capability of the container
+# (--cap-add) doesn't reach a user other than root: the interpreter has to carry it.
+RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
+    && setcap cap_net_bind_service=+ep "$(readlink -f /usr/local/bin/python3)" \
+    && apt-get purge -y --auto-remove libcap2-bin && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 848 --no-create-home gcks \
+    && install -d -o gcks -g gcks -m 0700 /var/lib/gcks
 COPY --from=build /opt/gcks /opt/gcks
 ENV PATH=/opt/gcks/bin:$PATH PYTHONUNBUFFERED=1
 USER gcks
 VOLUME /var/lib/gcks
-EXPOSE 500/udp 848/udp 4500/udp
+EXPOSE 500/udp 848/udp 4500/udp 9848/tcp
 ENTRYPOINT ["gcks"]
 CMD ["serve", "/etc/gcks/gcks.yaml"]

@@ -26,7 +26,7 @@ from gcks.wire.payloads import decode_chain, encode_chain
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
-VECTORS = Path(os.environ.get("GCKS_VECTORS", "/work/shared/vectors"))
+VECTORS = Path(__file__).parent / "data"
 GSA = json.loads((VECTORS / "gsa.json").read_text())["vectors"]
 KD = json.loads((VECTORS / "kd.json").read_text())["vectors"]
 GCM_256 = Transform(TransformType.ENCR, Encr.AES_GCM_16, 256)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from gcks.member.key_path import KeyPath, PathKey, open_sa_key
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import decode_chain
 
-VECTORS = Path(os.environ.get("GCKS_VECTORS", "/work/shared/vectors"))
+VECTORS = Path(__file__).parent / "data"
 KWA = 3
 
 

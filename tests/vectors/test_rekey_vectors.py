@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.transform import Transform
 
-VECTORS = Path(os.environ.get("GCKS_VECTORS", "/work/shared/vectors"))
+VECTORS = Path(__file__).parent / "data"
 REKEYS = json.loads((VECTORS / "rekey.json").read_text())["vectors"]
 WHOLE = [vector for vector in REKEYS if len(vector["datagrams"]) == 1]
 SIGNED = [vector for vector in WHOLE if vector["signature"]]

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 from OpenSSL import crypto as openssl
 
 from gcks.crypto.errors import CertificateInvalid, InvalidPublicKey
-from gcks.crypto.signature import MIN_RSA_BITS, PublicKey, load_public_key
+from gcks.crypto.signature import MIN_RSA_BITS, PublicKey, usable_key
 from gcks.iana import IdType
 from gcks.wire.identification import Identity
 
@@ -30,6 +32,9 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 MAX_CERTIFICATES: Final = 8
 MAX_CERTIFICATE_OCTETS: Final = 8192
+MAX_JUDGED: Final = 4096
+JUDGED_SECONDS: Final = 60.0
+"""A good chain is believed so long without another look: storms of members that come back."""
 
 _IKE_INTERMEDIATE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.8.2.2")
 _IPSEC_IKE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.17")
@@ -56,16 +61,28 @@ _UNREADABLE: Final = (
 """All that `cryptography` raises, mostly late, for certificates it can't read."""
 
 
+class _Judged(NamedTuple):
+    """A chain that was found good, and until when that is believed (POSIX seconds)."""
+
+    key: PublicKey
+    since: float
+    until: float
+
+
+_ChainKey = tuple[bytes | Identity, ...]
+
+
 class TrustStore:
     """Trust anchors, and nothing else, decide which chains are good."""
 
-    __slots__ = ("_anchors", "_second", "_store", "authorities")
+    __slots__ = ("_anchors", "_judged", "_second", "_store", "authorities")
 
     def __init__(self, anchors: Iterable[bytes]) -> None:
         """Take DER certificates, of intermediate CAs too.  Raises `CertificateInvalid`."""
         self._anchors: list[openssl.X509] = []
         self._store = openssl.X509Store()
         self._second: int | None = None
+        self._judged: OrderedDict[_ChainKey, _Judged] = OrderedDict()
         digests: list[bytes] = []
         for der in anchors:
             certificate = _parse(der)
@@ -83,6 +100,19 @@ class TrustStore:
         """
         if not 0 < len(chain) <= MAX_CERTIFICATES:
             raise CertificateInvalid(f"{len(chain)} certificates")
+        known = self._judged.get((*chain, identity))
+        if known is not None and known.since <= at < known.until:
+            return known.key
+        key, until = self._judge(chain, identity, at)
+        self._judged[*chain, identity] = _Judged(key, at, min(until, at + JUDGED_SECONDS))
+        if len(self._judged) > MAX_JUDGED:
+            self._judged.popitem(last=False)
+        return key
+
+    def _judge(
+        self, chain: Sequence[bytes], identity: Identity, at: float
+    ) -> tuple[PublicKey, float]:
+        """Return the leaf's key and when the first certificate of the chain expires."""
         leaf, *rest = [_parse(der) for der in chain]
         if not _is_strongly_signed(leaf):
             raise CertificateInvalid(f"{_subject(leaf)}: signed with a weak hash")
@@ -90,8 +120,9 @@ class TrustStore:
         extensions = _read_extensions(leaf)
         _check_key_usage(leaf, extensions)
         _check_identity(leaf, extensions, identity)
+        until = min(one.not_valid_after_utc.timestamp() for one in (leaf, *rest))
         try:
-            return load_public_key(_spki(leaf))
+            return usable_key(_public_key(leaf)), until
         except InvalidPublicKey as error:
             raise CertificateInvalid(f"{_subject(leaf)}: {error}") from None
 
@@ -139,11 +170,15 @@ def _to_openssl(certificate: x509.Certificate) -> openssl.X509:
         raise CertificateInvalid(f"{_subject(certificate)}: OpenSSL can't read it") from None
 
 
-def _spki(certificate: x509.Certificate) -> bytes:
+def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
     try:
-        key = certificate.public_key()
+        return certificate.public_key()
     except _UNREADABLE:
         raise CertificateInvalid(f"{_subject(certificate)}: unknown kind of key") from None
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    key = _public_key(certificate)
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -185,6 +185,11 @@ def load_public_key(spki: bytes) -> PublicKey:
         key = load_der_public_key(plain)
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidPublicKey("not a readable public key") from None
+    return usable_key(key)
+
+
+def usable_key(key: object) -> PublicKey:
+    """Return the key if signatures of gcks can be made with it.  Raises `InvalidPublicKey`."""
     if isinstance(key, PublicKey) and _is_usable(key):
         return key
     raise InvalidPublicKey(_WANTED_KEYS)

@@ -24,6 +24,9 @@ DELETE_SPI_OCTETS: Final = {
 }
 """The SPI size of each protocol; of protocol 0 it is not given (ruling 9)."""
 
+MAX_SPIS: Final = 512
+"""More than twice the SAs that one GSA payload may create."""
+
 _LAYOUT: Final = Struct(">BBH")
 
 
@@ -43,6 +46,8 @@ def decode_delete(body: bytes) -> Delete:
     if len(body) < _LAYOUT.size:
         raise WireError("truncated Delete payload")
     protocol, spi_size, count = _LAYOUT.unpack_from(body)
+    if count > MAX_SPIS:
+        raise WireError(f"more than {MAX_SPIS} SPIs")
     if len(body) != _LAYOUT.size + spi_size * count or (count and not spi_size):
         raise WireError("the SPIs do not fill their Delete payload")
     if spi_size != DELETE_SPI_OCTETS.get(protocol, spi_size):

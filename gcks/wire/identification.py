@@ -46,7 +46,7 @@ class Identity:
     data: bytes
 
     def __str__(self) -> str:
-        prefix = _PREFIXES.get(IdType(self.type), f"type{self.type}")
+        prefix = _PREFIXES.get(IdType(self.type), f"type{int(self.type)}")
         if self.type in _ADDRESS_OCTETS:
             return f"{prefix}:{ipaddress.ip_address(self.data)}"
         if self.type in _TEXT_TYPES and _PRINTABLE.fullmatch(self.data):

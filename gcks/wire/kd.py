@@ -75,8 +75,7 @@ class MemberKeyBag:
         if self.auth_key is not None:
             known.append(Attribute(kinds.AUTH_KEY, self.auth_key))
         known.extend(
-            Attribute(kinds.GM_SENDER_ID, number.to_bytes(SENDER_ID_OCTETS, "big"))
-            for number in self.sender_ids
+            Attribute(kinds.GM_SENDER_ID, _encode_sender_id(number)) for number in self.sender_ids
         )
         content = encode_attributes([*known, *self.others])
         return SUBSTRUCTURE.pack(0, 0, SUBSTRUCTURE.size + len(content)) + content
@@ -150,6 +149,12 @@ def _decode_member_bag(content: bytes) -> MemberKeyBag:
         else:
             others.append(attribute)
     return MemberKeyBag(tuple(wrap_keys), auth_key, tuple(sender_ids), tuple(others))
+
+
+def _encode_sender_id(number: int) -> bytes:
+    """Encode as ruling 6 says; only a number read from a peer can need more octets."""
+    small = number < 1 << 8 * SENDER_ID_OCTETS
+    return number.to_bytes(SENDER_ID_OCTETS if small else MAX_SENDER_ID_OCTETS, "big")
 
 
 def _decode_sender_id(attribute: Attribute) -> int:

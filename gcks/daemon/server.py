@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ TICK_SECONDS: Final = 0.02
 Loader = Callable[[], ServerConfig]
 Ready = Callable[["ServerRuntime"], None]
 Watch = Callable[[Sequence[Event]], None]
+Senders = dict[Endpoint, tuple[socket.socket, GroupPolicy]]
 
 
 class ServerRuntime:
@@ -58,7 +59,7 @@ class ServerRuntime:
         self._log = EventLog(self._logger)
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
-        self._senders: dict[Endpoint, tuple[socket.socket, GroupPolicy]] = {}
+        self._senders: Senders = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
@@ -114,25 +115,13 @@ class ServerRuntime:
                     bound.append((bind_udp(Endpoint(listener.address, port)), False))
                 for port in listener.natt:
                     bound.append((bind_udp(Endpoint(listener.address, port)), True))
-            self._prepare_senders(bound)
+            sockets = [sock for sock, _ in bound]
+            self._senders = make_senders(self.config.groups.values(), sockets)
         except LocalError:
             for sock, _ in bound:
                 sock.close()
             raise
         return bound
-
-    def _prepare_senders(self, bound: list[tuple[socket.socket, bool]]) -> None:
-        """Rekeys leave by the listening socket where their source is one, else by their own."""
-        listening = {Endpoint(*sock.getsockname()[:2]): sock for sock, _ in bound}
-        for policy in self.config.groups.values():
-            if policy.rekey is None:
-                continue
-            source = policy.rekey.source
-            sock = listening.get(source) or bind_udp(source)
-            share_port(sock)
-            configure_sender(sock, source.host, policy.rekey.interface, policy.rekey.ttl)
-            self._senders[policy.rekey.destination] = (sock, policy)
-            listening[source] = sock
 
     def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:
         for sock, natt in bound:
@@ -185,15 +174,30 @@ class ServerRuntime:
         try:
             config = self._load_again()
             self._check_reload(config)
-            self.command(Reload(config.settings, config.credentials, config.groups))
+            self._take_over(config)
         except LocalError as error:
             self._logger.error("reload_refused", cause=str(error))
             self._manager.ready("running; the last reload was refused")
             return
         self.config = config
-        self._prepare_senders([(port.socket, False) for port in self._ports.values()])
+        self._logger = configure(config.logs)
+        self._log = EventLog(self._logger)
         self._logger.info("reloaded", groups=len(config.groups))
         self._manager.ready(f"{len(self.engine.groups)} groups")
+
+    def _take_over(self, config: ServerConfig) -> None:
+        """Open what the new groups send from, then let the engine decide.  Raises `LocalError`."""
+        before, known = self._senders, [port.socket for port in self._ports.values()]
+        known += [sock for sock, _ in before.values() if sock not in known]
+        senders = make_senders(config.groups.values(), known)
+        # What replaced policies still have to say goes to the old address.
+        self._senders = {**before, **senders}
+        try:
+            self.command(Reload(config.settings, config.credentials, config.groups))
+        except LocalError:
+            self._senders = before
+            _close_others([sock for sock, _ in senders.values()], known)
+            raise
 
     def _check_reload(self, config: ServerConfig) -> None:
         fixed = ("listeners", "store_path", "master_key", "metrics")
@@ -280,6 +284,36 @@ class ServerRuntime:
             self._logger.error(
                 "rekey_not_sent", group=policy.name, cause=error.strerror or str(error)
             )
+
+
+def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) -> Senders:
+    """Return rekey destination -> socket: a known one bound to the rekey's source, else a new one.
+
+    Raises `LocalError`; then nothing new is open.
+    """
+    sockets = {Endpoint(*sock.getsockname()[:2]): sock for sock in known}
+    senders: Senders = {}
+    try:
+        for policy in groups:
+            if policy.rekey is None:
+                continue
+            rekey = policy.rekey
+            if rekey.source not in sockets:
+                sockets[rekey.source] = bind_udp(rekey.source)
+            sock = sockets[rekey.source]
+            share_port(sock)
+            configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
+            senders[rekey.destination] = (sock, policy)
+    except LocalError:
+        _close_others(sockets.values(), known)
+        raise
+    return senders
+
+
+def _close_others(sockets: Iterable[socket.socket], known: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        if sock not in known:
+            sock.close()
 
 
 def serve(config: ServerConfig, **options: Any) -> int:

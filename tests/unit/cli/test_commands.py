@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -250,3 +251,33 @@ def test_a_server_is_ready_reloads_and_stops(
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "group_started" in events
     assert events.index("reload_refused") < events.index("reloaded")
+
+
+def test_reloads_change_groups_as_a_whole_or_not_at_all(
+    config: Path, notify: socket.socket, running: subprocess.Popen[str]
+) -> None:
+    """A rekey source of its own stays bound over reloads; a missing interface changes nothing."""
+    assert notify.recv(4096).startswith(b"READY=1")
+    good = config.read_text()
+    second = good[good.index("  - id: keyid:a") :].replace("keyid:a", "keyid:b")
+    second = second.replace("239.255.84.7", "239.255.84.8").replace("239.255.84.6", "239.255.84.9")
+
+    def reload(text: str) -> bytes:
+        config.write_text(text)
+        running.send_signal(signal.SIGHUP)
+        assert notify.recv(4096).startswith(b"RELOADING=1")
+        return notify.recv(4096)
+
+    own = re.sub("source_port: [0-9]+", f"source_port: {free_port()}", second)
+    assert reload(good + second.replace("rekey: {", "rekey: {interface: none9, ")).endswith(
+        b"refused"
+    )
+    assert reload(good + own) == b"READY=1\nSTATUS=2 groups"
+    assert reload(good + own.replace("send: true", "send: false")) == b"READY=1\nSTATUS=2 groups"
+    assert reload(good + "logging: {format: console}\n") == b"READY=1\nSTATUS=1 groups"
+    running.send_signal(signal.SIGTERM)
+    _, log = running.communicate(timeout=SECONDS)
+    assert running.returncode == 0
+    assert "there is no interface none9" in log
+    assert "Traceback" not in log
+    assert not log.splitlines()[-1].startswith("{")

@@ -16,7 +16,6 @@ from gcks.ike.keywords import parse_ah, parse_esp, parse_kwa
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
-from gcks.wire.transform import Transform
 
 ANY: Final = "any"
 _PROTOCOLS: Final = {"esp": ProtocolId.ESP, "ah": ProtocolId.AH}
@@ -25,20 +24,17 @@ _INDEXED: Final = re.compile(r"(\w+)\[(\d+)\]")
 
 def build_group(
     section: GroupSection, path: KeyPath, default_source: str, findings: Findings
-) -> GroupPolicy | None:
+) -> GroupPolicy:
     """Convert one group; problems go to the findings."""
-    before = len(findings.errors)
-    data_sas: list[tuple[int, DataSaPolicy]] = []
-    for place, listed in enumerate(section.data_sas):
-        for sa in _one_for_each(listed, (*path, "data_sas", place), findings):
-            data_sas += [(place, one) for one in _data_sa(sa, (*path, "data_sas", place), findings)]
-    rekey = _rekey(section.rekey, (*path, "rekey"), default_source, findings)
-    if len(findings.errors) > before:
-        return None
+    data_sas = [
+        (place, _data_sa(sa))
+        for place, listed in enumerate(section.data_sas)
+        for sa in _one_for_each(listed, (*path, "data_sas", place), findings)
+    ]
     policy = GroupPolicy(
         Identity.parse(section.id),
         tuple(sa for _, sa in data_sas),
-        rekey,
+        _rekey(section.rekey, default_source),
         tuple(MemberRule(m.identity, m.send, m.receive) for m in section.members),
         mode=section.mode,
         atd_seconds=section.atd,
@@ -85,15 +81,11 @@ def _one_for_each(sa: DataSaSection, path: KeyPath, findings: Findings) -> Seque
     ]
 
 
-def _data_sa(sa: DataSaSection, path: KeyPath, findings: Findings) -> Sequence[DataSaPolicy]:
-    """Convert one SA; nothing comes back where its suite is wrong."""
-    suite = _suite(sa, path, findings)
-    if suite is None:
-        return ()
-    encr, integ = suite
+def _data_sa(sa: DataSaSection) -> DataSaPolicy:
+    encr, integ = parse_esp(sa.suite) if sa.protocol == "esp" else (None, parse_ah(sa.suite))
     fixed = next((a for a in (sa.destination, sa.source) if a != ANY), "0.0.0.0/0")
     version = ipaddress.ip_network(fixed).version
-    policy = DataSaPolicy(
+    return DataSaPolicy(
         sa.name,
         _PROTOCOLS[sa.protocol],
         encr,
@@ -106,17 +98,6 @@ def _data_sa(sa: DataSaSection, path: KeyPath, findings: Findings) -> Sequence[D
         sa.replay_protection,
         sa.renew,
     )
-    return (policy,)
-
-
-def _suite(
-    sa: DataSaSection, path: KeyPath, findings: Findings
-) -> tuple[Transform | None, Transform | None] | None:
-    try:
-        return parse_esp(sa.suite) if sa.protocol == "esp" else (None, parse_ah(sa.suite))
-    except ValueError as error:
-        findings.add((*path, "suite"), str(error))
-        return None
 
 
 def _selector(
@@ -126,14 +107,8 @@ def _selector(
     return TrafficSelector.from_network(network, ip_protocol, *ports)
 
 
-def _rekey(
-    section: RekeySection, path: KeyPath, default_source: str, findings: Findings
-) -> RekeyPolicy | None:
-    try:
-        encr, integ = parse_esp(section.suite)
-    except ValueError as error:
-        findings.add((*path, "suite"), str(error))
-        return None
+def _rekey(section: RekeySection, default_source: str) -> RekeyPolicy:
+    encr, integ = parse_esp(section.suite)
     return RekeyPolicy(
         encr,
         integ,

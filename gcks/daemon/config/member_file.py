@@ -41,7 +41,7 @@ def load_member(path: Path) -> MemberConfig:
     """Load a configuration.  Raises `ConfigError` with all problems."""
     config, findings = read_member(path)
     if config is None:
-        raise ConfigError([p for p in findings.in_order() if not p.warning])
+        raise ConfigError(findings.errors)
     return config
 
 

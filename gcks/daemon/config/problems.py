@@ -49,20 +49,24 @@ class Findings:
 
     file: str
     lines: dict[KeyPath, int]
-    problems: list[Problem] = field(default_factory=list)
+    found: list[tuple[KeyPath, str, bool]] = field(default_factory=list)
+    """Path, reason, and whether it is a warning."""
 
     def add(self, path: KeyPath, reason: str, *, warning: bool = False) -> None:
         """Note a problem at the line of the key, or of the nearest one above it."""
+        self.found.append((path, reason, warning))
+
+    def _problem(self, path: KeyPath, reason: str, warning: bool) -> Problem:
         at = path
         while at and at not in self.lines:
             at = at[:-1]
-        line = self.lines.get(at, 0)
-        self.problems.append(Problem(self.file, line, key_text(path), reason, warning))
+        return Problem(self.file, self.lines.get(at, 0), key_text(path), reason, warning)
 
     @property
     def errors(self) -> list[Problem]:
-        return [problem for problem in self.problems if not problem.warning]
+        return [problem for problem in self.in_order() if not problem.warning]
 
     def in_order(self) -> tuple[Problem, ...]:
         """Return all problems in the order of the file's lines."""
-        return tuple(sorted(self.problems, key=lambda problem: problem.line))
+        problems = (self._problem(*one) for one in self.found)
+        return tuple(sorted(problems, key=lambda problem: problem.line))

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from gcks.daemon.config.credentials import read_own, read_secret, read_trust
 from gcks.daemon.config.files import Files
-from gcks.daemon.config.group_policy import build_group
+from gcks.daemon.config.groups import build_groups
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
 from gcks.daemon.config.problems import ConfigError, Findings
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
-    GroupSection,
     ListenSection,
     PskSection,
     ServerFile,
@@ -23,7 +22,6 @@ from gcks.daemon.config.server_model import (
 )
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
-from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
@@ -37,7 +35,7 @@ def load_server(path: Path) -> ServerConfig:
     """Load a configuration.  Raises `ConfigError` with all problems."""
     config, findings = read_server(path)
     if config is None:
-        raise ConfigError([p for p in findings.in_order() if not p.warning])
+        raise ConfigError(findings.errors)
     return config
 
 
@@ -55,7 +53,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     listen = [one for _, one in entries(content, "listen", ListenSection)]
     _check_listeners(listen, findings)
     credentials = _credentials(content, server, files, findings)
-    groups = _groups(content, listen[0].address if listen else ANY_ADDRESS, findings)
+    groups = build_groups(content, listen[0].address if listen else ANY_ADDRESS, findings)
     store_path, master_key = _store(section(content, "store", StoreSection), files, findings)
     if model is None or findings.errors:
         return None, findings
@@ -107,26 +105,6 @@ def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> Non
                 "behind a NAT, and answers may leave from another address",
                 warning=True,
             )
-
-
-def _groups(content: Any, source: str, findings: Findings) -> dict[str, GroupPolicy]:
-    groups: dict[str, GroupPolicy] = {}
-    rekey_to: dict[Endpoint, str] = {}
-    for place, one in entries(content, "groups", GroupSection):
-        policy = build_group(one, ("groups", place), source, findings)
-        if policy is None or policy.rekey is None:
-            continue
-        if policy.name in groups:
-            findings.add(("groups", place, "id"), f"a second group {policy.name}; IDs are unique")
-        other = rekey_to.setdefault(policy.rekey.destination, policy.name)
-        if other != policy.name:
-            findings.add(
-                ("groups", place, "rekey", "address"),
-                f"{policy.rekey.destination} is the rekey address of {other} too; "
-                "give each group its own address or port",
-            )
-        groups[policy.name] = policy
-    return groups
 
 
 def _credentials(

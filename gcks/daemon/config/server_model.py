@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from gcks.daemon.config.values import (
     Address,
@@ -18,12 +25,17 @@ from gcks.daemon.config.values import (
     SelectorAddress,
     WholeSeconds,
 )
-from gcks.ike.keywords import DEFAULT_IKE, parse_ike, parse_kwa
+from gcks.ike.keywords import DEFAULT_IKE, parse_ah, parse_esp, parse_ike, parse_kwa
 from gcks.outcome import Endpoint
 
 
 def _ike_proposals(value: list[str]) -> list[str]:
     parse_ike(value)
+    return value
+
+
+def _cipher_suite(value: str) -> str:
+    parse_esp(value)
     return value
 
 
@@ -100,7 +112,7 @@ class SenderSection(Section):
 class DataSaSection(Section):
     name: Annotated[str, Field(min_length=1, max_length=64)]
     protocol: Literal["esp", "ah"] = "esp"
-    suite: str = "aes256gcm16"
+    suite: Annotated[str, Field(validate_default=True)] = "aes256gcm16"
     source: SelectorAddress = "any"
     source_port: Ports = (0, 65535)
     destination: SelectorAddress
@@ -113,6 +125,12 @@ class DataSaSection(Section):
     each_of: list[SenderSection] = []
     replay_protection: bool = True
 
+    @field_validator("suite")
+    @classmethod
+    def _known_suite(cls, value: str, info: ValidationInfo) -> str:
+        (parse_ah if info.data.get("protocol") == "ah" else parse_esp)(value)
+        return value
+
 
 class RekeySection(Section):
     address: Address
@@ -121,7 +139,7 @@ class RekeySection(Section):
     source_port: Port = 848
     interface: str | None = None
     ttl: Annotated[int, Field(ge=1, le=255)] = 1
-    suite: str = "aes256gcm16"
+    suite: Annotated[str, AfterValidator(_cipher_suite)] = "aes256gcm16"
     key_wrap: Annotated[str, AfterValidator(_key_wrap)] = "kw256"
     authentication: str = "ed25519"
     lifetime: WholeSeconds = 86400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
@@ -39,6 +40,26 @@ def entries(content: Any, key: str, model: type[M]) -> list[tuple[int, M]]:
         return []
     found = [(at, _valid(one, model)) for at, one in enumerate(listed)]
     return [(place, one) for place, one in found if one is not None]
+
+
+def without_wrong_keys(content: Any, model: type[M]) -> tuple[M | None, list[KeyPath]]:
+    """Return a part of a file as if its wrong keys weren't there, and where those are.
+
+    None where a wrong or missing key has no default.
+    """
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        wrong = [_known_path(one["loc"], content) for one in error.errors(include_url=False)]
+    rest = copy.deepcopy(content)
+    for *parents, key in filter(None, wrong):
+        owner = rest
+        for part in parents:
+            owner = owner[part]
+        if not isinstance(owner, dict):
+            return None, wrong
+        owner.pop(key, None)
+    return _valid(rest, model), wrong
 
 
 def _valid(content: Any, model: type[M]) -> M | None:

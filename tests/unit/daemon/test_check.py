@@ -98,6 +98,31 @@ def test_a_wrong_key_hides_neither_files_nor_rules_elsewhere(directory: Path) ->
     assert str(caught.value).count("\n") == 5
 
 
+def test_a_wrong_value_does_not_hide_broken_rules_of_the_same_group(directory: Path) -> None:
+    text = example("gcks.yaml").replace("atd: 5s", "atd: soon").replace("copies: 3", "copies: 99")
+    text = text.replace("239.1.2.3", "192.0.2.3").replace("suite: aes256gcm16\n", "suite: des\n")
+    report = check_server(write(directory, text))
+    assert [p.key for p in report.problems if not p.warning] == [
+        "groups[0].atd", "groups[0].rekey.copies", "groups[0].data_sas[0].destination",
+        "groups[0].data_sas[1].suite",
+    ]  # fmt: skip
+
+
+def test_a_wrong_value_gives_no_problem_that_its_default_would_have(directory: Path) -> None:
+    """Without its atd, dtd 4s would be too short; without its lifetime, renew 5h too late."""
+    text = example("gcks.yaml").replace("atd: 5s", "atd: soon").replace("dtd: 15s", "dtd: 4s")
+    text = text.replace("lifetime: 1h ", "lifetime: 9x ").replace("renew: 50m", "renew: 5h")
+    report = check_server(write(directory, text))
+    assert [p.key for p in report.problems] == ["groups[0].atd", "groups[0].data_sas[0].lifetime"]
+
+
+def test_ah_has_no_default_suite(directory: Path) -> None:
+    text = example("gcks.yaml").replace("name: cameras", "name: cameras\n        protocol: ah")
+    problem = only(check_server(write(directory, text)))
+    assert problem.key == "groups[0].data_sas[2].suite"
+    assert "none of sha256" in problem.reason
+
+
 def test_a_private_key_that_others_can_read_is_refused(directory: Path) -> None:
     (directory / "server.key").chmod(0o640 | 0o004)
     assert "chmod 600" in only(check_server(write(directory, example("gcks.yaml")))).reason

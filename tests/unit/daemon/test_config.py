@@ -98,7 +98,9 @@ def defaults_told(text: str, model: type[BaseModel]) -> list[tuple[str, Any, Any
         if re.match("default(;|,|$)", comment):
             field = section_at(model, path[:-1]).model_fields[path[-1]]
             value = loader.construct_object(node, deep=True)
-            read = TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+            read = TypeAdapter(
+                Annotated[(field.annotation, None, *field.metadata)]
+            ).validate_python(value)
             told.append((".".join(path), str(read), str(field.default)))
     assert len(told) > 20
     return told

@@ -82,6 +82,8 @@ class Files:
 
     def master_key(self, text: str) -> bytes:
         """Read the master key: 32 octets, or 64 hexadecimal digits."""
+        if re.fullmatch("[0-9a-fA-F]{64}", text):
+            raise ValueError("name the file that holds the key, not the key itself")
         octets = self.read(text, secret=True)
         if len(octets) == MASTER_KEY_OCTETS:
             return octets

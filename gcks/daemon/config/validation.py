@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from gcks.daemon.config.problems import Findings, KeyPath
 
 M = TypeVar("M", bound=BaseModel)
+_SECRET: Final = frozenset({"psk", "secret", "master_key"})
 
 
 def validate(content: dict[str, Any], model: type[M], findings: Findings) -> M | None:
@@ -92,10 +93,18 @@ def _reason(detail: Any, place: KeyPath, model: type[BaseModel]) -> str:
         return f"unknown key; {hint}"
     if detail["type"] == "missing":
         return "missing; it has no default"
+    if detail["input"] is None:
+        return "no value; give one, or leave the key out for its default"
+    if detail["type"] == "model_type":
+        return "expected keys and values below it"
     reason = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    given = detail["input"]
-    plain = isinstance(given, str | int | float) and detail["type"] != "value_error"
-    return f"{given!r} {reason}" if plain else reason
+    return f"{detail['input']!r} {reason}" if _may_be_shown(detail, place) else reason
+
+
+def _may_be_shown(detail: Any, place: KeyPath) -> bool:
+    """Tell whether a value helps and is no secret that went astray."""
+    plain = isinstance(detail["input"], str | int | float)
+    return plain and detail["type"] != "value_error" and not _SECRET & set(place)
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:

@@ -271,6 +271,34 @@ def test_no_file_gives_a_traceback(directory: Path, text: str, check: object) ->
     assert describe(report)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (f"secret: {PSK} ", "secret: 1234567890123456789 "),
+        (f"secret: {PSK} ", "secret: [hex:1234567890123456789] "),
+        (f"secret: {PSK} ", "secret: hex:1234567890123456789 "),
+        (f"secret: {PSK} ", "secrets: hex:1234567890123456789 "),
+        ("master_key: ${CREDENTIALS_DIRECTORY}/master.key ", "master_key: 1234567890123456789 "),
+        ("${CREDENTIALS_DIRECTORY}/master.key ", "a1234567890123456789" * 3 + "abcd "),
+    ],
+)
+def test_no_message_repeats_a_secret(directory: Path, right: str, wrong: str) -> None:
+    text = example("gcks.yaml")
+    assert right in text
+    report = check_server(write(directory, text.replace(right, wrong, 1)))
+    assert not report.usable
+    assert "123456789" not in describe(report)
+
+
+def test_a_key_without_value_says_so(directory: Path) -> None:
+    text = example("gcks.yaml").replace("idle: 5s", "idle:").replace("level: info", "level:")
+    report = check_server(write(directory, text))
+    assert [p.key for p in report.problems] == ["ike.idle", "logging.level"]
+    assert {p.reason for p in report.problems} == {
+        "no value; give one, or leave the key out for its default"
+    }
+
+
 def test_aliases_cant_fill_the_memory(directory: Path) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]

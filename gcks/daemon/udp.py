@@ -26,8 +26,12 @@ RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 Receive = Callable[[bytes, Path], None]
 
 
-def bind_udp(local: Endpoint, *, reuse: bool = False) -> socket.socket:
-    """Make a bound, non-blocking socket.  Raises `LocalError` naming address and remedy."""
+def bind_udp(local: Endpoint, *, reuse: bool = False, scope: int = 0) -> socket.socket:
+    """Make a bound, non-blocking socket.
+
+    `scope` is the interface index that an IPv6 link-local address needs.  Raises
+    `LocalError` naming address and remedy.
+    """
     family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -36,7 +40,7 @@ def bind_udp(local: Endpoint, *, reuse: bool = False) -> socket.socket:
         if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
-        sock.bind((local.host, local.port))
+        sock.bind((*local, 0, scope) if family == socket.AF_INET6 else local)
     except OSError as error:
         sock.close()
         raise LocalError(f"can't listen on UDP {local}: {_remedy(error)}") from None

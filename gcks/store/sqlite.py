@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from gcks.store.schema import GROUP_TABLES, SCHEMA, SCHEMA_VERSION
 _PROBE: Final = b"gcks"
 _PROBE_PLACE: Final = b"seal.probe"
 _FILE_MODE: Final = 0o600
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LENGTH_OCTETS: Final = 4
 
 
@@ -44,21 +46,29 @@ class SqliteStore:
         self._path = path
         self._box = AeadBox(master_key, entropy)
         try:
-            self._db = self._open()
-            self._prepare()
+            _make_private(path)
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=0
+            )
         except (sqlite3.Error, OSError) as error:
             raise LocalError(f"{path}: {_explain(error)}") from None
+        try:
+            self._lock()
+            self._prepare()
+        except sqlite3.Error as error:
+            self.close()
+            raise LocalError(f"{path}: {_explain(error)}") from None
+        except LocalError:
+            self.close()
+            raise
 
-    def _open(self) -> sqlite3.Connection:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
-        os.close(descriptor)
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0)
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("COMMIT")
-        return db
+    def _lock(self) -> None:
+        """Take the file for this process as long as it lives; a kill frees it."""
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("COMMIT")
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -68,12 +78,17 @@ class SqliteStore:
                 f"this one knows {SCHEMA_VERSION}); run that version"
             )
         if version == 0:
-            self._db.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-            probe = self._box.seal(_PROBE, _PROBE_PLACE)
-            self._db.execute("INSERT INTO seal VALUES (?)", (probe,))
+            self._make_schema()
         self._check_master_key()
+
+    def _make_schema(self) -> None:
+        """One transaction, the probe included: a kill leaves an empty file or a usable one."""
+        self._db.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.split(";"):
+            self._db.execute(statement)
+        self._db.execute("INSERT INTO seal VALUES (?)", (self._box.seal(_PROBE, _PROBE_PLACE),))
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
 
     def _check_master_key(self) -> None:
         row = self._db.execute("SELECT probe FROM seal").fetchone()
@@ -93,10 +108,11 @@ class SqliteStore:
             try:
                 for entry in entries:
                     _WRITERS[type(entry)](self, entry)
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise LocalError(f"{self._path}: {_explain(error)}") from None
 
@@ -282,7 +298,24 @@ def _unpack(packed: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def _make_private(path: Path) -> None:
+    """Make the file, or take others' access to it.
+
+    An existing file isn't opened here: closing it again would free the lock of another
+    store in this process (POSIX record locks).
+    """
+    if path.parent.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        raise LocalError(f"{path.parent}: everybody can replace files there; chmod o-w it")
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists() and file.stat().st_mode & _OTHERS:
+            file.chmod(_FILE_MODE)
+
+
 def _explain(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the directory does not exist; make it"
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return "in use by another gcks; stop it, or give this one another data directory"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -20,7 +20,7 @@ from gcks.daemon.config.server_model import ServerFile
 from gcks.group.policy import SINGLE
 from gcks.member.settings import OwnAuthentication
 from gcks.outcome import Endpoint
-from tests.unit.daemon.conftest import example, write
+from tests.unit.daemon.conftest import ROOT, example, write
 
 
 def keys_of(model: type[BaseModel]) -> set[tuple[str, ...]]:
@@ -150,6 +150,17 @@ def test_a_configuration_of_ten_lines_is_enough(directory: Path) -> None:
     assert config.store_path == directory / "gcks.sqlite"
     assert "secret" not in repr(config.credentials)
     assert config.master_key.hex() not in repr(config)
+
+
+def test_the_least_that_works_works(directory: Path) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    first, second = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    (directory / "psk").write_bytes(bytes(32))
+    (directory / "psk").chmod(0o600)
+    server = load_server(write(directory, first))
+    member = load_member(write(directory, second))
+    assert member.settings.server_identity == server.settings.identity
+    assert {str(group.id) for group in member.settings.groups} == set(server.groups)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from gcks.keyserver.status import GroupStatus, ServerStatus
 from gcks.member.status import GroupStatus as MembershipStatus
 from gcks.member.status import MemberStatus
 from gcks.outcome import Endpoint
+from tests.unit.daemon.conftest import ROOT
 from tests.unit.daemon.samples import kinds, sample
 
 GROUP = "keyid:demo"
@@ -86,6 +87,17 @@ def test_names_and_labels_are_as_they_should_be(metrics: ServerMetrics | MemberM
         for one in family.samples:
             assert (family.type == "counter") == one.name.endswith("_total")
             assert set(one.labels) <= BOUNDED_LABELS
+
+
+def test_the_documentation_names_every_metric_and_no_other() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    told = set(re.findall(r"`(gcks_[a-z_]+)`", text))
+    made: set[str] = set()
+    for metrics in (server(), member()):
+        metrics.count([sample(kind) for kind in kinds()])
+        page = generate_latest(metrics.registry).decode()
+        made |= set(re.findall(r"^(gcks_[a-z_]+)", page, re.M))
+    assert told == made
 
 
 def test_a_group_that_a_peer_made_up_is_no_label() -> None:

@@ -1,0 +1,107 @@
+"""The exec data plane runs a real command for each change."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gcks.dataplane.exec_hook import ExecDataPlane
+from gcks.dataplane.interface import SaCommand
+from gcks.errors import LocalError
+from gcks.iana import Encr, ProtocolId, TransformType
+from gcks.member.data_plane import ActivateSa, Direction, InstallSa, Mode, RemoveSa
+from gcks.wire.traffic_selector import TrafficSelector
+from gcks.wire.transform import Transform
+
+SPI = bytes.fromhex("e41b724d")
+INSTALL = InstallSa(
+    "keyid:demo",
+    ProtocolId.ESP,
+    SPI,
+    Direction.BOTH,
+    Mode.TUNNEL,
+    TrafficSelector.any(4, 17),
+    TrafficSelector.single("239.1.2.3", 17, 5000),
+    Transform(TransformType.ENCR, Encr.AES_GCM_16, 256),
+    None,
+    bytes(range(36)),
+    b"",
+    sender_ids=(3,),
+    sender_id_bits=16,
+    lifetime_seconds=60,
+)
+
+
+def hook(tmp_path: Path, body: str) -> tuple[str, ...]:
+    script = tmp_path / "hook.py"
+    script.write_text(body)
+    return sys.executable, str(script)
+
+
+def recorder(tmp_path: Path) -> tuple[tuple[str, ...], Path]:
+    record = tmp_path / "record"
+    body = f"import sys\nopen({str(record)!r}, 'a').write(sys.stdin.read() + '\\n')\n"
+    return hook(tmp_path, body), record
+
+
+async def test_the_hook_gets_one_json_object_per_command(tmp_path: Path) -> None:
+    command, record = recorder(tmp_path)
+    plane = ExecDataPlane(command, 10.0)
+    commands: list[SaCommand] = [
+        INSTALL,
+        ActivateSa("keyid:demo", ProtocolId.ESP, SPI, (b"\0\0\1\0",)),
+        RemoveSa("keyid:demo", ProtocolId.ESP, SPI),
+    ]
+    for one in commands:
+        await plane.apply(one)
+    await plane.close()
+    install, activate, remove = map(json.loads, record.read_text().splitlines())
+    assert install["schema_version"] == activate["schema_version"] == 1
+    assert install["command"] == "install_sa"
+    assert install["spi"] == "e41b724d"
+    assert install["key_e"] == bytes(range(36)).hex()
+    assert install["encr"]["name"] == "ENCR=AES_GCM_16-256"
+    assert install["protocol"] == "esp"
+    assert install["destination"]["text"] == "239.1.2.3 protocol 17 port 5000"
+    assert (activate["command"], activate["replaces"]) == ("activate_sa", ["00000100"])
+    assert remove["command"] == "remove_sa"
+
+
+async def test_closing_removes_what_is_left(tmp_path: Path) -> None:
+    command, record = recorder(tmp_path)
+    plane = ExecDataPlane(command, 10.0)
+    await plane.apply(INSTALL)
+    await plane.close()
+    last = json.loads(record.read_text().splitlines()[-1])
+    assert (last["command"], last["spi"]) == ("remove_sa", "e41b724d")
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds", "reason"),
+    [
+        ("import sys\nsys.exit('no such tunnel')", 10.0, "failed with 1: no such tunnel"),
+        ("import time\ntime.sleep(60)", 0.3, "took longer than 0.3 s"),
+        ("raise SystemExit(chr(10).join('x' * 99 for _ in range(99)))", 10.0, "failed with 1"),
+    ],
+)
+async def test_a_hook_that_fails_is_one_clear_error(
+    tmp_path: Path, body: str, seconds: float, reason: str
+) -> None:
+    plane = ExecDataPlane(hook(tmp_path, body), seconds)
+    with pytest.raises(LocalError) as caught:
+        await plane.apply(INSTALL)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+async def test_a_hook_that_is_not_there_is_named() -> None:
+    with pytest.raises(LocalError, match="can't run the hook /nowhere"):
+        await ExecDataPlane(("/nowhere",), 1.0).apply(INSTALL)
+
+
+def test_no_hook_is_an_error() -> None:
+    with pytest.raises(LocalError, match="is empty"):
+        ExecDataPlane((), 1.0)

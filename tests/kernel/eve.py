@@ -16,6 +16,7 @@ import time
 from traffic import MARK, listen
 
 ETH_P_ALL = 3
+ESP = 50
 IPV4 = b"\x08\x00"
 
 
@@ -37,7 +38,7 @@ def main() -> None:
             if address in seen:
                 protocol = octets[23]
                 seen[address][protocol] = seen[address].get(protocol, 0) + 1
-                clear += MARK.encode() in octets
+                clear += protocol == ESP and MARK.encode() in octets
     print(json.dumps({"seen": seen, "read": read, "clear": clear}))
 
 

@@ -18,8 +18,9 @@ RESULT = Path(sys.argv[1])
 HOSTS = {"server": "10.9.0.1", "gm1": "10.9.0.11", "gm2": "10.9.0.12", "gm3": "10.9.0.13",
          "eve": "10.9.0.99"}  # fmt: skip
 MEMBERS = ("gm1", "gm2", "gm3")
-GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001")
-RATE = 40
+GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001", "239.1.2.5:5002", "239.1.2.6:5003")
+NAMES = ("each", "shared", "transport")
+RATE = 25
 TRAFFIC_SECONDS = 44
 START_SECONDS = 5
 RENEW_SECONDS = 12
@@ -49,10 +50,10 @@ def data_sa(name: str, destination: str, port: int, extra: str) -> str:
     )
 
 
-def group(name: str, rekey_address: str, sas: str) -> str:
+def group(name: str, rekey_address: str, sas: str, mode: str = "tunnel") -> str:
     return (
         f"  - id: keyid:{name}\n    members: [{{identity: 'fqdn:gm*.test', send: true}}]\n"
-        f"    atd: 2s\n    dtd: 5s\n"
+        f"    mode: {mode}\n    atd: 2s\n    dtd: 5s\n"
         f"    rekey: {{address: {rekey_address}, interface: eth0, spread: 1s, lifetime: 10m}}\n"
         f"    data_sas:\n{sas}"
     )
@@ -69,12 +70,17 @@ def configure() -> None:
         for m in MEMBERS
     )  # fmt: skip
     shared = data_sa("all", "239.1.2.4", 5001, "suite: aes256-sha256")
+    transport = data_sa("esp", "239.1.2.5", 5002, "suite: aes128-sha384")
+    transport += data_sa("ah", "239.1.2.6", 5003, "protocol: ah, suite: sha256")
     (RESULT / "gcks.yaml").write_text(
         "server: {identity: 'fqdn:gcks.test'}\n"
         f"listen: [{{address: {HOSTS['server']}}}]\n"
         "authentication: {psk: [{identity: 'fqdn:gm*.test', secret: 'file:psk'}]}\n"
         "store: {path: gcks.sqlite, master_key: master.key}\n"
-        "groups:\n" + group("each", "239.255.84.1", each) + group("shared", "239.255.84.2", shared)
+        "groups:\n"
+        + group("each", "239.255.84.1", each)
+        + group("shared", "239.255.84.2", shared)
+        + group("transport", "239.255.84.3", transport, "transport")
     )
     for member in MEMBERS:
         (RESULT / f"{member}.yaml").write_text(
@@ -82,7 +88,7 @@ def configure() -> None:
             f"server: {{address: {HOSTS['server']}, identity: 'fqdn:gcks.test'}}\n"
             f"local: {{interface: eth0}}\n"
             "authentication: {psk: 'file:psk'}\n"
-            "groups: [{id: 'keyid:each', send: true}, {id: 'keyid:shared', send: true}]\n"
+            "groups:\n" + "".join(f"  - {{id: 'keyid:{name}', send: true}}\n" for name in NAMES)
         )
 
 
@@ -132,7 +138,7 @@ def main() -> None:
         )
         for m in MEMBERS
     ]
-    wait_for("members", lambda: all(len(lines(m, "registered")) == 2 for m in MEMBERS), 60)
+    wait_for("members", lambda: all(len(lines(m, "registered")) == len(NAMES) for m in MEMBERS), 60)
     wait_for("sending", lambda: not any(map(blocked, MEMBERS)), 30)
     begin = str(time.monotonic() + START_SECONDS)
     watch = spawn(

@@ -73,19 +73,21 @@ class CommitPipeline:
         if error is not None:
             # Nothing of this or a later outcome may leave: the peer would see what is lost.
             cause = error if isinstance(error, LocalError) else LocalError(repr(error))
+            self._idle.set()
             self._fail(cause)
             return
         self.commits += 1
         self._waiting -= count
-        self._send(transmits)
         if self._waiting:
             self._write()
         else:
             self._writing = False
             self._idle.set()
+        # The disk works on the next batch meanwhile.
+        self._send(transmits)
 
     async def drain(self) -> None:
-        """Wait until all that was submitted is durable and sent."""
+        """Wait until all that was submitted is durable and sent, or a commit failed."""
         await self._idle.wait()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from gcks.daemon.udp import UdpPort, bind_udp
 from gcks.dataplane.choose import make_data_plane
 from gcks.dataplane.interface import SaCommand
 from gcks.errors import LocalError
-from gcks.events import Event
+from gcks.events import DatagramDropped, Event
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.outcome import Endpoint, Path, Transmit
@@ -85,14 +85,17 @@ class MemberRuntime:
         """Bind a socket for each of the two kinds of port; return where."""
         settings = self.config.settings
         host = settings.local.host or _source_address(settings.server)
-        ordinary = UdpPort(bind_udp(Endpoint(host, settings.local.port)), self._receive, natt=False)
-        natt = UdpPort(bind_udp(Endpoint(host, settings.local_natt_port)), self._receive, natt=True)
+        ordinary = self._port(bind_udp(Endpoint(host, settings.local.port)))
+        natt = self._port(bind_udp(Endpoint(host, settings.local_natt_port)), natt=True)
         self._ports = {port.local: port for port in (ordinary, natt)}
         return ordinary.local, natt.local.port
 
+    def _port(self, sock: socket.socket, *, natt: bool = False) -> UdpPort:
+        return UdpPort(sock, self._receive, self._dropped, natt=natt)
+
     def _signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopped.set)
 
     async def _close(self, worker: asyncio.Task[None], http: asyncio.Server | None) -> None:
@@ -126,7 +129,13 @@ class MemberRuntime:
 
     def _timeout(self) -> None:
         self._timer_at = None
-        self._carry_out(self.engine.handle_timeout(time.monotonic()))
+        try:
+            outcome = self.engine.handle_timeout(time.monotonic())
+        except Exception as error:
+            # A member that looks alive and follows nothing would be worse.
+            self._fail(LocalError(f"internal error: {error!r}"))
+            return
+        self._carry_out(outcome)
 
     def _carry_out(self, outcome: MemberOutcome) -> None:
         for command in outcome.data_plane:
@@ -134,11 +143,17 @@ class MemberRuntime:
         for transmit in outcome.transmits:
             self._send(transmit)
         if outcome.events:
-            self.metrics.count(outcome.events)
-            self._log.write(outcome.events, time.monotonic())
-            if self._watch is not None:
-                self._watch(outcome.events)
+            self._tell(outcome.events)
         self._set_timer(outcome.next_timeout)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        self.metrics.count(events)
+        self._log.write(events, time.monotonic())
+        if self._watch is not None:
+            self._watch(events)
+
+    def _dropped(self, event: DatagramDropped) -> None:
+        self._tell((event,))
 
     def _send(self, transmit: Transmit) -> None:
         port = self._ports.get(transmit.path.local)
@@ -176,7 +191,7 @@ class MemberRuntime:
         if port is None:
             local = next(iter(self._ports)).host
             sock = multicast_receiver(group, command.interface, local)
-            port = UdpPort(sock, self._receive, natt=False)
+            port = self._port(sock)
         self._joined[group] = (port, count + 1)
 
     def _leave(self, command: LeaveMulticast) -> None:

@@ -24,8 +24,8 @@ from gcks.daemon.multicast import configure_sender
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.udp import UdpPort, bind_udp, share_port
 from gcks.errors import LocalError
-from gcks.events import Event
-from gcks.group.policy import GroupPolicy
+from gcks.events import DatagramDropped, Event
+from gcks.group.policy import GroupPolicy, RekeyPolicy
 from gcks.keyserver.commands import Command, Reload
 from gcks.keyserver.engine import Engine, ServerStatus
 from gcks.keyserver.gsa_auth import KeyLog
@@ -39,7 +39,7 @@ TICK_SECONDS: Final = 0.02
 Loader = Callable[[], ServerConfig]
 Ready = Callable[["ServerRuntime"], None]
 Watch = Callable[[Sequence[Event]], None]
-Senders = dict[Endpoint, tuple[socket.socket, GroupPolicy]]
+Senders = dict[Endpoint, tuple[socket.socket, str, RekeyPolicy]]
 
 
 class ServerRuntime:
@@ -60,6 +60,8 @@ class ServerRuntime:
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
         self._senders: Senders = {}
+        self._rekeys_not_sent = 0
+        self._held_back = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
@@ -85,7 +87,9 @@ class ServerRuntime:
             self.status,
             lambda: self.engine.groups,
             commits=lambda: self.pipeline.commits,
-            send_errors=lambda: sum(port.send_errors for port in self._ports.values()),
+            send_errors=lambda: (
+                self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
+            ),
         )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
@@ -94,15 +98,19 @@ class ServerRuntime:
         self._open(sockets)
         self._carry_out(self.engine.start(now))
         await self.pipeline.drain()
+        if self._failure is None:
+            await self._serve(ready)
+        await self._close(http)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _serve(self, ready: Ready | None) -> None:
         self._signals()
         self._feed_watchdog()
         if ready is not None:
             ready(self)
         self._manager.ready(f"{len(self.engine.groups)} groups")
         await self._stopped.wait()
-        await self._close(http)
-        if self._failure is not None:
-            raise self._failure
 
     # --- beginning and end ------------------------------------------------------------
 
@@ -125,14 +133,15 @@ class ServerRuntime:
 
     def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:
         for sock, natt in bound:
-            port = UdpPort(sock, self._receive, natt=natt)
+            port = UdpPort(sock, self._receive, self._dropped, natt=natt)
             self._ports[port.local] = port
 
     def _signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        # Without a file to read again, SIGHUP means that the terminal is gone.
+        loop.add_signal_handler(signal.SIGHUP, self.reload if self._load_again else self.stop)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -149,7 +158,7 @@ class ServerRuntime:
             http.close()
         for port in self._ports.values():
             port.close()
-        for sock, _ in self._senders.values():
+        for sock, *_ in self._senders.values():
             sock.close()
         self.pipeline.close()
         self._store.close()
@@ -188,7 +197,7 @@ class ServerRuntime:
     def _take_over(self, config: ServerConfig) -> None:
         """Open what the new groups send from, then let the engine decide.  Raises `LocalError`."""
         before, known = self._senders, [port.socket for port in self._ports.values()]
-        known += [sock for sock, _ in before.values() if sock not in known]
+        known += [sock for sock, *_ in before.values() if sock not in known]
         senders = make_senders(config.groups.values(), known)
         # What replaced policies still have to say goes to the old address.
         self._senders = {**before, **senders}
@@ -196,7 +205,7 @@ class ServerRuntime:
             self.command(Reload(config.settings, config.credentials, config.groups))
         except LocalError:
             self._senders = before
-            _close_others([sock for sock, _ in senders.values()], known)
+            _close_others([sock for sock, *_ in senders.values()], known)
             raise
 
     def _check_reload(self, config: ServerConfig) -> None:
@@ -217,6 +226,9 @@ class ServerRuntime:
     def _receive(self, datagram: bytes, path: Path) -> None:
         self._carry_out(self.engine.receive(datagram, path, time.monotonic()))
 
+    def _dropped(self, event: DatagramDropped) -> None:
+        self._tell((event,))
+
     def _timeout(self) -> None:
         self._timer_at = None
         try:
@@ -229,7 +241,7 @@ class ServerRuntime:
     def _carry_out(self, outcome: Outcome) -> None:
         if outcome.journal or outcome.transmits:
             self.pipeline.submit(outcome.journal, outcome.transmits)
-            if self.pipeline.full:
+            if self.pipeline.full and not self._held_back:
                 self._hold_back()
         if outcome.events:
             self._tell(outcome.events)
@@ -255,8 +267,14 @@ class ServerRuntime:
 
     def _hold_back(self) -> None:
         """The disk is behind: leave datagrams to the kernel until it has caught up."""
+        self._held_back = True
         for port in self._ports.values():
             port.pause()
+
+    def _read_again(self) -> None:
+        self._held_back = False
+        for port in self._ports.values():
+            port.resume()
 
     def _send(self, transmits: Sequence[Transmit]) -> None:
         for transmit in transmits:
@@ -266,24 +284,21 @@ class ServerRuntime:
                 port = self._ports.get(transmit.path.local)
                 if port is not None:
                     port.send(transmit.octets, transmit.path)
-        if not self.pipeline.full:
-            for port in self._ports.values():
-                port.resume()
+        if self._held_back and not self.pipeline.full and not self._stopped.is_set():
+            self._read_again()
 
     def _multicast(self, transmit: Transmit) -> None:
         found = self._senders.get(transmit.path.remote)
         if found is None:
             return
-        sock, policy = found
-        if policy.rekey is not None:
-            rekey = policy.rekey
-            configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
+        sock, group, rekey = found
         try:
+            configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
             sock.sendto(transmit.octets, tuple(transmit.path.remote))
-        except OSError as error:
-            self._logger.error(
-                "rekey_not_sent", group=policy.name, cause=error.strerror or str(error)
-            )
+        except (LocalError, OSError) as error:
+            # An interface that is gone may come back: the next copy or rekey tries again.
+            self._rekeys_not_sent += 1
+            self._logger.error("rekey_not_sent", group=group, cause=str(error))
 
 
 def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) -> Senders:
@@ -303,7 +318,7 @@ def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) 
             sock = sockets[rekey.source]
             share_port(sock)
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
-            senders[rekey.destination] = (sock, policy)
+            senders[rekey.destination] = (sock, policy.name, rekey)
     except LocalError:
         _close_others(sockets.values(), known)
         raise

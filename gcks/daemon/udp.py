@@ -14,7 +14,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from gcks.errors import LocalError
+from gcks.errors import DropReason, LocalError
+from gcks.events import DatagramDropped
 from gcks.outcome import Endpoint, Path
 
 MARKER: Final = b"\0\0\0\0"
@@ -22,8 +23,10 @@ KEEPALIVE: Final = b"\xff"
 MAX_DATAGRAM_OCTETS: Final = 65535
 DATAGRAMS_PER_WAKEUP: Final = 64
 RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+_UNMARKED: Final = "no non-ESP marker on a NAT traversal port"
 
 Receive = Callable[[bytes, Path], None]
+Drop = Callable[[DatagramDropped], None]
 
 
 def bind_udp(local: Endpoint, *, reuse: bool = False, scope: int = 0) -> socket.socket:
@@ -67,9 +70,10 @@ def _remedy(error: OSError) -> str:
 class UdpPort:
     """One bound socket on the event loop."""
 
-    def __init__(self, sock: socket.socket, receive: Receive, *, natt: bool) -> None:
+    def __init__(self, sock: socket.socket, receive: Receive, drop: Drop, *, natt: bool) -> None:
+        """On a `natt` port every IKE message has the marker; `drop` hears of those without."""
         self.socket = self._sock = sock
-        self._receive, self._natt = receive, natt
+        self._receive, self._drop, self._natt = receive, drop, natt
         name = sock.getsockname()
         self.local = Endpoint(name[0], name[1])
         self.send_errors = 0
@@ -99,7 +103,9 @@ class UdpPort:
 
     def _take(self, octets: bytes, remote: Endpoint) -> None:
         marked = octets[:4] == MARKER
-        if octets == KEEPALIVE or (self._natt and not marked):
+        if self._natt and not marked:
+            if octets != KEEPALIVE:
+                self._drop(DatagramDropped(DropReason.MALFORMED, str(remote), _UNMARKED))
             return
         path = Path(self.local, remote, marked)
         self._receive(octets[4:] if marked else octets, path)

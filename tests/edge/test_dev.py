@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -22,6 +23,7 @@ SERVE = [sys.executable, "-m", "gcks", "serve"]
 MEMBER = [sys.executable, "-m", "gcks.cli.member", "run"]
 PORTS = (10500, 10848, 14500)
 PATIENCE_SECONDS = 30.0
+LOG_OCTETS = 16 << 10
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -135,6 +137,24 @@ def test_a_killed_server_goes_on_and_its_member_notices_nothing(
     serve().says("restored=True")
     member.says("rekey_received", 3)
     assert len(re.findall("registered ", member.text)) == 1
+    assert "reregistering" not in member.text
+    assert member.stop() == 0
+
+
+def test_on_a_full_disk_the_server_says_so_and_what_it_could_not_keep_is_not_sent(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    server = serve()
+    member = join(tmp_path)
+    member.says("rekey_received", 1)
+    # The log may still grow, the write-ahead log of the database is larger already.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (LOG_OCTETS, LOG_OCTETS))
+    assert server.process.wait(PATIENCE_SECONDS) == 1
+    assert re.search("^gcks: .*gcks.sqlite.*", server.text.splitlines()[-1])
+    assert "Traceback" not in server.text
+    serve().says("restored=True")
+    rekeys = len(re.findall("rekey_received", member.text))
+    member.says("rekey_received", rekeys + 2)
     assert "reregistering" not in member.text
     assert member.stop() == 0
 

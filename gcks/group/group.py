@@ -304,7 +304,7 @@ class Group:
 
     def _renew_at(self, name: str, sa: LiveSa) -> float:
         rekey = _rekey_policy(self.policy)
-        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        named = self.policy.data_sa(name)
         renew_seconds = named.renew_seconds if named else rekey.renew_seconds
         return sa.created_at + renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
 
@@ -331,8 +331,9 @@ class Group:
     def _renew(self, names: Iterable[str], now: float) -> GroupOutcome:
         """Replace the named SAs and tell the members, make before break."""
         old_rekey, message_id = self.sas.rekey, self._take_message_id()
-        wanted = [name for name in dict.fromkeys(names) if name in self._all_names()]
-        dropped = [name for name in names if name not in wanted]
+        configured = set(self._all_names())
+        wanted = [name for name in dict.fromkeys(names) if name in configured]
+        dropped = [name for name in names if name not in configured]
         if message_id >= MAX_MESSAGE_ID - 1 and REKEY not in wanted:
             wanted.insert(0, REKEY)
         replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
@@ -394,13 +395,13 @@ class Group:
         return [REKEY, *(sa.name for sa in self.policy.data_sas)]
 
     def _protocol(self, name: str) -> ProtocolId:
-        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        named = self.policy.data_sa(name)
         return named.protocol if named else ProtocolId.GIKE_UPDATE
 
     def _wanted_policy(self, name: str, spi: bytes) -> GsaPolicy | None:
         if name == REKEY:
             return rekey_gsa_policy(_rekey_policy(self.policy), spi)
-        named = next((p for p in self.policy.data_sas if p.name == name), None)
+        named = self.policy.data_sa(name)
         return data_gsa_policy(named, spi) if named else None
 
     def _make_auth_key(self, rekey: RekeyPolicy) -> list[JournalEntry]:

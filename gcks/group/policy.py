@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
@@ -143,9 +144,17 @@ class GroupPolicy:
     evaluate_sag: bool = True
     name: str = field(init=False, compare=False, default="")
     """The group ID in text form."""
+    _by_name: Mapping[str, DataSaPolicy] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", str(self.id))
+        object.__setattr__(self, "_by_name", {sa.name: sa for sa in self.data_sas})
+
+    def data_sa(self, name: str) -> DataSaPolicy | None:
+        """Return the Data-Security SA of that name."""
+        return self._by_name.get(name)
 
     @property
     def counter_mode(self) -> bool:

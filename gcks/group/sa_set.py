@@ -54,8 +54,12 @@ class SaSet:
 
     def forget_due(self, now: float) -> list[LiveSa]:
         """Drop and return the replaced SAs whose delay is over."""
-        due = [sa for sa in self.replaced if sa.retire_at is not None and sa.retire_at <= now]
-        self.replaced = [sa for sa in self.replaced if sa not in due]
+        due: list[LiveSa] = []
+        kept: list[LiveSa] = []
+        for sa in self.replaced:
+            over = sa.retire_at is not None and sa.retire_at <= now
+            (due if over else kept).append(sa)
+        self.replaced = kept
         self.release(sa.spi for sa in due)
         return due
 

@@ -143,6 +143,18 @@ class GroupStarted(Event):
     members: int
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRemovedEvent(Event):
+    """A group is no longer configured: its keys and members are forgotten.
+
+    Members keep their SAs until those expire.
+    """
+
+    name = "group_removed"
+    group: str
+    members: int
+
+
 # --- GM -----------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.RekeySent: logging.INFO,
     e.SenderIdsExhausted: logging.ERROR,
     e.GroupStarted: logging.INFO,
+    e.GroupRemovedEvent: logging.WARNING,
     e.Registering: logging.INFO,
     e.Registered: logging.INFO,
     e.RegistrationFailedEvent: logging.WARNING,

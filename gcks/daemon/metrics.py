@@ -107,7 +107,7 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset({e.GroupStarted})
+SERVER_UNCOUNTED: Final = frozenset({e.GroupStarted, e.GroupRemovedEvent})
 
 MEMBER_ROWS: Final = (
     _DROPS,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from gcks.errors import LocalError
+from gcks.events import GroupRemovedEvent
 from gcks.group.group import Group, GroupOutcome, policy_change_refusal
 from gcks.group.policy import GroupPolicy
 from gcks.group.spi import SpiPool
@@ -28,9 +29,13 @@ class ServedGroups:
     ) -> list[GroupOutcome]:
         """Create or restore every group; what is stored and no longer configured goes."""
         kept = {group.group: group for group in stored}
-        gone = tuple(GroupRemoved(name) for name in kept if name not in policies)
+        gone = [
+            _removed(name, len(group.members))
+            for name, group in kept.items()
+            if name not in policies
+        ]
         begun = [self._begin(policy, kept.get(policy.name), now) for policy in policies.values()]
-        return self._timed([GroupOutcome(gone), *begun])
+        return self._timed([*gone, *begun])
 
     def _begin(self, policy: GroupPolicy, stored: StoredGroup | None, now: float) -> GroupOutcome:
         if stored is not None and stored.sas:
@@ -47,11 +52,12 @@ class ServedGroups:
         refusals = [f"{name}: {why}" for name, new in policies.items() if (why := self._why(new))]
         if refusals:
             raise LocalError("; ".join(refusals))
-        gone = [name for name in self.by_name if name not in policies]
-        for name in gone:
-            del self.by_name[name]
-        removed = GroupOutcome(tuple(GroupRemoved(name) for name in gone))
-        return self._timed([removed, *(self._take_over(new, now) for new in policies.values())])
+        gone = [
+            _removed(name, len(self.by_name.pop(name).members))
+            for name in list(self.by_name)
+            if name not in policies
+        ]
+        return self._timed([*gone, *(self._take_over(new, now) for new in policies.values())])
 
     def _why(self, new: GroupPolicy) -> str | None:
         """Say why the policy can't be taken over, or None."""
@@ -83,3 +89,7 @@ class ServedGroups:
     def _timed(self, outcomes: list[GroupOutcome]) -> list[GroupOutcome]:
         self.next_timeout = min((g.next_timeout for g in self.by_name.values()), default=inf)
         return outcomes
+
+
+def _removed(name: str, members: int) -> GroupOutcome:
+    return GroupOutcome((GroupRemoved(name),), (), (GroupRemovedEvent(name, members),))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import LocalError
-from gcks.events import GroupStarted, RekeySent
+from gcks.events import GroupRemovedEvent, GroupStarted, RekeySent
 from gcks.group.policy import GroupPolicy
 from gcks.journal import GroupRemoved, StoredGroup
 from gcks.keyserver.commands import RekeyGroup, Reload
@@ -66,6 +66,7 @@ def test_reload_adds_changes_and_removes() -> None:
     outcome = engine.command(Reload(SERVER_SETTINGS, PSK, named(ONE, three)), 1.0)
     assert list(engine.groups) == ["keyid:one", "keyid:three"]
     assert "keyid:two" in removed(outcome)
+    assert GroupRemovedEvent("keyid:two", members=0) in outcome.events
     assert engine.groups["keyid:one"].sas.rekey.spi == spi, "an unchanged group keeps its SAs"
     assert not any(isinstance(event, RekeySent) for event in outcome.events)
 

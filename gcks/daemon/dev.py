@@ -238,8 +238,9 @@ def demo_group(rekey_seconds: int) -> GroupPolicy:
         (data,),
         rekey,
         rules,
-        atd_seconds=_ATD_SECONDS,
-        dtd_seconds=_DTD_SECONDS,
+        # Senders switch, and the old SA goes, before the next rekey comes.
+        atd_seconds=min(_ATD_SECONDS, rekey_seconds // 3),
+        dtd_seconds=min(_DTD_SECONDS, rekey_seconds),
     )
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvloop
 
@@ -39,7 +39,22 @@ TICK_SECONDS: Final = 0.02
 Loader = Callable[[], ServerConfig]
 Ready = Callable[["ServerRuntime"], None]
 Watch = Callable[[Sequence[Event]], None]
-Senders = dict[Endpoint, tuple[socket.socket, str, RekeyPolicy]]
+
+
+class Sender(NamedTuple):
+    """What sends the rekeys of one group."""
+
+    socket: socket.socket
+    group: str
+    rekey: RekeyPolicy
+
+
+Senders = dict[Endpoint, Sender]
+
+_MOVED: Final = (
+    "the rekey source was changed while the server was down; members register again"
+    " when their SAs expire, or change it back and move it by a reload"
+)
 
 
 class ServerRuntime:
@@ -158,8 +173,8 @@ class ServerRuntime:
             http.close()
         for port in self._ports.values():
             port.close()
-        for sock, *_ in self._senders.values():
-            sock.close()
+        for sender in self._senders.values():
+            sender.socket.close()
         self.pipeline.close()
         self._store.close()
 
@@ -197,7 +212,7 @@ class ServerRuntime:
     def _take_over(self, config: ServerConfig) -> None:
         """Open what the new groups send from, then let the engine decide.  Raises `LocalError`."""
         before, known = self._senders, [port.socket for port in self._ports.values()]
-        known += [sock for sock, *_ in before.values() if sock not in known]
+        known += [one.socket for one in before.values() if one.socket not in known]
         senders = make_senders(config.groups.values(), known)
         # What replaced policies still have to say goes to the old address.
         self._senders = {**before, **senders}
@@ -205,7 +220,7 @@ class ServerRuntime:
             self.command(Reload(config.settings, config.credentials, config.groups))
         except LocalError:
             self._senders = before
-            _close_others([sock for sock, *_ in senders.values()], known)
+            _close_others([one.socket for one in senders.values()], known)
             raise
 
     def _check_reload(self, config: ServerConfig) -> None:
@@ -288,8 +303,12 @@ class ServerRuntime:
             self._read_again()
 
     def _multicast(self, transmit: Transmit) -> None:
-        found = self._senders.get(transmit.path.remote)
+        found = self._sender(transmit.path)
         if found is None:
+            self._rekeys_not_sent += 1
+            self._logger.error(
+                "rekey_not_sent", destination=str(transmit.path.remote), cause=_MOVED
+            )
             return
         sock, group, rekey = found
         try:
@@ -299,6 +318,18 @@ class ServerRuntime:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1
             self._logger.error("rekey_not_sent", group=group, cause=str(error))
+
+    def _sender(self, path: Path) -> Sender | None:
+        """Return what reaches `path`: of its destination, else of its source.
+
+        The members of a group whose rekey address was changed while the server
+        was down still listen at the old one.
+        """
+        found = self._senders.get(path.remote)
+        if found is not None:
+            return found
+        same_source = (one for one in self._senders.values() if one.rekey.source == path.local)
+        return next(same_source, None)
 
 
 def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) -> Senders:
@@ -318,7 +349,7 @@ def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) 
             sock = sockets[rekey.source]
             share_port(sock)
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
-            senders[rekey.destination] = (sock, policy.name, rekey)
+            senders[rekey.destination] = Sender(sock, policy.name, rekey)
     except LocalError:
         _close_others(sockets.values(), known)
         raise

@@ -22,7 +22,7 @@ GROUP = """
     members: [{{identity: 'fqdn:gm*.test', send: true}}]
     atd: 1s
     dtd: 2s
-    rekey: {{address: 'ff12::9838', port: {rekey_port}, source_port: {port}, spread: 500ms}}
+    rekey: {{address: '{rekey_address}', port: {rekey_port}, source_port: {port}, spread: 500ms}}
     data_sas:
       - {{name: one, destination: 'ff12::1', destination_port: 5000, suite: {suite}}}
 """
@@ -79,6 +79,7 @@ class Site:
 
     def __init__(self, directory: Path, namespace: str) -> None:
         self.directory, self.address = directory, ADDRESS
+        self.rekey_address = "ff12::9838"
         self.inside = ["ip", "netns", "exec", namespace]
         self.port, self.natt, self.rekey_port = free_ports(3)
         for name, content in (
@@ -137,6 +138,21 @@ def test_a_bad_reload_changes_nothing(site: Site) -> None:
     server.says("reload_refused")
     site.join().says("registered .*data_sas=1|data_sas=1")
     assert server.stop() == 0
+
+
+def test_members_follow_a_rekey_address_that_moved_while_the_server_was_down(site: Site) -> None:
+    server, member = site.serve(), site.join()
+    member.says("registered ")
+    assert server.stop() == 0
+    site.rekey_address = "ff12::9839"
+    site.write("aes256gcm16")
+    server = site.serve()
+    member.says("rekey_received", 1)
+    site.write("aes128gcm16")
+    server.process.send_signal(signal.SIGHUP)
+    member.says("rekey_received", 2)
+    assert "reregistering" not in member.text
+    assert "rekey_not_sent" not in server.text
 
 
 def test_two_servers_cannot_share_a_database(site: Site) -> None:

@@ -178,8 +178,8 @@ def verified_payloads(
         if signed:
             raise Discard(DropReason.BAD_SIGNATURE, "AUTH under implicit authentication")
         return payloads
-    if len(signed) != 1 or payloads[-1] is not signed[0] or auth_key is None:
-        raise Discard(DropReason.BAD_SIGNATURE, "no AUTH payload at the end")
+    if len(signed) != 1 or auth_key is None:
+        raise Discard(DropReason.BAD_SIGNATURE, f"{len(signed)} AUTH payloads")
     try:
         _verify(header, inner, signed[0], gcauth, auth_key)
     except CryptoError as error:
@@ -196,8 +196,24 @@ def _verify(
     if content.algorithm_identifier != gcauth.signature_algorithm:
         raise SignatureInvalid("not the algorithm of the GCAUTH transform")
     check_auth_key(auth_key, content.algorithm_identifier)
-    size = len(content.signature)
-    zeroed = inner.octets[: len(inner.octets) - size] + bytes(size)
+    size, end = len(content.signature), _end_of_auth(inner)
+    zeroed = inner.octets[: end - size] + bytes(size) + inner.octets[end:]
     head = Envelope(header.spi_i, header.spi_r, header.exchange, header.flags, header.message_id)
     signed = chunk_a(head, inner.first, inner.reserved, len(zeroed)) + zeroed
     verify(load_public_key(auth_key), content.algorithm_identifier, content.signature, signed)
+
+
+def _end_of_auth(inner: Inner) -> int:
+    """Return where the AUTH payload of a chain that was decoded ends.
+
+    It stands last in the figures, but a message MUST NOT be rejected for the
+    order of its payloads (RFC 7296 section 2.5); all of them are signed anyway.
+    """
+    kind, at = inner.first, 0
+    while at < len(inner.octets):
+        following, _, octets = GENERIC.unpack_from(inner.octets, at)
+        at += max(octets, GENERIC.size)
+        if kind == PayloadType.AUTH:
+            return at
+        kind = following
+    raise WireError("no AUTH payload in the chain")

@@ -16,6 +16,7 @@ from gcks.group.rekey_message import (
     build_chain,
     build_fragments,
     build_rekey,
+    chunk_a,
     envelope,
     open_fragments,
     open_rekey,
@@ -24,7 +25,7 @@ from gcks.group.rekey_message import (
 from gcks.group.sa_set import rekey_gsa_policy
 from gcks.iana import AuthMethod, Encr, GcAuth, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.protect import seal_chain
-from gcks.wire.authentication import Authentication
+from gcks.wire.authentication import Authentication, DigitalSignature
 from gcks.wire.delete import Delete
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import Payload, encode_chain
@@ -151,13 +152,34 @@ def refused(datagram: bytes, signer: Signer | None) -> DropReason:
     return caught.value.reason
 
 
-def test_auth_must_stand_once_and_last(keys: dict[str, SigningKey]) -> None:
-    """RFC 9838 section 2.4.1: where else could the signed octets end?"""
+def test_auth_must_stand_once(keys: dict[str, SigningKey]) -> None:
+    """RFC 9838 section 2.4.1: MUST be included where signatures are used."""
     signer = signer_for(keys["ed25519"], "ed25519")
     datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), signer)
     delete, auth = opened(datagram, signer)
-    for payloads in ((auth, delete), (delete, auth, auth), (delete,)):
+    for payloads in ((delete, auth, auth), (delete,)):
         assert refused(sealed(payloads), signer) is DropReason.BAD_SIGNATURE
+
+
+def signed_in_order(signer: Signer, before: tuple[Payload, ...], after: tuple[Payload, ...]):  # type: ignore[no-untyped-def]
+    """Sign A | P with AUTH between other payloads; return the chain's start and its octets."""
+    zero = DigitalSignature(signer.algorithm.identifier, bytes(64)).encode_data()
+    auth = Authentication(AuthMethod.DIGITAL_SIGNATURE, zero)
+    first, chain = encode_chain((*before, auth, *after))
+    signature = signer.key.sign(signer.algorithm, chunk_a(HEAD, first, 0, len(chain)) + chain)
+    return first, chain.replace(bytes(64), signature, 1)
+
+
+def test_auth_is_found_wherever_it_stands(keys: dict[str, SigningKey]) -> None:
+    """RFC 7296 section 2.5: a message MUST NOT be rejected for the order of its payloads."""
+    signer = signer_for(keys["ed25519"], "ed25519")
+    for before, after in (((), (DELETE,)), ((DELETE,), (DELETE, DELETE))):
+        first, chain = signed_in_order(signer, before, after)
+        found = opened(seal_chain(CIPHER, bytes(8), HEAD, first, chain), signer)
+        assert [p for p in found if p != DELETE] == [found[len(before)]]
+        changed = chain[:-1] + bytes((chain[-1] ^ 1,))  # what follows AUTH is signed too
+        forged = seal_chain(CIPHER, bytes(8), HEAD, first, changed)
+        assert refused(forged, signer) is DropReason.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gcks.events import LeftGroup, Registered, RegistrationFailedEvent, Reregist
 from gcks.group.attribute_rules import check_registration
 from gcks.iana import GcAuth, NotifyType, ProtocolId, TransformType
 from gcks.member.ceiling import Ceiling, check_policy, transform_of
-from gcks.member.data_plane import DataPlaneCommand, Mode
+from gcks.member.data_plane import DataPlaneCommand, Direction, Mode
 from gcks.member.effects import Effects
 from gcks.member.holding import Holding, Verifier
 from gcks.member.registration import (
@@ -25,11 +25,12 @@ from gcks.member.registration import (
     build_data_sa,
     build_rekey_sa,
     check_sender_ids,
+    direction_of,
     open_gsa,
     uses_counter,
 )
 from gcks.member.settings import GroupMembership, MemberSettings
-from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
+from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
@@ -283,9 +284,18 @@ class GroupMember:
 
     def lacks_sender_id(self, opened: OpenedGsa, sender_ids: Sequence[int]) -> bool:
         """Tell whether a counter-mode SA would be sent on without a Sender-ID (section 2.4.1.4)."""
-        if sender_ids or not self.membership.sender:
-            return False
-        return any(uses_counter(keys.policy) for keys in opened.data)
+        return not sender_ids and any(self.numbers(keys.policy) for keys in opened.data)
+
+    def numbers(self, policy: GsaPolicy) -> bool:
+        """Tell whether this member is a sender on that SA and needs a Sender-ID for it."""
+        role = self.role()
+        direction = direction_of(
+            policy,
+            sender=role.sender,
+            receive_own_data=role.receive_own_data,
+            addresses=role.addresses,
+        )
+        return uses_counter(policy) and direction is not Direction.IN
 
     def others_held(self, gsa: GroupSecurityAssociation) -> int:
         """Count the Data-Security SAs held beside those of the payload."""

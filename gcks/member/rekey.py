@@ -28,7 +28,6 @@ from gcks.member.registration import (
     build_rekey_sa,
     excluded,
     open_gsa,
-    uses_counter,
 )
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
@@ -182,7 +181,7 @@ def _without_unnumbered(group: GroupMember, opened: OpenedGsa) -> OpenedGsa:
     """Leave out what MUST NOT be installed without a Sender-ID (section 2.4.1.4)."""
     if not group.lacks_sender_id(opened, group.holding.sender_ids):
         return opened
-    return opened.only([keys for keys in opened.data if not uses_counter(keys.policy)])
+    return opened.only([keys for keys in opened.data if not group.numbers(keys.policy)])
 
 
 def _notice_losses(

@@ -401,6 +401,16 @@ def test_a_sender_without_sender_id_doesnt_install_a_counter_mode_sa() -> None:
     assert "Sender-ID" in member.of(Reregistering)[0].cause
 
 
+def test_without_sender_id_the_counter_mode_sas_of_others_are_received() -> None:
+    """RFC 9838 section 2.4.1.4: only a sender for that SA must not install it."""
+    gcks, member = LittleGcks(), Member(sender=True)
+    member.register(gcks.registration(esp(1, cbc=True)))
+    member.commands.clear()
+    member.receive(gcks.rekey(esp(2, source="192.0.2.99")), 100.0)
+    assert [one.spi for one in member.of(InstallSa)] == [ESP2]
+    assert member.of(Reregistering) == []
+
+
 # --- key trees ------------------------------------------------------------------------------
 
 

@@ -157,6 +157,9 @@ def registration_payloads(
     """Return GSA, KD and, in transport mode, its notification (section 2.3.4)."""
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in view.sas]
     kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
-    if policy.mode == TRANSPORT:
-        return view.gsa, kd, Notify(NotifyType.USE_TRANSPORT_MODE)
-    return view.gsa, kd
+    return view.gsa, kd, *mode_notifies(policy)
+
+
+def mode_notifies(policy: GroupPolicy) -> tuple[Payload, ...]:
+    """Tell the mode of the Data-Security SAs: tunnel unless said otherwise (section 2.3.4)."""
+    return (Notify(NotifyType.USE_TRANSPORT_MODE),) if policy.mode == TRANSPORT else ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gcks.group.key_download import key_download
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
-from gcks.group.registration import group_wide
+from gcks.group.registration import group_wide, mode_notifies
 from gcks.iana import ProtocolId
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy
@@ -26,14 +26,18 @@ class Renewal:
 
 
 def rekey_payloads(renewal: Renewal, gsk_w: bytes, policy: GroupPolicy) -> tuple[Payload, ...]:
-    """Return GSA, KD and Delete payloads; keys are wrapped under the current GSK_w."""
+    """Return GSA, KD, notifications and Delete; keys are wrapped under the current GSK_w.
+
+    The notifications are those of a registration (section 2.4.1.3), so that a GM
+    which judges each message by itself creates the new SAs in the same mode.
+    """
     deletes = _deletes(renewal.deleted)
     if not renewal.created:
         return deletes
     policies = tuple(_announced(sa, renewal.next_spis) for sa in renewal.created)
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in renewal.created]
     gsa = GroupSecurityAssociation(policies, group_wide(policy, None))
-    return (gsa, key_download(keys, gsk_w), *deletes)
+    return (gsa, key_download(keys, gsk_w), *mode_notifies(policy), *deletes)
 
 
 def _announced(sa: LiveSa, next_spis: Mapping[str, bytes]) -> GsaPolicy:

@@ -10,12 +10,16 @@ from gcks.errors import LocalError
 from gcks.events import RekeySent, SaDeleted
 from gcks.group.key_download import rekey_keys
 from gcks.group.sa_set import REKEY
+from gcks.iana import NotifyType
 from gcks.ike.window import MAX_MESSAGE_ID
 from gcks.journal import MessageIdReserved, RekeyMessageSaved, SaSaved, SpisReserved
 from gcks.outcome import Endpoint
+from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import decode_header
+from gcks.wire.kd import KeyDownload
+from gcks.wire.notify import Notify
 from tests.unit.group.stage import (
     ATD,
     DTD,
@@ -122,6 +126,35 @@ def test_every_sa_has_keys_of_its_own() -> None:
         stage.rekey()
     sas = {entry.spi: entry.keymat for entry in stage.of(SaSaved)}
     assert len(sas) == 6 * 3 == len(set(sas.values()))
+
+
+@pytest.mark.parametrize("mode", ["transport", "tunnel"])
+def test_a_rekey_tells_the_mode_as_a_registration_does(mode: str) -> None:
+    """RFC 9838 section 2.4.1.3: N payloads with the same characteristics as at registration."""
+    stage = Stage(group_policy(mode=mode))
+    listener = stage.listener()
+    assert listener.hear(stage.rekey().transmits) == 1
+    notifies = [p.type for p in listener.last if isinstance(p, Notify)]
+    assert notifies == ([NotifyType.USE_TRANSPORT_MODE] if mode == "transport" else [])
+
+
+def test_auth_is_sent_only_where_the_group_is_signed() -> None:
+    """RFC 9838 section 2.4.1: AUTH MUST be included with signatures, MUST NOT if implicit."""
+    for method, expected in (("ed25519", 1), ("implicit", 0)):
+        stage = Stage(group_policy(rekey=rekey_sa(authentication=method)))
+        listener = stage.listener()
+        assert listener.hear(stage.rekey().transmits) == 1
+        assert sum(isinstance(p, Authentication) for p in listener.last) == expected
+
+
+def test_gsa_rekey_holds_nothing_of_a_single_sender() -> None:
+    """RFC 9838 section 2.4.1: GM_SENDER_ID MUST NOT be part of it; section 2.4.1: no AUTH_KEY."""
+    stage = Stage()
+    stage.register("s1", sender=True, count=3)
+    listener = stage.listener()
+    listener.hear(stage.rekey().transmits)
+    (kd,) = [p for p in listener.last if isinstance(p, KeyDownload)]
+    assert kd.member_bags == ()
 
 
 # --- the schedule --------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gcks.crypto.encr import is_aead
 from gcks.crypto.signature import ALGORITHMS
 from gcks.errors import GcksError
 from gcks.iana import (
+    IMPLICIT_IV,
     Encr,
     GcAuth,
     Integ,
@@ -56,8 +57,8 @@ MULTICAST_NETWORKS = ("224.0.0.0/4", "ff00::/8")
 ALL_NETWORKS = ("0.0.0.0/0", "::/0")
 UDP: Final = 17
 
-_NEVER_ENCR: Final = frozenset({Encr.NULL, Encr.NULL_AUTH_AES_GMAC})
-"""They don't encrypt; no setting makes them acceptable."""
+_NEVER_ENCR: Final = frozenset({Encr.NULL, Encr.NULL_AUTH_AES_GMAC}) | IMPLICIT_IV
+"""They don't encrypt, or MUST NOT be used (section 2.7); no setting makes them acceptable."""
 _ADDRESS_RANGES: Final = (TsType.IPV4_ADDR_RANGE, TsType.IPV6_ADDR_RANGE)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.crypto.signature import ALGORITHMS
-from gcks.iana import Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
+from gcks.iana import IMPLICIT_IV, Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, check_policy, supported_transforms
 from gcks.member.data_plane import Mode
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
@@ -119,6 +119,18 @@ def test_null_encryption_is_refused_even_where_configured() -> None:
         for proposal in supported_transforms(ceiling).proposals
         for t in proposal.transforms
     )
+
+
+@pytest.mark.parametrize("number", sorted(IMPLICIT_IV))
+def test_implicit_ivs_are_refused_even_where_configured(number: int) -> None:
+    """RFC 9838 section 2.7: MUST NOT be used for any G-IKEv2 SA."""
+    bits = None if number == Encr.CHACHA20_POLY1305_IIV else 256
+    implicit = Transform(TransformType.ENCR, number, bits)
+    ceiling = Ceiling(encr=(implicit,))
+    assert "IIV" in refusal(transforms(ESP, implicit, SN), ceiling=ceiling)
+    assert "IIV" in refusal(transforms(REKEY, implicit, KWA, ED25519), ceiling=ceiling)
+    offered = {t for p in supported_transforms(ceiling).proposals for t in p.transforms}
+    assert implicit not in offered
 
 
 def test_everything_is_a_destination_only_where_allowed() -> None:

@@ -212,8 +212,8 @@ def _end_of_auth(inner: Inner) -> int:
     kind, at = inner.first, 0
     while at < len(inner.octets):
         following, _, octets = GENERIC.unpack_from(inner.octets, at)
-        at += max(octets, GENERIC.size)
+        end = at + max(int(octets), GENERIC.size)
         if kind == PayloadType.AUTH:
-            return at
-        kind = following
+            return end
+        kind, at = following, end
     raise WireError("no AUTH payload in the chain")

@@ -40,7 +40,7 @@ Signatures = Annotated[list[str], AfterValidator(lambda v: _known(dict(ALGORITHM
 
 class MemberServerSection(Section):
     address: Address
-    port: Port = 848
+    port: Port = 500
     natt_port: Port = 4500
     identity: IdentityText
 

@@ -365,7 +365,7 @@ def test_a_wrong_value_in_member_yaml_is_named(
 
 def test_the_member_example_is_usable(directory: Path) -> None:
     report = check_member(write(directory, example("member.yaml")))
-    assert "1 group of fqdn:gcks.example at 192.0.2.1:848" in describe(report)
+    assert "1 group of fqdn:gcks.example at 192.0.2.1:500" in describe(report)
 
 
 def only(report: Report) -> Problem:

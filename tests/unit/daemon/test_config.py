@@ -64,6 +64,14 @@ def test_the_member_example_loads(directory: Path) -> None:
     assert config.data_plane.kind == "xfrm"
 
 
+def test_members_and_server_use_the_ports_of_ikev2_unless_told_otherwise(directory: Path) -> None:
+    """RFC 9838 section 2.1: G-IKEv2 SHOULD use the IKEv2 ports 500 and 4500; 848 is a MAY."""
+    member = load_member(write(directory, example("member.yaml"))).settings
+    assert (member.server.port, member.natt_port) == (500, 4500)
+    (listener, *_) = load_server(write(directory, example("gcks.yaml"))).listeners
+    assert 500 in listener.ike and 4500 in listener.natt
+
+
 @pytest.mark.parametrize(
     ("name", "model", "commented"),
     [

@@ -129,6 +129,7 @@ class World:
         offer: SecurityAssociation = DEFAULT_IKE_PROPOSALS,
         server_identity: Identity = SERVER_IDENTITY,
         sender: bool | None = None,
+        sender_ids: int = 1,
     ) -> MemberNode:
         """Add a member; one whose name begins with "sender" sends."""
         self._hosts += 1
@@ -139,7 +140,9 @@ class World:
             Endpoint(SERVER_HOST, port),
             server_identity,
             Endpoint(host, port),
-            tuple(GroupMembership(Identity.parse(f"keyid:{one}"), sends) for one in groups),
+            tuple(
+                GroupMembership(Identity.parse(f"keyid:{one}"), sends, sender_ids) for one in groups
+            ),
             ike_proposals=offer,
         )
         if certificate:

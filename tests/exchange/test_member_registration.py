@@ -17,14 +17,30 @@ from gcks.events import (
     RegistrationFailedEvent,
     RegistrationRefused,
 )
-from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
+from gcks.iana import (
+    Encr,
+    ExchangeType,
+    Integ,
+    Ke,
+    Kwa,
+    NotifyType,
+    Prf,
+    ProtocolId,
+    TransformType,
+)
 from gcks.ike.credentials import Credentials, PreSharedKey
-from gcks.member.ceiling import Ceiling
+from gcks.keyserver.gsa_auth import secure
+from gcks.keyserver.ike_sa import HalfOpen
+from gcks.member.ceiling import Ceiling, supported_transforms
 from gcks.member.data_plane import Direction
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS
 from gcks.outcome import Path
-from gcks.wire.identification import Identity
+from gcks.wire.header import decode_header
+from gcks.wire.identification import Identity, IDg
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
+from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.transform import Transform
 from tests.exchange.demo import (
     ATD,
@@ -271,6 +287,93 @@ def test_sag_lets_the_server_refuse_before_it_sends_keys() -> None:
     (failure,) = member.all(RegistrationFailedEvent)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
     assert "ceiling" in failure.hint
+
+
+def requests_of(world: World) -> list[tuple[int, tuple[Payload, ...]]]:
+    """Collect the exchange and the payloads of every protected request that the server reads."""
+    seen: list[tuple[int, tuple[Payload, ...]]] = []
+    original = world.server.receive
+
+    def watch(datagram: bytes, path: Path, now: float):  # type: ignore[no-untyped-def]
+        header = decode_header(datagram)
+        sa = world.server.ike_sas._by_spi.get(header.spi_r)
+        if isinstance(sa, HalfOpen):
+            sa = secure(sa, world.network.entropy, None)  # type: ignore[assignment]
+        if sa is not None:
+            seen.append((header.exchange, sa.protection.open_payloads(datagram, header)))  # type: ignore[union-attr]
+        return original(datagram, path, now)
+
+    world.server.receive = watch  # type: ignore[method-assign]
+    return seen
+
+
+def test_the_request_says_who_sends_what_is_supported_and_how_many_sender_ids() -> None:
+    """RFC 9838 section 2.3.3: a sender MUST send GROUP_SENDER, SAg is RECOMMENDED.
+
+    Section 2.5.1: it MUST request as many Sender-IDs as it has encryption modules.
+    Both in GSA_AUTH and in GSA_REGISTRATION; neither has SAi2, TSi or TSr.
+    """
+    groups = (group_policy("demo"), group_policy("audio", number=9))
+    world = World(groups=groups)
+    member = world.member("sender1", groups=("demo", "audio"), sender_ids=4)
+    seen = requests_of(world)
+    world.run(2.0)
+    assert [exchange for exchange, _ in seen] == [
+        ExchangeType.GSA_AUTH,
+        ExchangeType.GSA_REGISTRATION,
+    ]
+    for _, payloads in seen:
+        assert Notify(NotifyType.GROUP_SENDER, bytes((0, 0, 0, 4))) in payloads
+        assert supported_transforms(Ceiling()) in payloads
+        assert not any(isinstance(p, TrafficSelectorsI | TrafficSelectorsR) for p in payloads)
+        assert sum(isinstance(p, SecurityAssociation) for p in payloads) == 1
+    assert [event.sender_ids for event in member.all(Registered)] == [(0, 1, 2, 3)] * 2
+
+
+def test_a_receiver_does_not_call_itself_a_sender() -> None:
+    world = World()
+    world.member("gm1")
+    seen = requests_of(world)
+    world.run(2.0)
+    ((_, payloads),) = seen
+    assert not any(isinstance(p, Notify) for p in payloads)
+
+
+def test_a_policy_unacceptable_in_gsa_registration_is_told_too() -> None:
+    """RFC 9838 section 2.3.2: the GM SHOULD notify with IDg and NO_PROPOSAL_CHOSEN."""
+    narrow = Ceiling(destinations=("239.1.2.8/32",))
+    world = World(groups=(group_policy("demo"), group_policy("audio", number=9)))
+    member = world.member("gm1", groups=("demo", "audio"), ceiling=narrow)
+    seen = requests_of(world)
+    world.run(2.0)
+    assert [state(member, number) for number in range(2)] == ["registered", "waiting"]
+    told = (IDg(Identity.parse("keyid:audio")), Notify(NotifyType.NO_PROPOSAL_CHOSEN))
+    assert seen[-1] == (ExchangeType.GSA_REGISTRATION, told)
+
+
+def test_a_sender_id_that_does_not_fit_leads_to_another_registration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 9838 section 2.5.2: a fatal error, and the GM MUST re-register."""
+    world = World()
+    numbers = iter([(1 << 16,), (7,)])
+    monkeypatch.setattr(world.server.groups["keyid:demo"], "_allocate", lambda _: next(numbers))
+    member = world.member("sender1")
+    world.run(2.0)
+    assert member.plane.installed == {}
+    assert "doesn't fit 16 bits" in member.all(RegistrationFailedEvent)[0].cause
+    world.run(20.0)
+    assert [event.sender_ids for event in member.all(Registered)] == [(7,)]
+
+
+def test_the_member_leaves_the_end_of_the_ike_sa_to_the_server() -> None:
+    """RFC 9838 section 2.3.3: the GCKS closes the IKE SA, the GM SHOULD NOT."""
+    world = World(settings=replace(SERVER_SETTINGS, ike_sa_idle_seconds=10.0**6))
+    member = world.member("gm1")
+    world.run(5000.0)  # several rekeys
+    assert member.engine.status(5000.0).ike_sa == "established"
+    assert member.sent == 2
+    assert state(member) == "registered"
 
 
 def test_leaving_tells_the_server_and_removes_everything() -> None:

@@ -393,6 +393,15 @@ def test_a_gm_that_can_not_do_the_policy_gets_no_proposal_chosen() -> None:
     still_usable(server, peer)
 
 
+@pytest.mark.parametrize("cpi", [b"\0\0", b"\x12\x34"])
+def test_ipcomp_supported_changes_nothing(cpi: bytes) -> None:
+    """RFC 9838 section 2.3.3: the CPI MUST be ignored by the GCKS."""
+    server, peer = Server(), Initiator()
+    offers = [Notify(NotifyType.IPCOMP_SUPPORTED, cpi + bytes((number,))) for number in (2, 3)]
+    payloads = peer.register(server, DEMO, sag("aes256gcm16"), *offers)
+    assert kinds(payloads)[2:] == ["GroupSecurityAssociation", "KeyDownload"]
+
+
 def test_a_large_sag_is_no_problem() -> None:
     server, peer = Server(), Initiator()
     peer.meet(server)

@@ -63,6 +63,7 @@ async def test_the_hook_gets_one_json_object_per_command(tmp_path: Path) -> None
     assert install["command"] == "install_sa"
     assert install["spi"] == "e41b724d"
     assert install["key_e"] == bytes(range(36)).hex()
+    assert (install["sender_ids"], install["sender_id_bits"]) == ([3], 16)  # RFC 9838 section 2.5.2
     assert install["encr"]["name"] == "ENCR=AES_GCM_16-256"
     assert install["protocol"] == "esp"
     assert install["destination"]["text"] == "239.1.2.3 protocol 17 port 5000"

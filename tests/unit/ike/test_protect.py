@@ -172,6 +172,13 @@ def test_fragments_fit_and_join_again(cipher: Cipher, room: int) -> None:
     assert join_fragments(parts) == (PayloadType.GSA, 0, chain)
 
 
+def test_reserved_of_the_whole_is_that_of_the_first_fragment() -> None:
+    """RFC 9838 section 2.4.1.2: RESERVED MUST be that of Fragment Number 1 (ruling 21: C too)."""
+    first = Fragment(1, 2, Inner(PayloadType.GSA, 0x85, b"ab"))
+    second = Fragment(2, 2, Inner(0, 0x12, b"cd"))
+    assert join_fragments([first, second]) == (PayloadType.GSA, 0x85, b"abcd")
+
+
 def test_only_a_complete_set_is_joined(cipher: Cipher) -> None:
     parts = parts_of(cipher, fragments(cipher, os.urandom(400), 200))
     other = parts_of(cipher, fragments(cipher, os.urandom(900), 200))

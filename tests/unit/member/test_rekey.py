@@ -151,7 +151,17 @@ def test_a_smaller_message_id_is_a_replay() -> None:
     assert dropped(member, first) is DropReason.REPLAY
 
 
+def test_the_same_message_id_with_other_content_is_a_replay() -> None:
+    """RFC 9838 section 7.6: less than or equal to the last received MUST be discarded."""
+    gcks, member = joined()
+    again = replace(gcks, keymats=gcks.keymats)
+    member.receive(gcks.rekey(esp(2)))
+    member.commands.clear()
+    assert dropped(member, again.rekey(esp(3))) is DropReason.REPLAY
+
+
 def test_message_ids_may_skip() -> None:
+    """RFC 9838 section 2.4.1: the windowing mechanism MUST NOT be used."""
     gcks, member = joined()
     gcks.rekey(esp(2))
     member.receive(gcks.rekey(esp(3)))
@@ -371,6 +381,17 @@ def test_deletion_of_the_group_means_excluded_and_registering_again(payload: Del
     assert again.delay_seconds == member.group.settings.reregister_jitter_seconds
     assert not member.group.wants_registration(104.9)
     assert member.group.wants_registration(105.0)
+
+
+@pytest.mark.parametrize("protocol", [ProtocolId.ESP, ProtocolId.AH])
+def test_deletion_of_all_data_sas_and_the_rekey_sa_is_an_exclusion(protocol: ProtocolId) -> None:
+    """RFC 9838 section 2.4.3: zero SPI for AH or ESP, followed by zero SPI for GIKE_UPDATE."""
+    gcks, member = joined()
+    payloads = (delete(protocol, bytes(4)), delete(ProtocolId.GIKE_UPDATE, bytes(16)))
+    member.receive(gcks.message(payloads), 100.0)
+    assert member.group.holding.data_sas == ()
+    assert member.group.holding.current_rekey is None
+    assert member.of(Reregistering)
 
 
 def test_an_unknown_spi_to_delete_is_no_error() -> None:

@@ -102,6 +102,19 @@ def test_a_member_registers_with_its_pre_shared_key() -> None:
     )
 
 
+@pytest.mark.parametrize(("port", "marker"), [(500, False), (848, False), (4500, True)])
+def test_the_server_does_the_same_on_every_port(port: int, marker: bool) -> None:
+    """RFC 9838 section 2.1: behaviour MUST NOT depend on the port of the initial IKE SA."""
+    server, peer = Server(("demo", "other")), Initiator()
+    peer.path = Path(Endpoint(SERVER.host, port), Endpoint("10.0.0.1", port), marker)
+    assert kinds(peer.register(server))[2:] == ["GroupSecurityAssociation", "KeyDownload"]
+    other = IDg(Identity.parse("keyid:other"))
+    answer = peer.ask(server, ExchangeType.GSA_REGISTRATION, other)
+    assert kinds(answer) == ["GroupSecurityAssociation", "KeyDownload"]
+    (closing,) = server.wait(server.engine.settings.ike_sa_idle_seconds).transmits
+    assert closing.path == peer.path
+
+
 def test_what_must_be_durable_comes_with_the_answer() -> None:
     server, peer = Server(), Initiator("sender1")
     peer.meet(server)

@@ -16,10 +16,11 @@ from gcks.events import (
     RegistrationRefused,
     RequestRefused,
 )
-from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
+from gcks.iana import IMPLICIT_IV, ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.credentials import Credentials
-from gcks.ike.keywords import parse_ike
+from gcks.ike.keywords import ENCR, parse_ike
 from gcks.ike.nat import behind_nat
+from gcks.member.settings import DEFAULT_IKE_PROPOSALS
 from gcks.outcome import Endpoint, Path
 from gcks.wire.certificate import CertificateRequest
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, NO_SPI, decode_header
@@ -29,6 +30,7 @@ from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
+from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
 from tests.exchange.demo import SERVER_SETTINGS
 from tests.exchange.initiator import (
@@ -196,6 +198,19 @@ def test_an_offer_that_lacks_a_transform_is_refused_by_name(kind: str) -> None:
     assert event.notify is NotifyType.NO_PROPOSAL_CHOSEN
     assert f"no {kind}" in event.cause
     assert refusal(server, peer, peer.init()).type == NotifyType.NO_PROPOSAL_CHOSEN
+
+
+def test_implicit_ivs_are_neither_offered_nor_accepted() -> None:
+    """RFC 9838 section 2.7: MUST NOT be used for any G-IKEv2 SA, unicast ones included."""
+    known = (*ENCR.values(), *(t for p in DEFAULT_IKE_PROPOSALS.proposals for t in p.transforms))
+    assert not any(t.type == TransformType.ENCR and t.id in IMPLICIT_IV for t in known)
+    (proposal, *_) = offer_without(TransformType.ENCR).proposals
+    for number in IMPLICIT_IV:
+        implicit = Transform(TransformType.ENCR, number, 256)
+        transforms = (implicit, *proposal.transforms)
+        offer = SecurityAssociation((replace(proposal, transforms=transforms),))
+        server, peer = Server(), Initiator(offer=offer)
+        assert refusal(server, peer, peer.init()).type == NotifyType.NO_PROPOSAL_CHOSEN
 
 
 def test_a_wrong_guess_of_the_key_exchange_method_is_put_right() -> None:

@@ -112,7 +112,7 @@ def test_two_senders_get_different_sender_ids() -> None:
 
 @pytest.mark.parametrize("port", [500, 848])
 def test_the_port_makes_no_difference(port: int) -> None:
-    """RFC 9838 section 2.1: behaviour MUST NOT depend on the port."""
+    """RFC 9838 section 2.1.1: behaviour MUST NOT depend on the port."""
     world = World()
     member = world.member("gm1", port=port)
     world.run(2.0)

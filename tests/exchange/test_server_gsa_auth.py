@@ -104,7 +104,7 @@ def test_a_member_registers_with_its_pre_shared_key() -> None:
 
 @pytest.mark.parametrize(("port", "marker"), [(500, False), (848, False), (4500, True)])
 def test_the_server_does_the_same_on_every_port(port: int, marker: bool) -> None:
-    """RFC 9838 section 2.1: behaviour MUST NOT depend on the port of the initial IKE SA."""
+    """RFC 9838 section 2.1.1: behaviour MUST NOT depend on the port of the initial IKE SA."""
     server, peer = Server(("demo", "other")), Initiator()
     peer.path = Path(Endpoint(SERVER.host, port), Endpoint("10.0.0.1", port), marker)
     assert kinds(peer.register(server))[2:] == ["GroupSecurityAssociation", "KeyDownload"]

@@ -65,7 +65,7 @@ def test_the_member_example_loads(directory: Path) -> None:
 
 
 def test_members_and_server_use_the_ports_of_ikev2_unless_told_otherwise(directory: Path) -> None:
-    """RFC 9838 section 2.1: G-IKEv2 SHOULD use the IKEv2 ports 500 and 4500; 848 is a MAY."""
+    """RFC 9838 section 2.1.1: G-IKEv2 SHOULD use the IKEv2 ports 500 and 4500; 848 is a MAY."""
     member = load_member(write(directory, example("member.yaml"))).settings
     assert (member.server.port, member.natt_port) == (500, 4500)
     (listener, *_) = load_server(write(directory, example("gcks.yaml"))).listeners

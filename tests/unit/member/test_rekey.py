@@ -152,7 +152,7 @@ def test_a_smaller_message_id_is_a_replay() -> None:
 
 
 def test_the_same_message_id_with_other_content_is_a_replay() -> None:
-    """RFC 9838 section 7.6: less than or equal to the last received MUST be discarded."""
+    """RFC 9838 section 8.2.4: less than or equal to the last received MUST be discarded."""
     gcks, member = joined()
     again = replace(gcks, keymats=gcks.keymats)
     member.receive(gcks.rekey(esp(2)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.crypto.signature import ALGORITHMS
+from gcks.group.attribute_rules import TRANSFORMS
 from gcks.iana import IMPLICIT_IV, Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, check_policy, supported_transforms
 from gcks.member.data_plane import Mode
@@ -187,6 +188,13 @@ def test_sag_says_what_the_ceiling_accepts() -> None:
     assert KWA in rekey.transforms
     assert ED25519 in rekey.transforms
     assert all(t.type != TransformType.SN for t in rekey.transforms)
+
+
+def test_sag_names_only_transform_types_of_each_protocol() -> None:
+    """RFC 9838 sections 2.3.3, 4.4.2.1: other transform types SHOULD NOT be included."""
+    everything = Ceiling(allow_implicit_authentication=True)
+    for proposal in supported_transforms(everything).proposals:
+        assert {t.type for t in proposal.transforms} == set(TRANSFORMS[proposal.protocol])
 
 
 def test_sag_names_only_accepted_protocols() -> None:

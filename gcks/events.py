@@ -176,6 +176,16 @@ class Registered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NothingToSendOn(Event):
+    """A sender was told no SA whose source is one of this host's addresses."""
+
+    name = "nothing_to_send_on"
+    group: str
+    addresses: tuple[str, ...]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrationFailedEvent(Event):
     name = "registration_failed"
     group: str

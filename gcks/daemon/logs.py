@@ -36,6 +36,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.GroupRemovedEvent: logging.WARNING,
     e.Registering: logging.INFO,
     e.Registered: logging.INFO,
+    e.NothingToSendOn: logging.WARNING,
     e.RegistrationFailedEvent: logging.WARNING,
     e.PolicyRefused: logging.ERROR,
     e.RekeyReceived: logging.INFO,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
@@ -57,7 +58,13 @@ class MemberRuntime:
     async def run(self) -> None:
         """Be a member until told to stop.  Raises `LocalError`."""
         local, natt = self._open()
-        settings = replace(self.config.settings, local=local, local_natt_port=natt)
+        settings = self.config.settings
+        settings = replace(
+            settings,
+            local=local,
+            local_natt_port=natt,
+            data_addresses=settings.data_addresses or own_addresses(),
+        )
         self.engine = MemberEngine(
             settings,
             self.config.credentials,

@@ -115,6 +115,8 @@ MEMBER_ROWS: Final = (
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
     Row(e.Registering, "registration_attempts", "Registrations begun", _GROUP, _group),
     Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
+    Row(e.NothingToSendOn, "sender_mismatches",
+        "Registrations as a sender without an SA to send on", _GROUP, _group),
     Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
         _GROUP, _group),
     Row(e.PolicyRefused, "policies_refused", "Policies beyond the ceiling", _GROUP, _group),

@@ -5,21 +5,18 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from pathlib import Path
-from typing import Final
 
+from gcks.daemon.addresses import interface_index
 from gcks.daemon.udp import bind_udp
 from gcks.errors import LocalError
 from gcks.outcome import Endpoint
-
-_ADDRESSES: Final = Path("/proc/net/if_inet6")
 
 
 def configure_sender(sock: socket.socket, host: str, interface: str | None, ttl: int) -> None:
     """Set interface, TTL and loopback of a socket's multicast.  Raises `LocalError`."""
     try:
         if sock.family == socket.AF_INET6:
-            index = _ipv6_index(host, interface)
+            index = interface_index(interface, host)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
@@ -37,7 +34,7 @@ def multicast_receiver(group: Endpoint, interface: str | None, local: str) -> so
     `local` is the address whose interface joins where no interface is named.
     Raises `LocalError`.
     """
-    scope = _ipv6_index(local, interface) if ":" in group.host else 0
+    scope = interface_index(interface, local) if ":" in group.host else 0
     sock = bind_udp(group, reuse=True, scope=scope)
     try:
         packed = ipaddress.ip_address(group.host).packed
@@ -59,23 +56,5 @@ def multicast_receiver(group: Endpoint, interface: str | None, local: str) -> so
 def _ipv4_request(host: str, interface: str | None) -> bytes:
     """Build struct ip_mreqn: by interface index where named, else by local address."""
     address = ipaddress.IPv4Address(host).packed
-    return struct.pack("=4s4si", bytes(4), address, _index(interface))
-
-
-def _ipv6_index(host: str, interface: str | None) -> int:
-    """Return the index of the named interface, else of the one that has the address."""
-    if interface:
-        return _index(interface)
-    wanted = ipaddress.IPv6Address(host).packed.hex()
-    for line in _ADDRESSES.read_text().splitlines() if _ADDRESSES.exists() else ():
-        address, index, *_ = line.split()
-        if address == wanted:
-            return int(index, 16)
-    return 0
-
-
-def _index(interface: str | None) -> int:
-    try:
-        return socket.if_nametoindex(interface) if interface else 0
-    except OSError:
-        raise LocalError(f"there is no interface {interface}") from None
+    index = interface_index(interface, host) if interface else 0
+    return struct.pack("=4s4si", bytes(4), address, index)

@@ -2,9 +2,9 @@
 
 Inbound an SA works as soon as its state is there.  Outbound the policy's
 template names one SPI, so `ActivateSa` moves traffic from the old SA to the new
-in one step and no packet is without a key.  Until the first activation, and
-after the last SA has gone, the policies stay and block: group traffic never
-leaves, and is never accepted, in clear while the member runs.
+in one step and no packet is without a key.  Until the first activation, after
+the last SA has gone, and where the member only receives, the policies block:
+group traffic never leaves, and is never accepted, in clear while the member runs.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class XfrmDataPlane:
         self._installed[_key(command)] = entry
         if command.direction is not Direction.OUT:
             self._set_policy(entry, wire.DIR_IN, wire.ALLOW, NO_SPI)
-        if sends and selector.encode() not in self._active:
+        if selector.encode() not in self._active:
             self._set_policy(entry, wire.DIR_OUT, wire.BLOCK, NO_SPI)
 
     def _activate(self, command: ActivateSa) -> None:

@@ -9,7 +9,13 @@ from math import inf
 from typing import Final
 
 from gcks.crypto.signature import check_auth_key
-from gcks.events import LeftGroup, Registered, RegistrationFailedEvent, Reregistering
+from gcks.events import (
+    LeftGroup,
+    NothingToSendOn,
+    Registered,
+    RegistrationFailedEvent,
+    Reregistering,
+)
 from gcks.group.attribute_rules import check_registration
 from gcks.iana import GcAuth, NotifyType, ProtocolId, TransformType
 from gcks.member.ceiling import Ceiling, check_policy, transform_of
@@ -48,6 +54,10 @@ class GroupState(Enum):
     LEFT = "left"
 
 
+_NOTHING_TO_SEND_ON: Final = (
+    "the group has no SA for these sources; set local.data_addresses to where data is sent from,"
+    " or let the key server's policy allow it"
+)
 _UNREGISTERED: Final = (GroupState.WAITING, GroupState.LEFT)
 
 
@@ -237,6 +247,14 @@ class GroupMember:
         holding.next_rekey_spis = opened.rekey.policy.next_spis if opened.rekey else ()
         effects.do(holding.advance(now))
         self._note_registered(len(opened.data), now, effects)
+        self._check_sending(effects)
+
+    def _check_sending(self, effects: Effects) -> None:
+        """Tell where a sender can't send: a packet that silently goes nowhere is hard to find."""
+        sas = self.holding.data_sas
+        role = self.role()
+        if role.sender and sas and all(sa.install.direction is Direction.IN for sa in sas):
+            effects.tell(NothingToSendOn(self.name, role.addresses, _NOTHING_TO_SEND_ON))
 
     def _note_registered(self, data_sas: int, now: float, effects: Effects) -> None:
         if self.state is not GroupState.WAITING:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import GcksError
+from gcks.events import NothingToSendOn
 from gcks.iana import NotifyType, ProtocolId
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable
 from gcks.member.data_plane import (
@@ -74,11 +75,21 @@ def test_the_only_sender_of_an_sa_installs_outbound_only(own: bool, expected: Di
 
 def test_a_sender_receives_on_the_sas_of_others() -> None:
     gcks, member = LittleGcks(), Member(sender=True)
+    policies = (esp(1, source="192.0.2.99"), esp(2, source=MEMBER_ADDRESS))
+    member.register(gcks.registration(*policies, sender_ids=(0,), bits=8))
+    other, own = member.of(InstallSa)
+    assert (other.direction, own.direction) == (Direction.IN, Direction.OUT)
+    assert other.sender_ids == ()
+    assert member.of(NothingToSendOn) == []
+
+
+def test_a_sender_without_an_sa_to_send_on_says_so() -> None:
+    gcks, member = LittleGcks(), Member(sender=True)
     policy = esp(1, source="192.0.2.99")
     member.register(gcks.registration(policy, sender_ids=(0,), bits=8))
-    (install,) = member.of(InstallSa)
-    assert install.direction is Direction.IN
-    assert install.sender_ids == ()
+    (event,) = member.of(NothingToSendOn)
+    assert event.addresses == (MEMBER_ADDRESS,)
+    assert "data_addresses" in event.hint
 
 
 def test_use_transport_mode_decides_the_mode() -> None:

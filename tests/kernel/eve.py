@@ -1,6 +1,6 @@
 """The host on the wire that isn't a member: sees every frame, and tries to read the groups.
 
-usage: eve.py SECONDS LOCAL_ADDRESS GROUP:PORT ...
+usage: eve.py SECONDS GROUP:PORT ...
 Prints one JSON object: IP protocols seen per group address, datagrams it could read,
 and whether a payload of the members' traffic stood in any frame in clear.
 """
@@ -13,18 +13,17 @@ import socket
 import sys
 import time
 
-from traffic import MARK, listen
+from traffic import MARK, listen, parse
 
 ETH_P_ALL = 3
 ESP = 50
-IPV4 = b"\x08\x00"
+IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 
 
 def main() -> None:
-    seconds, local = float(sys.argv[1]), sys.argv[2]
-    groups = [(text.split(":")[0], int(text.split(":")[1])) for text in sys.argv[3:]]
+    seconds, groups = float(sys.argv[1]), parse(sys.argv[2:])
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-    readers = [listen(address, port, local) for address, port in groups]
+    readers = [listen(address, port) for address, port in groups]
     seen: dict[str, dict[int, int]] = {address: {} for address, _ in groups}
     read = clear = 0
     end = time.monotonic() + seconds
@@ -34,12 +33,20 @@ def main() -> None:
             if sock is not wire:
                 read += 1
                 continue
-            address = socket.inet_ntoa(octets[30:34]) if octets[12:14] == IPV4 else ""
+            address, protocol = destination(octets)
             if address in seen:
-                protocol = octets[23]
                 seen[address][protocol] = seen[address].get(protocol, 0) + 1
                 clear += protocol == ESP and MARK.encode() in octets
     print(json.dumps({"seen": seen, "read": read, "clear": clear}))
+
+
+def destination(frame: bytes) -> tuple[str, int]:
+    """Return the destination address and the IP protocol (next header) of an Ethernet frame."""
+    if frame[12:14] == IPV4:
+        return socket.inet_ntoa(frame[30:34]), frame[23]
+    if frame[12:14] == IPV6:
+        return socket.inet_ntop(socket.AF_INET6, frame[38:54]), frame[20]
+    return "", 0
 
 
 if __name__ == "__main__":

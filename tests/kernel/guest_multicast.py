@@ -18,9 +18,11 @@ RESULT = Path(sys.argv[1])
 HOSTS = {"server": "10.9.0.1", "gm1": "10.9.0.11", "gm2": "10.9.0.12", "gm3": "10.9.0.13",
          "eve": "10.9.0.99"}  # fmt: skip
 MEMBERS = ("gm1", "gm2", "gm3")
-GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001", "239.1.2.5:5002", "239.1.2.6:5003")
-NAMES = ("each", "shared", "transport")
-RATE = 25
+GROUPS = ("239.1.2.3:5000", "239.1.2.4:5001", "239.1.2.5:5002", "239.1.2.6:5003", "ff15::5:5004")
+NAMES = ("each", "shared", "transport", "six")
+RECEIVER = ("gm3", "six")
+"""Who only receives, in which group; it tries to send all the same."""
+RATE = 20
 TRAFFIC_SECONDS = 44
 START_SECONDS = 5
 RENEW_SECONDS = 12
@@ -38,8 +40,9 @@ def network() -> None:
         sh(
             f"ip netns add {name} && ip link add v{name} type veth peer name eth0 netns {name} && "
             f"ip link set v{name} master br0 up && ip -n {name} link set lo up && "
-            f"ip -n {name} addr add {address}/24 dev eth0 && ip -n {name} link set eth0 up && "
-            f"ip -n {name} route add 224.0.0.0/4 dev eth0"
+            f"ip -n {name} addr add {address}/24 dev eth0 && "
+            f"ip -n {name} addr add fd00::{address.split('.')[-1]}/64 dev eth0 nodad && "
+            f"ip -n {name} link set eth0 up && ip -n {name} route add 224.0.0.0/4 dev eth0"
         )
 
 
@@ -72,6 +75,7 @@ def configure() -> None:
     shared = data_sa("all", "239.1.2.4", 5001, "suite: aes256-sha256")
     transport = data_sa("esp", "239.1.2.5", 5002, "suite: aes128-sha384")
     transport += data_sa("ah", "239.1.2.6", 5003, "protocol: ah, suite: sha256")
+    six = data_sa("six", "ff15::5", 5004, "suite: aes256-sha256")
     (RESULT / "gcks.yaml").write_text(
         "server: {identity: 'fqdn:gcks.test'}\n"
         f"listen: [{{address: {HOSTS['server']}}}]\n"
@@ -81,6 +85,7 @@ def configure() -> None:
         + group("each", "239.255.84.1", each)
         + group("shared", "239.255.84.2", shared)
         + group("transport", "239.255.84.3", transport, "transport")
+        + group("six", "239.255.84.4", six)
     )
     for member in MEMBERS:
         (RESULT / f"{member}.yaml").write_text(
@@ -88,8 +93,13 @@ def configure() -> None:
             f"server: {{address: {HOSTS['server']}, identity: 'fqdn:gcks.test'}}\n"
             f"local: {{interface: eth0}}\n"
             "authentication: {psk: 'file:psk'}\n"
-            "groups:\n" + "".join(f"  - {{id: 'keyid:{name}', send: true}}\n" for name in NAMES)
+            "groups:\n" + "".join(membership(member, name) for name in NAMES)
         )
+
+
+def membership(member: str, name: str) -> str:
+    send = "false" if (member, name) == RECEIVER else "true"
+    return f"  - {{id: 'keyid:{name}', send: {send}}}\n"
 
 
 def spawn(host: str, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
@@ -114,9 +124,12 @@ def lines(name: str, event: str) -> list[dict[str, object]]:
 
 
 def blocked(member: str) -> bool:
-    """Tell whether the member has an outbound policy without an active SA."""
-    command = ["ip", "-n", member, "xfrm", "policy"]
-    return "block" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    """Tell whether the member can't yet send from its own address where it should."""
+    command = ["ip", "-n", member, "-o", "xfrm", "policy"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    others = [f"src {address}/32" for name, address in HOSTS.items() if name != member]
+    mine = [line for line in listed.splitlines() if not any(other in line for other in others)]
+    return sum("action block" in line for line in mine) > (member == RECEIVER[0])
 
 
 def wait_for(what: str, condition: object, seconds: float) -> None:
@@ -143,7 +156,7 @@ def main() -> None:
     begin = str(time.monotonic() + START_SECONDS)
     watch = spawn(
         "eve",
-        [str(HERE / "eve.py"), str(START_SECONDS + TRAFFIC_SECONDS + 4), HOSTS["eve"], *GROUPS],
+        [str(HERE / "eve.py"), str(START_SECONDS + TRAFFIC_SECONDS + 4), *GROUPS],
         "eve.json",
     )
     traffic = [
@@ -152,7 +165,6 @@ def main() -> None:
             [
                 str(HERE / "traffic.py"),
                 m,
-                HOSTS[m],
                 begin,
                 str(TRAFFIC_SECONDS),
                 str(RATE),

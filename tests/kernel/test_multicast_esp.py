@@ -18,13 +18,16 @@ TIMEOUT_SECONDS = 240
 MEMBERS = ("gm1", "gm2", "gm3")
 ESP, AH = "50", "51"
 EACH, SHARED, TRANSPORT, AUTHENTICATED = "239.1.2.3", "239.1.2.4", "239.1.2.5", "239.1.2.6"
+SIX = "ff15::5"
 GROUPS = {
     "gcm_sa_per_sender": EACH,
     "shared_cbc_sa": SHARED,
     "transport_mode": TRANSPORT,
     "ah": AUTHENTICATED,
+    "ipv6": SIX,
 }
-SERVED = 3
+SERVED = 4
+RECEIVES_ONLY = ("gm3", SIX)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +45,20 @@ def test_not_one_packet_is_lost_through_rekeys_and_a_killed_server(
 ) -> None:
     """RFC 9838 section 4.4.3.1.1, RFC 5374 section 4.2.1: make before break."""
     host = report["hosts"][receiver]
-    assert host["blocked"] == []
     for sender in MEMBERS:
-        if sender != receiver:
+        if sender != receiver and (sender, group) != RECEIVES_ONLY:
             different, received = host["received"][f"{group} {sender}"]
             assert different == received == report["hosts"][sender]["sent"]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_nothing_is_held_back_but_what_a_receiver_sends(
+    report: dict[str, Any], member: str
+) -> None:
+    """RFC 9838 section 2.3.3: a GM that is not a sender installs SAs inbound only."""
+    host = report["hosts"][member]
+    refused = [(member, group) for group, _ in host["blocked"]]
+    assert refused == [RECEIVES_ONLY] * (host["sent"] if member == RECEIVES_ONLY[0] else 0)
 
 
 @pytest.mark.parametrize("member", MEMBERS)
@@ -66,8 +78,9 @@ def test_the_killed_server_goes_on_with_the_same_groups(report: dict[str, Any]) 
 
 def test_the_stranger_sees_only_esp_and_reads_nothing(report: dict[str, Any]) -> None:
     eve = report["eve"]
-    sent = sum(report["hosts"][member]["sent"] for member in MEMBERS)
     for group in GROUPS.values():
+        senders = [member for member in MEMBERS if (member, group) != RECEIVES_ONLY]
+        sent = sum(report["hosts"][member]["sent"] for member in senders)
         assert eve["seen"][group] == {AH if group == AUTHENTICATED else ESP: sent}
     assert eve["read"] == 0
     assert eve["clear"] == 0

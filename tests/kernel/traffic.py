@@ -1,7 +1,7 @@
 """One host of the kernel test: sends numbered packets to the groups and counts what it reads.
 
-usage: traffic.py NAME LOCAL_ADDRESS BEGIN SECONDS RATE GROUP:PORT ...
-BEGIN is on the monotonic clock: nobody sends before all listen.
+usage: traffic.py NAME BEGIN SECONDS RATE GROUP:PORT ...
+All happens on eth0.  BEGIN is on the monotonic clock: nobody sends before all listen.
 Prints one JSON object: sent per group, received per (group, sender).
 """
 
@@ -19,14 +19,11 @@ MARK = "in-clear-text"
 
 
 def main() -> None:
-    name, local = sys.argv[1:3]
-    begin, seconds, rate = map(float, sys.argv[3:6])
-    groups = [(text.split(":")[0], int(text.split(":")[1])) for text in sys.argv[6:]]
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sender.bind((local, 0))
-    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(local))
-    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-    receivers = {listen(address, port, local): address for address, port in groups}
+    name = sys.argv[1]
+    begin, seconds, rate = map(float, sys.argv[2:5])
+    groups = parse(sys.argv[5:])
+    senders = {version: multicast_sender(version) for version in (4, 6)}
+    receivers = {listen(address, port): address for address, port in groups}
     received: dict[str, list[int]] = {}
     blocked: list[list[object]] = []
     sent = 0
@@ -35,7 +32,7 @@ def main() -> None:
         while sent < due:
             for group in groups:
                 try:
-                    sender.sendto(f"{name} {sent} {MARK}".encode(), group)
+                    senders[version(group[0])].sendto(f"{name} {sent} {MARK}".encode(), group)
                 except PermissionError:  # the policy blocks: no active SA
                     blocked.append([group[0], round(time.monotonic() - begin, 2)])
             sent += 1
@@ -47,14 +44,46 @@ def main() -> None:
     print(json.dumps({"name": name, "sent": sent, "blocked": blocked, "received": report}))
 
 
-def listen(address: str, port: int, local: str) -> socket.socket:
+def parse(texts: list[str]) -> list[tuple[str, int]]:
+    """Read GROUP:PORT arguments; an IPv6 group needs no brackets."""
+    return [(address, int(port)) for address, _, port in (t.rpartition(":") for t in texts)]
+
+
+def version(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def multicast_sender(version: int) -> socket.socket:
+    if version == 6:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface())
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        return sock
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    request = struct.pack("=4s4si", bytes(4), bytes(4), interface())
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    return sock
+
+
+def listen(address: str, port: int) -> socket.socket:
+    six = version(address) == 6
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    sock.bind((address, port))
-    request = struct.pack("=4s4s", socket.inet_aton(address), socket.inet_aton(local))
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    if six:
+        sock.bind((address, port, 0, interface()))
+        request = struct.pack("=16si", socket.inet_pton(socket.AF_INET6, address), interface())
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+    else:
+        sock.bind((address, port))
+        request = struct.pack("=4s4si", socket.inet_aton(address), bytes(4), interface())
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
     return sock
+
+
+def interface() -> int:
+    return socket.if_nametoindex("eth0")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ ln -s {modules}/$(uname -r) /run/lib/modules/$(uname -r)
 printf '#!/bin/sh\nexec /sbin/modprobe -d /run "$@"\n' >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
-for module in xfrm_user esp4 ah4 gcm seqiv ctr ghash-generic echainiv authenc cbc veth bridge; do
+for module in xfrm_user esp4 esp6 ah4 gcm seqiv ctr ghash-generic echainiv authenc cbc \\
+        veth bridge; do
     modprobe -d /run $module
 done 2>{result}/modules
 ip link set lo up

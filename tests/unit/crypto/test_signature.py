@@ -54,7 +54,7 @@ def spki(key: Any) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-@pytest.mark.parametrize(("kind", "name"), pairs())
+@pytest.mark.parametrize(("kind", "name"), list(pairs()))
 def test_verify_accepts_what_sign_makes_and_nothing_else(kind: str, name: str) -> None:
     key, algorithm = KEYS[kind], ALGORITHMS[name]
     signature = key.sign(algorithm, DATA)
@@ -175,7 +175,7 @@ def test_sha_1_is_not_announced() -> None:
     assert Hash.SHA1 not in HASHES and Hash.IDENTITY in HASHES
 
 
-@pytest.mark.parametrize(("kind", "name"), pairs())
+@pytest.mark.parametrize(("kind", "name"), list(pairs()))
 def test_auth_key_fits_its_identifier(kind: str, name: str) -> None:
     """RFC 9838 section 4.5.3.2, ruling 5; the key in it verifies."""
     key, algorithm = KEYS[kind], ALGORITHMS[name]

@@ -22,7 +22,7 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.systemd import ServiceManager
-from gcks.daemon.udp import UdpPort, bind_udp, share_port
+from gcks.daemon.udp import UdpPort, bind_udp, framed, share_port
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
 from gcks.group.policy import GroupPolicy, RekeyPolicy
@@ -313,7 +313,7 @@ class ServerRuntime:
         sock, group, rekey = found
         try:
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
-            sock.sendto(transmit.octets, tuple(transmit.path.remote))
+            sock.sendto(framed(transmit.octets, transmit.path), tuple(transmit.path.remote))
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1

@@ -67,6 +67,11 @@ def _remedy(error: OSError) -> str:
     return remedies.get(error.errno or 0, error.strerror or str(error))
 
 
+def framed(octets: bytes, path: Path) -> bytes:
+    """Put the non-ESP marker before an IKE message where its path has one (RFC 3948)."""
+    return MARKER + octets if path.marker else octets
+
+
 class UdpPort:
     """One bound socket on the event loop."""
 
@@ -113,7 +118,7 @@ class UdpPort:
     def send(self, octets: bytes, path: Path) -> None:
         """Send now or not at all: IKE retransmits what the kernel has no room for."""
         try:
-            self._sock.sendto(MARKER + octets if path.marker else octets, tuple(path.remote))
+            self._sock.sendto(framed(octets, path), tuple(path.remote))
         except OSError:
             self.send_errors += 1
 

@@ -18,6 +18,9 @@ SETTLE_SECONDS: Final = 1.0
 """How long after the last copy a message counts as sent: its journal entry is durable
 before the copy itself has left."""
 
+NATT_PORT: Final = 4500
+"""Four zero octets precede a GSA_REKEY to this port (section 2.4.1.1), as any IKE message."""
+
 
 @dataclass(slots=True)
 class PendingCopies:
@@ -73,7 +76,8 @@ class Outbox:
 
     def add(self, saved: RekeyMessageSaved, over: LiveSa, rekey: RekeyPolicy, now: float) -> None:
         """Plan the copies, to where the members of `over` listen: a reload may change that."""
-        path = Path(_endpoint(over.policy.source), _endpoint(over.policy.destination))
+        source, destination = _endpoint(over.policy.source), _endpoint(over.policy.destination)
+        path = Path(source, destination, marker=destination.port == NATT_PORT)
         interval = interval_seconds(rekey.copies, rekey.spread_seconds)
         self._newest = saved
         self._pending.append(PendingCopies(saved, path, rekey.copies, interval, now))

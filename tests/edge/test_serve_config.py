@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,33 @@ def test_a_reload_over_ipv6_rekeys_what_changed_and_drops_nothing(site: Site) ->
     assert member.stop() == 0
     assert server.stop() == 0
     assert "Traceback" not in server.text + member.text
+
+
+LISTENER = """
+import socket
+index = socket.if_nametoindex("v0")
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.bind(("ff12::9838", 4500, 0, index))
+group = socket.inet_pton(socket.AF_INET6, "ff12::9838") + index.to_bytes(4, "little")
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+print("listening", flush=True)
+print("heard", sock.recv(65535).hex(), flush=True)
+"""
+
+
+def test_four_zero_octets_precede_a_rekey_to_port_4500(site: Site) -> None:
+    """RFC 9838 section 2.4.1.1; the member takes them off."""
+    site.rekey_port = 4500
+    site.write("aes256gcm16")
+    server, member = site.serve(), site.join()
+    member.says("registered ")
+    listener = site.start([sys.executable, "-c", LISTENER], "listener.log")
+    listener.says("listening")
+    site.write("aes128gcm16")
+    server.process.send_signal(signal.SIGHUP)
+    listener.says("heard 00000000(?!00000000)")
+    member.says("rekey_received")
 
 
 def test_a_bad_reload_changes_nothing(site: Site) -> None:

@@ -60,6 +60,15 @@ def test_a_message_goes_from_the_source_to_the_multicast_destination() -> None:
     )
 
 
+@pytest.mark.parametrize(("port", "marker"), [(848, False), (500, False), (4500, True)])
+def test_four_zero_octets_precede_a_message_to_port_4500(port: int, marker: bool) -> None:
+    """RFC 9838 section 2.4.1.1: GenIKEHDR = [ four octets 0 if using port 4500 ] | ..."""
+    stage = Stage(group_policy(rekey=rekey_sa(destination=Endpoint("239.255.84.8", port))))
+    (sent,) = stage.rekey().transmits
+    assert sent.path.marker is marker
+    assert sent.octets[:4] != bytes(4)  # the edge puts them on
+
+
 def test_message_ids_rise_by_one_and_restart_on_a_new_rekey_sa() -> None:
     """RFC 9838 section 2.4.1.3: one greater each time, 0 first on a new Rekey SA."""
     stage = Stage(group_policy(esp(lifetime_seconds=300), rekey=rekey_sa(lifetime_seconds=2000)))

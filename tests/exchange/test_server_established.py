@@ -16,6 +16,7 @@ from gcks.events import (
     RegistrationRefused,
     RequestRefused,
 )
+from gcks.group.policy import MemberRule
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberRemoved, MemberSaved
@@ -106,6 +107,15 @@ def test_a_refusal_is_one_notification_and_one_event(
     assert event.notify is notify
     assert outcome.journal == ()
     assert kinds(peer.ask(server, REGISTRATION, OTHER))
+
+
+def test_membership_in_one_group_opens_no_other() -> None:
+    """RFC 9838 section 2.3.4: the GCKS authorizes the GM with the new group."""
+    server, peer = registered()
+    group = server.engine.groups["keyid:other"]
+    group.policy = replace(group.policy, members=(MemberRule("fqdn:gm2.dev"),))
+    assert peer.ask(server, REGISTRATION, OTHER) == (Notify(NotifyType.AUTHORIZATION_FAILED),)
+    assert (members(server), members(server, "other")) == (("fqdn:gm1.dev",), ())
 
 
 def test_a_full_group_is_refused_with_registration_failed() -> None:

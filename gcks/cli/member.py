@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from gcks import __version__
-from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.member_file import load_member
+from gcks.daemon.dev import MEMBER_IDENTITY
+from gcks.daemon.dev_member import run_member
 from gcks.daemon.member import run as run_daemon
 from gcks.errors import LocalError
 
@@ -33,16 +34,16 @@ CERTIFICATE = typer.Option("--certificate", help="With --dev: use the certificat
 def run(
     config: Annotated[Path | None, CONFIG] = None,
     dev_dir: Annotated[Path | None, DEV] = None,
-    identity: Annotated[str, IDENTITY] = dev.MEMBER_IDENTITY,
+    identity: Annotated[str, IDENTITY] = MEMBER_IDENTITY,
     certificate: Annotated[bool, CERTIFICATE] = False,
 ) -> None:
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
         raise typer.BadParameter("give either --config FILE or --dev DIR")
-    if dev_dir is None and (certificate or identity != dev.MEMBER_IDENTITY):
+    if dev_dir is None and (certificate or identity != MEMBER_IDENTITY):
         raise typer.BadParameter("--identity and --certificate go with --dev")
     if dev_dir is not None:
-        raise typer.Exit(dev.run_member(dev_dir, identity, certificate=certificate))
+        raise typer.Exit(run_member(dev_dir, identity, certificate=certificate))
     if config is None:
         raise typer.BadParameter("--config is missing")
     try:

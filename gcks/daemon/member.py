@@ -27,6 +27,7 @@ from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
 from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.status import MemberStatus
 from gcks.outcome import Endpoint, Path, Transmit
 
 LEAVE_SECONDS: Final = 2.0
@@ -55,7 +56,7 @@ class MemberRuntime:
         self._stopped = asyncio.Event()
         self._failure: LocalError | None = None
 
-    async def run(self) -> None:
+    async def run(self, ready: Callable[[], object] | None = None) -> None:
         """Be a member until told to stop.  Raises `LocalError`."""
         local, natt = self._open()
         settings = self.config.settings
@@ -73,7 +74,7 @@ class MemberRuntime:
             wall=time.time,
             jitter=_jitter,
         )
-        self.metrics = MemberMetrics(lambda: self.engine.status(time.monotonic()))
+        self.metrics = MemberMetrics(self.status)
         http = None
         if self.config.metrics is not None:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
@@ -82,6 +83,8 @@ class MemberRuntime:
         self._signals()
         self._feed_watchdog()
         self._carry_out(self.engine.start(time.monotonic()))
+        if ready is not None:
+            ready()
         self._manager.ready(str(settings.identity))
         await self._stopped.wait()
         await self._close(worker, http)
@@ -96,6 +99,9 @@ class MemberRuntime:
         natt = self._port(bind_udp(Endpoint(host, settings.local_natt_port)), natt=True)
         self._ports = {port.local: port for port in (ordinary, natt)}
         return ordinary.local, natt.local.port
+
+    def status(self) -> MemberStatus:
+        return self.engine.status(time.monotonic())
 
     def _port(self, sock: socket.socket, *, natt: bool = False) -> UdpPort:
         return UdpPort(sock, self._receive, self._dropped, natt=natt)
@@ -244,6 +250,6 @@ def _source_address(server: Endpoint) -> str:
         return str(sock.getsockname()[0])
 
 
-def run(config: MemberConfig, watch: Watch | None = None) -> int:
+def run(config: MemberConfig) -> int:
     """Run a member to its end; return the exit code."""
-    return run_to_end(lambda: MemberRuntime(config, watch=watch).run())
+    return run_to_end(lambda: MemberRuntime(config).run())

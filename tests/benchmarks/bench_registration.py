@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from gcks.crypto.signature import SigningKey
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
-from gcks.daemon.dev import DevFiles, demo_group, prepare, server_config
+from gcks.daemon.dev import demo_group, server_config
+from gcks.daemon.dev_files import DevFiles, prepare
 from gcks.group.group import Group
 from gcks.group.registration import KeyWrap, RegistrationRequest
 from gcks.group.spi import SpiPool

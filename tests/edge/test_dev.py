@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import resource
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -52,6 +57,33 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(20)
+
+
+class Terminal:
+    """A process on a pseudo-terminal of 160 columns, and all that it drew."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT)
+        os.close(slave)
+        os.set_blocking(self._master, False)
+        self.drawn = ""
+
+    def shows(self, pattern: str) -> None:
+        def found() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                self.drawn += os.read(self._master, 1 << 16).decode(errors="replace")
+            return re.search(pattern, re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", self.drawn)) is not None
+
+        wait_for(found, pattern)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(20)
+        finally:
+            os.close(self._master)
 
 
 @pytest.fixture
@@ -139,6 +171,23 @@ def test_a_killed_server_goes_on_and_its_member_notices_nothing(
     assert len(re.findall("registered ", member.text)) == 1
     assert "reregistering" not in member.text
     assert member.stop() == 0
+
+
+def test_a_terminal_shows_server_and_member_on_one_screen(tmp_path: Path) -> None:
+    directory = tmp_path / "dev"
+    server = Terminal([*SERVE, "--dev", "--data-dir", str(directory), "--rekey-seconds", "3"])
+    try:
+        server.shows("join +gcks-member run --dev")
+        member = Terminal([*MEMBER, "--dev", str(directory)])
+        try:
+            member.shows("group +keyid:demo +registered")
+            member.shows("ESP [0-9a-f]{8} +sends and receives")
+            member.shows("rekey_received")
+            server.shows("member_registered +group=keyid:demo")
+        finally:
+            assert member.stop() == 0
+    finally:
+        assert server.stop() == 0
 
 
 def test_on_a_full_disk_the_server_says_so_and_what_it_could_not_keep_is_not_sent(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gcks.daemon.dev import prepare
+from gcks.daemon.dev_files import prepare
 from gcks.outcome import Endpoint
 from tests.benchmarks.bench_registration import bench_config, exchange, free_port
 from tests.benchmarks.server_process import start_server

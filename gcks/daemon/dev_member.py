@@ -1,0 +1,103 @@
+"""`gcks-member run --dev`: a member of the development server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gcks.crypto.certificates import TrustStore
+from gcks.daemon.config.loaded import MemberConfig
+from gcks.daemon.dev import MEMBER_IDENTITY, dev_logs
+from gcks.daemon.dev_files import (
+    CERTIFICATE_IDENTITY,
+    DevFiles,
+    own_certificate,
+    pem_certificate,
+)
+from gcks.daemon.member import MemberRuntime
+from gcks.daemon.screen import Screen
+from gcks.daemon.server import refuse, run_to_end
+from gcks.dataplane.options import DataPlaneOptions
+from gcks.errors import LocalError
+from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
+from gcks.ike.keywords import DEFAULT_IKE, parse_ike
+from gcks.member.ceiling import Ceiling
+from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication
+from gcks.outcome import Endpoint
+from gcks.wire.identification import Identity
+
+
+def member_config(dev_dir: Path, identity: str, *, certificate: bool = False) -> MemberConfig:
+    """Return a member's configuration from dev.json.  Raises `LocalError`."""
+    path = DevFiles(dev_dir).description
+    try:
+        dev = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise LocalError(f"can't read {path}; is `gcks serve --dev` running?") from None
+    credentials = Credentials(
+        (PreSharedKey(dev["identity"], bytes.fromhex(dev["psk"]["secret"].removeprefix("hex:"))),),
+        own_certificate(Path(dev["member_certificate"]), Path(dev["member_key"]))
+        if certificate
+        else None,
+        TrustStore([pem_certificate(Path(dev["ca"]))]),
+    )
+    groups = tuple(GroupMembership(Identity.parse(g["id"]), sender=True) for g in dev["groups"])
+    kind = OwnAuthentication.CERTIFICATE if certificate else OwnAuthentication.PSK
+    settings = MemberSettings(
+        Identity.parse(CERTIFICATE_IDENTITY if certificate else identity),
+        Endpoint(dev["address"], dev["udp_ports"][0]),
+        Identity.parse(dev["identity"]),
+        Endpoint(dev["address"], 0),
+        groups,
+        authentication=kind,
+        natt_port=dev["natt_port"],
+        local_natt_port=0,
+        ike_proposals=parse_ike(DEFAULT_IKE),
+        reregister_jitter_seconds=1.0,
+    )
+    return MemberConfig(settings, credentials, Ceiling(), DataPlaneOptions("none"), logs=dev_logs())
+
+
+def _own(dev: dict[str, Any]) -> OwnCertificate:
+    return own_certificate(Path(dev["member_certificate"]), Path(dev["member_key"]))
+
+
+def run_member(dev_dir: Path, identity: str = MEMBER_IDENTITY, *, certificate: bool = False) -> int:
+    """Run a member of the development server to its end; return the exit code."""
+    try:
+        config = member_config(dev_dir, identity, certificate=certificate)
+    except (LocalError, ValueError, KeyError) as error:
+        return refuse(error)
+    return run_to_end(lambda: _run(config))
+
+
+async def _run(config: MemberConfig) -> None:
+    screen = Screen("gcks-member run --dev", str(config.settings.identity))
+    runtime = MemberRuntime(config, watch=screen.events)
+
+    def ready() -> None:
+        if Screen.wanted():
+            screen.start(lambda: member_lines(runtime))
+
+    try:
+        await runtime.run(ready)
+    finally:
+        screen.stop()
+
+
+def member_lines(runtime: MemberRuntime) -> list[tuple[str, str]]:
+    """What the screen says of the member."""
+    status = runtime.status()
+    lines = [("server", f"{status.server}   IKE SA {status.ike_sa}")]
+    for group in status.groups:
+        rekeys = f"{group.rekeys} rekeys, next Message ID {group.next_message_id}"
+        lines += [
+            ("group", f"{group.group}   {group.state}"),
+            ("sender", f"Sender-IDs {', '.join(map(str, group.sender_ids)) or 'none'}"),
+            ("rekey SA", f"{group.rekey_spi}   {rekeys}"),
+        ]
+        for sa in group.data_sas:
+            sends = "sends and receives" if sa.active_outbound else "receives"
+            lines.append(("data SA", f"{sa.protocol} {sa.spi}   {sends}"))
+    return lines

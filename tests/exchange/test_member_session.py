@@ -15,15 +15,16 @@ from gcks.events import (
     RegistrationFailedEvent,
     Reregistering,
 )
-from gcks.iana import ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.member.settings import GroupMembership, MemberSettings
 from gcks.outcome import Endpoint, Path
+from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, decode_header
-from gcks.wire.identification import Identity
+from gcks.wire.identification import Identity, IDr
 from gcks.wire.message import encode_message
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
@@ -233,6 +234,28 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
     outcome = pair.give(sealed)
     assert outcome.data_plane == ()
     assert isinstance(outcome.events[0], RegistrationFailedEvent)
+
+
+@pytest.mark.parametrize("bent", ["no AUTH", "another AUTH", "no IDr", "another IDr"])
+def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
+    """RFC 9838 section 2.3.3: first the exchange is authenticated, then GSA and KD are processed."""
+    pair = Pair()
+    response = pair.answer(pair.half_way())
+    session = pair.member._session
+    assert session is not None
+    assert session.sa is not None
+    idr, auth, *rest = session.sa.protection.open_payloads(response, decode_header(response))
+    proof: dict[str, tuple[Payload, ...]] = {
+        "no AUTH": (idr,),
+        "another AUTH": (idr, Authentication(AuthMethod.SHARED_KEY_MIC, bytes(32))),
+        "no IDr": (auth,),
+        "another IDr": (IDr(Identity.parse("fqdn:other.dev")), auth),
+    }
+    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest))
+    outcome = pair.give(sealed)
+    assert outcome.data_plane == ()
+    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert pair.member.status(0.0).groups[0].state == "waiting"
 
 
 # --- the server's requests -----------------------------------------------------------------------

@@ -238,7 +238,7 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
 
 @pytest.mark.parametrize("bent", ["no AUTH", "another AUTH", "no IDr", "another IDr"])
 def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
-    """RFC 9838 section 2.3.3: first the exchange is authenticated, then GSA and KD are processed."""
+    """RFC 9838 section 2.3.3: the exchange is authenticated before GSA and KD are processed."""
     pair = Pair()
     response = pair.answer(pair.half_way())
     session = pair.member._session

@@ -68,8 +68,12 @@ def follow_rekey(
     try:
         _apply(group, sa, payloads, header.message_id, now, effects)
     except PolicyUnacceptable as refusal:
-        group.last_error = str(refusal)
+        # The GCKS SHOULD hear of it (section 2.3.2): the answer to a registration gets
+        # NO_PROPOSAL_CHOSEN, unless a rekey has healed it by then.
         effects.tell(PolicyRefused(group.name, str(refusal)))
+        cause = f"a rekey brought a policy that is refused: {refusal}"
+        group.reregister(cause, now, effects, recoverable=True)
+        group.last_error = str(refusal)
     except Discard:
         raise
     except GcksError as error:

@@ -10,13 +10,16 @@ import pytest
 from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
+    MemberLeft,
     Registered,
     RekeyReceived,
     RekeySent,
     Reregistering,
 )
 from gcks.group.policy import GroupPolicy
-from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.member.ceiling import Ceiling
+from gcks.member.data_plane import Mode
 from gcks.wire.traffic_selector import TrafficSelector
 from tests.exchange.demo import (
     ATD,
@@ -158,6 +161,38 @@ def test_many_members_under_cookies_and_loss() -> None:
     nodes = [world.member(f"gm{number}", at=number / 100) for number in range(60)]
     world.run(200.0)
     assert {state(node) for node in nodes} == {"registered"}
+
+
+def reload(world: World, policy: GroupPolicy, now: float) -> None:
+    """Let the server take over another policy for the group."""
+    command = Reload(world.settings, world.server_credentials, {policy.name: policy})
+    world.network.server_did(world.server.command(command, now))
+
+
+def test_the_server_hears_of_a_rekey_that_a_member_refuses() -> None:
+    """RFC 9838 section 2.3.2: the GM SHOULD notify the GCKS of an unacceptable policy."""
+    world = World()
+    member = world.member("gm1", ceiling=Ceiling(max_lifetime_seconds=DATA_LIFETIME))
+    world.run(20.0)
+    policy = group_policy()
+    longer = replace(policy.data_sas[0], lifetime_seconds=2 * DATA_LIFETIME)
+    reload(world, replace(policy, data_sas=(longer,)), 20.0)
+    world.run(40.0)
+    (again, *_) = member.all(Reregistering)
+    assert again.cause.startswith("a rekey brought")
+    assert world.network.server is not None
+    left = world.network.server.all(MemberLeft)
+    assert {(one.identity, one.cause) for one in left} == {("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN")}
+
+
+def test_transport_mode_stays_over_rekeys() -> None:
+    """RFC 9838 sections 2.3.4, 2.4.1.3."""
+    world = World(groups=(replace(group_policy(), mode="transport"),))
+    member = world.member("gm1")
+    world.run(20.0)
+    world.network.server_did(world.server.command(RekeyGroup("keyid:demo"), 20.0))
+    world.run(25.0)
+    assert [sa.mode for sa in member.plane.installed.values()] == [Mode.TRANSPORT] * 2
 
 
 # --- the server dies and comes back --------------------------------------------------------

@@ -323,6 +323,9 @@ def test_a_policy_beyond_the_ceiling_is_refused_loudly() -> None:
     member.receive(gcks.rekey(esp(2, lifetime=10**8)))
     assert member.commands == []
     assert "lifetime" in member.of(PolicyRefused)[0].cause
+    assert len(member.of(Reregistering)) == 1
+    member.receive(gcks.rekey(esp(3)))
+    assert not member.group.wants_registration(10**6)  # all is well again
 
 
 def test_a_flood_of_new_sas_is_bounded() -> None:

@@ -68,6 +68,10 @@ from gcks.wire.gsa import GsaPolicy
 COALESCE_SECONDS = 1.0
 """SAs due within this time are renewed in one message."""
 
+MIN_RENEWAL_SECONDS = 5.0
+"""Age before which an SA isn't renewed because its sender came back: a member that
+registers again and again must not make the whole group rekey as often."""
+
 STALE_REKEY_SECONDS = 30.0
 """A stored rekey older than this is repeated and followed by a fresh one: lifetimes
 count from receipt, and those of an old message would be skewed (section 2.4.1.3)."""
@@ -106,6 +110,10 @@ class Group:
         self._auth_key: bytes | None = None
         self._outbox = Outbox()
         self._renew_all_at = inf
+        self._early: dict[bytes, float] = {}
+        """SPI -> when the SA is renewed before its time."""
+        self._numbered: set[str] = set()
+        """Names of SAs whose only sender has begun to number packets."""
 
     # --- beginning ------------------------------------------------------------------
 
@@ -171,6 +179,7 @@ class Group:
             self.next_message_id = numbers.get(self.sas.rekey.spi, 0)
         else:
             journal += self._create([REKEY], now)
+        self._numbered.update(sa.name for sa in self.policy.data_sas)
         self._repeat_last(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
@@ -232,7 +241,25 @@ class Group:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
         exhausted = sender_ids and not self.sender_ids.left
         events = (SenderIdsExhausted(self.name),) if exhausted else ()
-        return Registration(payloads, tuple(journal), events, sender_ids, again, len(self.members))
+        due = self._renew_numbered(identity, now) if request.sender else inf
+        return Registration(
+            payloads, tuple(journal), events, sender_ids, again, len(self.members), due
+        )
+
+    def _renew_numbered(self, identity: str, now: float) -> float:
+        """Plan new SAs where an SA's only sender comes back; return when.
+
+        Its sequence numbers may begin at 1 again, and receivers with replay
+        protection (section 2.6) would drop its packets until the next rekey.
+        """
+        due = inf
+        for name in self.policy.sas_numbered_by(identity):
+            if name in self._numbered:
+                sa = self.sas.current[name]
+                early = max(now, sa.created_at + MIN_RENEWAL_SECONDS)
+                due = min(due, self._early.setdefault(sa.spi, early))
+            self._numbered.add(name)
+        return due
 
     def _check_sag(self, request: RegistrationRequest) -> None:
         if request.sag is None or not self.policy.evaluate_sag:
@@ -306,7 +333,8 @@ class Group:
         rekey = _rekey_policy(self.policy)
         named = self.policy.data_sa(name)
         renew_seconds = named.renew_seconds if named else rekey.renew_seconds
-        return sa.created_at + renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
+        age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
+        return min(sa.created_at + age, self._early.get(sa.spi, inf))
 
     def _overlap(self) -> float:
         spread = _rekey_policy(self.policy).spread_seconds
@@ -337,6 +365,8 @@ class Group:
         if message_id >= MAX_MESSAGE_ID - 1 and REKEY not in wanted:
             wanted.insert(0, REKEY)
         replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
+        for sa in replaced:
+            self._early.pop(sa.spi, None)
         journal = self._replace(wanted, dropped, now)
         renewal = Renewal(
             created=tuple(self.sas.current[name] for name in sorted(wanted)),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
@@ -59,10 +59,14 @@ class DataSaPolicy:
     """Age at which it is renewed; None: early enough before its lifetime ends."""
 
     @property
+    def sequential(self) -> bool:
+        """Tell whether receivers check sequence numbers (RFC 9838 section 2.6)."""
+        return self.senders == SINGLE and self.replay_protection
+
+    @property
     def transforms(self) -> tuple[Transform, ...]:
         """The transforms of the GSA policy, in the order they are sent."""
-        sequential = self.senders == SINGLE and self.replay_protection
-        sn = Sn.SEQUENTIAL_32 if sequential else Sn.UNSPECIFIED_32
+        sn = Sn.SEQUENTIAL_32 if self.sequential else Sn.UNSPECIFIED_32
         return _given(self.encr, self.integ, Transform(TransformType.SN, sn))
 
     @property
@@ -148,9 +152,18 @@ class GroupPolicy:
         init=False, compare=False, repr=False, default_factory=dict
     )
 
+    _by_sender: Mapping[str, tuple[str, ...]] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", str(self.id))
+        object.__setattr__(self, "_by_sender", _by_sender(self.data_sas))
         object.__setattr__(self, "_by_name", {sa.name: sa for sa in self.data_sas})
+
+    def sas_numbered_by(self, identity: str) -> tuple[str, ...]:
+        """Return the names of the SAs on which only this GM's sequence numbers count."""
+        return self._by_sender.get(identity, ())
 
     def data_sa(self, name: str) -> DataSaPolicy | None:
         """Return the Data-Security SA of that name."""
@@ -164,3 +177,11 @@ class GroupPolicy:
     def rule_for(self, identity: str) -> MemberRule | None:
         """Return the first rule that names the identity."""
         return next((r for r in self.members if fnmatchcase(identity, r.identity)), None)
+
+
+def _by_sender(sas: Iterable[DataSaPolicy]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for sa in sas:
+        if sa.sender is not None and sa.sequential:
+            found[sa.sender] = (*found.get(sa.sender, ()), sa.name)
+    return found

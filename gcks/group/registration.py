@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from gcks.events import Event
 from gcks.group.authorization import Role
@@ -58,6 +59,8 @@ class Registration:
     again: bool
     """The GM was a member already."""
     members: int
+    due: float = inf
+    """When the group has something to do because of it (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

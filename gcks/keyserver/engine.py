@@ -6,6 +6,7 @@ One boundary per datagram catches what goes wrong, counts it and goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -335,7 +336,7 @@ class Engine:
             event = registration_refused(contents, sa.identity, remote, error)
             return refused(error, event, *peer.proof)
         reply = registered(group, done, sa.identity, remote, peer.method)
-        return Reply((*peer.proof, *reply.payloads), reply.journal, reply.events)
+        return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
     def _refuse_ike_auth(self, half: HalfOpen, secured: Secured, datagram: bytes) -> Outcome:
         """A plain IKEv2 peer: it learns at once that there is nothing for it here."""
@@ -392,6 +393,7 @@ class Engine:
     def _reply(self, sa: Established, exchange: int, reply: Reply, now: float) -> Outcome:
         octets = sa.protection.seal(exchange, FLAG_RESPONSE, sa.window.expected, reply.payloads)
         sa.window.answered(octets)
+        self._served.wake(reply.due)
         events = reply.events
         if reply.closes:
             events = (*events, self._close(sa, reply.closes))

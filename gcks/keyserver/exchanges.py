@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from gcks.errors import GcksError, NoAdditionalSas, PeerError, Phase, answer
@@ -30,6 +31,8 @@ class Reply:
     events: tuple[Event, ...] = ()
     closes: str = ""
     """Why the IKE SA ends with this response; "" where it doesn't."""
+    due: float = inf
+    """When the groups have something to do because of it."""
 
 
 Handler = Callable[[Mapping[str, Group], Established, Contents, float], Reply]
@@ -55,7 +58,8 @@ def registered(
         registration.again,
         registration.members,
     )
-    return Reply(registration.payloads, registration.journal, (event, *registration.events))
+    events = (event, *registration.events)
+    return Reply(registration.payloads, registration.journal, events, due=registration.due)
 
 
 def registration_refused(

@@ -79,6 +79,10 @@ class ServedGroups:
             raise LocalError(f"there is no group {name}")
         return self._timed([group.rekey(now)])
 
+    def wake(self, at: float) -> None:
+        """Note that a group has something to do at that time."""
+        self.next_timeout = min(self.next_timeout, at)
+
     def handle_timeout(self, now: float) -> list[GroupOutcome]:
         """Let every group that is due do its work."""
         if now < self.next_timeout:

@@ -14,12 +14,14 @@ from gcks.events import (
     MemberLeft,
     MemberRegistered,
     RegistrationRefused,
+    RekeySent,
     RequestRefused,
 )
 from gcks.group.policy import MemberRule
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberRemoved, MemberSaved
+from gcks.keyserver.commands import Reload
 from gcks.outcome import Endpoint, Outcome, Path
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
@@ -29,8 +31,9 @@ from gcks.wire.kd import KeyDownload
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import SERVER_SETTINGS
+from tests.exchange.demo import PSK, SERVER_SETTINGS
 from tests.exchange.initiator import (
     DEMO,
     SERVER,
@@ -616,3 +619,19 @@ def test_an_outcome_always_tells_the_next_timeout() -> None:
     for datagram in (b"", peer.request(INFORMATIONAL, message_id=77), peer.init()):
         outcome = server.engine.receive(datagram, peer.path, server.now)
         assert outcome.next_timeout == server.engine.next_timeout is not None
+
+
+def test_a_single_sender_that_comes_back_has_its_sa_renewed_at_once() -> None:
+    """RFC 9838 section 2.6: receivers would take its new packets for replays."""
+    server = Server()
+    policy = server.engine.groups["keyid:demo"].policy
+    source = TrafficSelector.single("10.0.0.1", 17, 0)
+    sa = replace(policy.data_sas[0], senders="single", sender="fqdn:sender.dev", source=source)
+    reload = Reload(SERVER_SETTINGS, PSK, {policy.name: replace(policy, data_sas=(sa,))})
+    server.engine.command(reload, server.now)
+    server.wait(30)
+    for again in (False, True):
+        registered = Initiator("sender").register(server, DEMO, group_sender())
+        assert notifies(registered) == []
+        sent = [e for e in server.wait(0).events if isinstance(e, RekeySent) and e.copy == 1]
+        assert bool(sent) is again

@@ -189,6 +189,34 @@ class IkeProtection:
         envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
         return seal_chain(self._out, next(self._ivs), envelope, first, chain)
 
+    def seal_messages(
+        self,
+        exchange: int,
+        flags: int,
+        message_id: int,
+        payloads: Sequence[Payload],
+        max_octets: int | None,
+    ) -> tuple[bytes, ...]:
+        """Build a protected message, in fragments where it is larger than `max_octets`."""
+        first, chain = encode_chain(payloads)
+        envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
+        if max_octets is not None and len(chain) + self._overhead > max_octets:
+            return seal_fragments(self._out, self._next_iv, envelope, first, chain, max_octets)
+        return (seal_chain(self._out, next(self._ivs), envelope, first, chain),)
+
+    def _next_iv(self) -> bytes:
+        return next(self._ivs)
+
+    @property
+    def _overhead(self) -> int:
+        """Octets of an SK message around its chain, at most."""
+        cipher = self._out
+        return SK_BODY_AT + cipher.iv_octets + cipher.block_octets + cipher.icv_octets
+
+    def open_fragment(self, datagram: bytes, header: Header) -> Fragment:
+        """Return one authentic fragment."""
+        return open_fragment(self._in, datagram, header)
+
     def open(self, datagram: bytes, header: Header) -> tuple[int, bytes]:
         """Return the first payload's type and the authentic chain, not yet decoded."""
         inner = open_chain(self._in, datagram, header)

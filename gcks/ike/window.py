@@ -24,7 +24,8 @@ class RequestWindow:
 
     def __init__(self, expected: int = 0) -> None:
         self.expected = expected
-        self.response: bytes | None = None
+        self.response: tuple[bytes, ...] | None = None
+        """The datagrams of our last response."""
 
     def judge(self, message_id: int) -> Verdict:
         if message_id == self.expected:
@@ -33,7 +34,7 @@ class RequestWindow:
             return Verdict.REPEATED
         return Verdict.OUTSIDE
 
-    def answered(self, response: bytes) -> None:
+    def answered(self, response: tuple[bytes, ...]) -> None:
         """Remember the response to the expected request and expect the next one."""
         self.response = response
         self.expected += 1

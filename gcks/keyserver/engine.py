@@ -34,13 +34,13 @@ from gcks.events import (
 from gcks.group.group import GroupOutcome
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType
+from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
-from gcks.ike.window import Verdict
 from gcks.journal import JournalEntry, StoredGroup
 from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init
-from gcks.keyserver.closing import check_response, retransmit_seconds, send_delete
+from gcks.keyserver.closing import send_delete
 from gcks.keyserver.commands import Command, RekeyGroup
 from gcks.keyserver.exchanges import (
     HANDLERS,
@@ -191,9 +191,7 @@ class Engine:
         if not header.from_initiator:
             raise Discard(DropReason.WRONG_ROLE, "the initiator flag is missing")
         if isinstance(sa, Established):
-            if header.is_response:
-                return self._response(sa, header, datagram)
-            return self._request(sa, header, datagram, path, now)
+            return self._established(sa, header, datagram, path, now)
         if header.is_response:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
@@ -258,6 +256,7 @@ class Engine:
             choice,
             self.ike_sas.draw_spi(),
             self.credentials,
+            self.settings,
             self._entropy,
             now + self.settings.half_open_seconds,
         )
@@ -288,12 +287,14 @@ class Engine:
         except InvalidPublicKey as error:
             self.ike_sas.drop(half)
             raise Discard(DropReason.MALFORMED, str(error)) from None
-        inner = secured.protection.open(datagram, header)
-        self._speaking, half.path = half, path
+        received = secured.channel.receive(header, datagram, now)
+        if not isinstance(received, Request):
+            return Outcome(next_timeout=self.next_timeout)
+        self._speaking, half.path, secured.channel.path = half, path, path
         if header.exchange == ExchangeType.IKE_AUTH:
             return self._refuse_ike_auth(half, secured, datagram)
         try:
-            contents = check(gsa_auth.REQUEST, decode_chain(*inner))
+            contents = check(gsa_auth.REQUEST, decode_chain(received.first, received.chain))
         except (WireError, PeerError) as error:
             told = answer(error, Phase.UNAUTHENTICATED)
             notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
@@ -313,7 +314,7 @@ class Engine:
             event = registration_refused(contents, contents.one(IDi).identity, remote, error)
             notify = Notify(error.notify)
             return self._refuse(half, secured, ExchangeType.GSA_AUTH, datagram, notify, event)
-        sa = Established(half, secured.protection, peer.identity, peer.wrap)
+        sa = Established(half, secured.channel, peer.identity, peer.wrap)
         self.ike_sas.establish(half, sa)
         self._speaking = sa
         reply = self._first_registration(sa, contents, peer, now)
@@ -355,7 +356,8 @@ class Engine:
         event: Event,
     ) -> Outcome:
         """RFC 7296 section 2.21.2: the notification alone, and the SA is gone."""
-        octets = secured.protection.seal(exchange, FLAG_RESPONSE, AUTH_MESSAGE_ID, (notify,))
+        transmits = secured.channel.respond(exchange, (notify,))
+        octets = b"".join(one.octets for one in transmits)
         self.ike_sas.refuse(half, Refused(half, datagram, octets))
         return self._answer(octets, half.path, (event,))
 
@@ -366,40 +368,45 @@ class Engine:
 
     # --- established ----------------------------------------------------------------
 
-    def _request(
+    def _established(
         self, sa: Established, header: Header, datagram: bytes, path: Path, now: float
     ) -> Outcome:
-        verdict = sa.window.judge(header.message_id)
-        if verdict is Verdict.OUTSIDE:
-            raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
-        inner = sa.protection.open(datagram, header)
-        if verdict is Verdict.REPEATED and sa.window.response is not None:
-            return self._answer(sa.window.response, path)
-        handler = HANDLERS.get(header.exchange)
+        received = sa.channel.receive(header, datagram, now)
+        if isinstance(received, Request):
+            return self._request(sa, received, path, now)
+        if isinstance(received, Repeated):
+            transmits = addressed(received.datagrams, path)
+            return Outcome(transmits=transmits, next_timeout=self.next_timeout)
+        if isinstance(received, Response):
+            return self._response(sa)
+        return Outcome(next_timeout=self.next_timeout)
+
+    def _request(self, sa: Established, request: Request, path: Path, now: float) -> Outcome:
+        handler = HANDLERS.get(request.exchange)
         if handler is None:
-            raise Discard(DropReason.UNEXPECTED_EXCHANGE, f"{ExchangeType(header.exchange)}")
-        self._speaking, sa.path = sa, path
+            raise Discard(DropReason.UNEXPECTED_EXCHANGE, f"{ExchangeType(request.exchange)}")
+        self._speaking, sa.channel.path = sa, path
         try:
-            contents = check(RULES[header.exchange], decode_chain(*inner))
+            payloads = decode_chain(request.first, request.chain)
+            contents = check(RULES[request.exchange], payloads)
         except (WireError, PeerError) as error:
-            reply = self._malformed(sa, header, error)
+            reply = self._malformed(sa, request.exchange, error)
         else:
             reply = handler(self.groups, sa, contents, now)
-        return self._reply(sa, header.exchange, reply, now)
+        return self._reply(sa, request.exchange, reply, now)
 
-    def _malformed(self, sa: Established, header: Header, error: GcksError) -> Reply:
-        return refused(error, request_refused(sa, header.exchange, error))
+    def _malformed(self, sa: Established, exchange: int, error: GcksError) -> Reply:
+        return refused(error, request_refused(sa, exchange, error))
 
     def _reply(self, sa: Established, exchange: int, reply: Reply, now: float) -> Outcome:
-        octets = sa.protection.seal(exchange, FLAG_RESPONSE, sa.window.expected, reply.payloads)
-        sa.window.answered(octets)
+        transmits = sa.channel.respond(exchange, reply.payloads)
         self._served.wake(reply.due)
         events = reply.events
         if reply.closes:
             events = (*events, self._close(sa, reply.closes))
-        elif sa.pending is None:
+        elif sa.channel.pending is None:
             self.ike_sas.touch(sa, now + self.settings.ike_sa_idle_seconds)
-        return self._answer(octets, sa.path, events, reply.journal)
+        return Outcome(reply.journal, transmits, events, self.next_timeout)
 
     def _close(self, sa: Established, cause: str) -> IkeSaClosed:
         self.ike_sas.drop(sa)
@@ -407,9 +414,8 @@ class Engine:
 
     # --- our own requests, and time -------------------------------------------------
 
-    def _response(self, sa: Established, header: Header, datagram: bytes) -> Outcome:
-        """The only request of ours is the Delete of the IKE SA."""
-        check_response(sa, header, datagram)
+    def _response(self, sa: Established) -> Outcome:
+        """The only request of ours is the Delete of the IKE SA; any content will do."""
         event = self._close(sa, "registration is over")
         return Outcome(events=(event,), next_timeout=self.next_timeout)
 
@@ -426,11 +432,11 @@ class Engine:
         return GroupOutcome(events=(IkeSaClosed(str(sa.path.remote), "", "GSA_AUTH never came"),))
 
     def _established_due(self, sa: Established, now: float) -> GroupOutcome:
-        transmit = send_delete(sa, self.settings)
-        if transmit is None:
+        transmits = send_delete(sa, self.settings.retransmission, now)
+        if transmits is None or sa.channel.pending is None:
             return GroupOutcome(events=(self._close(sa, "no answer to our Delete"),))
-        self.ike_sas.touch(sa, now + retransmit_seconds(sa, self.settings))
-        return GroupOutcome(transmits=(transmit,))
+        self.ike_sas.touch(sa, sa.channel.pending.due)
+        return GroupOutcome(transmits=transmits)
 
 
 def _place(error: Exception) -> str:

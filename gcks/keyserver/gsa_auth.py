@@ -23,11 +23,12 @@ from gcks.ike.authenticator import (
     verify_psk,
     verify_signature,
 )
+from gcks.ike.channel import Channel
 from gcks.ike.credentials import Credentials
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.protect import IkeProtection
-from gcks.keyserver.ike_sa import HalfOpen, Secured
+from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, HalfOpen, Secured
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import Identity, IDi, IDr
@@ -65,7 +66,15 @@ def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | No
     keys = derive_keys(half.suite, shared, half.ni, half.nr, half.spi_i, half.spi_r)
     make = half.suite.make_cipher
     outbound, inbound = make(keys.sk_er, keys.sk_ar), make(keys.sk_ei, keys.sk_ai)
-    half.secured = Secured(keys, IkeProtection(half.spi_i, half.spi_r, outbound, inbound, entropy))
+    protection = IkeProtection(half.spi_i, half.spi_r, outbound, inbound, entropy)
+    channel = Channel(
+        protection,
+        half.path,
+        initiator=False,
+        fragment_octets=half.fragment_octets,
+        expected_message_id=AUTH_MESSAGE_ID,
+    )
+    half.secured = Secured(keys, channel)
     if key_log is not None:
         key_log(_log_entry(half, keys))
     return half.secured

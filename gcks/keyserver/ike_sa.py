@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair
 from gcks.group.registration import KeyWrap
+from gcks.ike.channel import Channel
 from gcks.ike.keymat import IkeKeys
-from gcks.ike.protect import IkeProtection
 from gcks.ike.suite import IkeSuite
-from gcks.ike.window import RequestWindow
 from gcks.outcome import Path
 from gcks.wire.identification import Identity
 
@@ -26,7 +25,7 @@ class Secured(NamedTuple):
     """The keys of an IKE SA, once both public keys have met."""
 
     keys: IkeKeys
-    protection: IkeProtection
+    channel: Channel
 
 
 class HalfOpen:
@@ -37,8 +36,8 @@ class HalfOpen:
     """
 
     __slots__ = (
-        "due", "hashes", "init_path", "ni", "nr", "pair", "path", "peer_public", "request",
-        "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
+        "due", "fragment_octets", "hashes", "init_path", "ni", "nr", "pair", "path", "peer_public",
+        "request", "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +53,7 @@ class HalfOpen:
         request: bytes,
         path: Path,
         hashes: frozenset[int],
+        fragment_octets: int | None,
         due: float,
     ) -> None:
         self.spi_i, self.spi_r = spi_i, spi_r
@@ -61,7 +61,7 @@ class HalfOpen:
         self.ni, self.nr = ni, nr
         self.request, self.response = request, b""
         self.path = self.init_path = path
-        self.hashes = hashes
+        self.hashes, self.fragment_octets = hashes, fragment_octets
         self.due, self.timer_at = due, inf
         self.secured: Secured | None = None
 
@@ -86,35 +86,24 @@ class Refused:
         self.due, self.timer_at = half.due, half.timer_at
 
 
-class PendingRequest:
-    """A request of ours that waits for its response."""
-
-    __slots__ = ("exchange", "message_id", "octets", "tries")
-
-    def __init__(self, exchange: int, message_id: int, octets: bytes) -> None:
-        self.exchange, self.message_id, self.octets = exchange, message_id, octets
-        self.tries = 1
-
-
 class Established:
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
     __slots__ = (
-        "due", "identity", "name", "next_message_id", "path", "pending", "protection",
-        "spi_i", "spi_r", "timer_at", "window", "wrap",
+        "channel", "due", "identity", "name", "spi_i", "spi_r", "timer_at", "wrap",
     )  # fmt: skip
 
-    def __init__(
-        self, half: HalfOpen, protection: IkeProtection, identity: Identity, wrap: KeyWrap
-    ) -> None:
+    def __init__(self, half: HalfOpen, channel: Channel, identity: Identity, wrap: KeyWrap) -> None:
         self.spi_i, self.spi_r = half.spi_i, half.spi_r
-        self.path, self.protection = half.path, protection
+        self.channel = channel
         self.identity, self.name = identity, str(identity)
         self.wrap = wrap
-        self.window = RequestWindow(expected=AUTH_MESSAGE_ID)
-        self.next_message_id = 0
-        self.pending: PendingRequest | None = None
         self.due, self.timer_at = half.due, half.timer_at
+
+    @property
+    def path(self) -> Path:
+        """Where the peer is, by its newest authentic message."""
+        return self.channel.path
 
 
 IkeSa = HalfOpen | Refused | Established

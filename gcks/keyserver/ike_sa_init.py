@@ -43,6 +43,8 @@ ANNOUNCED_HASHES: Final = Notify(
     NotifyType.SIGNATURE_HASH_ALGORITHMS,
     b"".join(h.to_bytes(HASH_ID_OCTETS, "big") for h in HASHES),
 )
+FRAGMENTATION_SUPPORTED: Final = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
+"""RFC 7383 section 2.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def accept(
     choice: Choice,
     spi_r: bytes,
     credentials: Credentials,
+    settings: ServerSettings,
     entropy: Callable[[int], bytes],
     due: float,
 ) -> HalfOpen:
@@ -111,6 +114,7 @@ def accept(
     if len(public) != len(pair.public):
         raise InvalidSyntax(f"a {Ke(choice.suite.ke)} public key of {len(public)} octets")
     hashes = request.contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    fragments = request.contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
     half = HalfOpen(
         spi_i=request.header.spi_i,
         spi_r=spi_r,
@@ -122,6 +126,7 @@ def accept(
         request=request.datagram,
         path=request.path,
         hashes=_announced(hashes),
+        fragment_octets=settings.fragment_octets if fragments else None,
         due=due,
     )
     payloads: list[Payload] = [
@@ -132,6 +137,8 @@ def accept(
     ]
     if hashes is not None:
         payloads.append(ANNOUNCED_HASHES)
+    if half.fragment_octets is not None:
+        payloads.append(FRAGMENTATION_SUPPORTED)
     if credentials.trust is not None:
         encoding = CertEncoding.X509_SIGNATURE
         payloads.append(CertificateRequest(encoding, credentials.trust.authorities))

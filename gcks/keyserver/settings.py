@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gcks.ike.retransmission import Retransmission
 from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
 
@@ -24,7 +25,9 @@ class ServerSettings:
     """Half-open IKE SAs from which on a cookie is demanded; 0 always."""
     max_half_open: int = 20_000
     max_ike_sas: int = 100_000
-    retransmit_first_seconds: float = 2.0
-    retransmit_factor: float = 2.0
-    retransmit_tries: int = 4
-    """Transmissions of one request of ours, the first included."""
+    retransmission: Retransmission = field(
+        default_factory=lambda: Retransmission(first_seconds=2.0, factor=2.0, tries=4)
+    )
+    """Of our own requests."""
+    fragment_octets: int | None = 1200
+    """IKE messages above it go out in fragments (RFC 7383); None: not offered."""

@@ -19,9 +19,9 @@ class Effects:
         self.events: list[Event] = []
         self.data_plane: list[DataPlaneCommand] = []
 
-    def send(self, transmit: Transmit) -> None:
-        """Add a datagram."""
-        self.transmits.append(transmit)
+    def send(self, transmits: Iterable[Transmit]) -> None:
+        """Add datagrams."""
+        self.transmits.extend(transmits)
 
     def tell(self, event: Event) -> None:
         """Add an event."""

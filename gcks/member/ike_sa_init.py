@@ -56,6 +56,8 @@ class InitAttempt:
     cookie: bytes | None
     retries: int
     request: bytes
+    fragmentation: bool
+    """Whether we announce RFC 7383."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,32 @@ class IkeSa:
     nonce_r: bytes
     peer_hashes: tuple[int, ...]
     behind_nat: bool
+    fragmentation: bool
+    """Both sides have announced RFC 7383."""
 
 
-def begin(offer: SecurityAssociation, path: Path, entropy: Callable[[int], bytes]) -> InitAttempt:
+def begin(
+    offer: SecurityAssociation,
+    path: Path,
+    entropy: Callable[[int], bytes],
+    *,
+    fragmentation: bool = True,
+) -> InitAttempt:
     """Make the first request, with the key exchange method we like best."""
     method = next(t.id for t in offer.proposals[0].transforms if t.type == TransformType.KE)
     spi_i = NO_SPI
     while spi_i == NO_SPI:
         spi_i = entropy(IKE_SPI_OCTETS)
     attempt = InitAttempt(
-        spi_i, entropy(NONCE_OCTETS), generate(method), method, frozenset({method}), None, 0, b""
+        spi_i,
+        entropy(NONCE_OCTETS),
+        generate(method),
+        method,
+        frozenset({method}),
+        cookie=None,
+        retries=0,
+        request=b"",
+        fragmentation=fragmentation,
     )
     return _with_request(attempt, offer, path)
 
@@ -97,6 +115,8 @@ def _with_request(attempt: InitAttempt, offer: SecurityAssociation, path: Path) 
         *detection_payloads(attempt.spi_i, NO_SPI, path.local, path.remote),
         Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, _HASHES),
     ]
+    if attempt.fragmentation:
+        payloads.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     request = encode_message(
         attempt.spi_i, NO_SPI, ExchangeType.IKE_SA_INIT, FLAG_INITIATOR, 0, payloads
     )
@@ -212,6 +232,7 @@ def complete(
         nonce.data,
         _peer_hashes(contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)),
         any(nat),
+        contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,
     )
 
 

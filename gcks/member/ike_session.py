@@ -14,14 +14,14 @@ from typing import Final
 
 from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
 from gcks.iana import ExchangeType, NotifyType
-from gcks.ike.window import RequestWindow, Verdict
+from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
+from gcks.ike.retransmission import PendingRequest, first_transmission
 from gcks.member.effects import Effects
 from gcks.member.ike_sa_init import ExchangeFailed, IkeSa, begin, complete, read_retry, refusal
 from gcks.member.informational import closes_ike_sa, error_response
-from gcks.member.retransmission import PendingRequest, first_transmission
 from gcks.member.settings import MemberSettings
-from gcks.outcome import Endpoint, Path, Transmit
-from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, Header
+from gcks.outcome import Endpoint, Path
+from gcks.wire.header import HEADER_OCTETS, Header
 from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
@@ -78,10 +78,15 @@ class IkeSession:
         self._settings = settings
         self._entropy = entropy
         self._path = Path(settings.local, settings.server)
-        self._attempt = begin(settings.ike_proposals, self._path, entropy)
-        self._pending: PendingRequest | None = None
-        self._window = RequestWindow()
-        self._next_id = FIRST_PROTECTED_MESSAGE_ID
+        self._attempt = begin(
+            settings.ike_proposals,
+            self._path,
+            entropy,
+            fragmentation=settings.fragment_octets is not None,
+        )
+        self._init: PendingRequest | None = None
+        """IKE_SA_INIT, while it waits for its response."""
+        self._channel: Channel | None = None
         self._doubt: ExchangeFailed | None = None
         self.state = SessionState.IKE_SA_INIT
         self.sa: IkeSa | None = None
@@ -96,29 +101,32 @@ class IkeSession:
         return self.state is SessionState.ESTABLISHED and self._pending is None
 
     @property
+    def _pending(self) -> PendingRequest | None:
+        return self._channel.pending if self._channel is not None else self._init
+
+    @property
     def next_timeout(self) -> float:
         """When the request under way is sent again, or given up."""
         return self._pending.due if self._pending is not None else inf
 
     def start(self, now: float, effects: Effects) -> None:
         """Send IKE_SA_INIT."""
-        self._send(ExchangeType.IKE_SA_INIT, 0, self._attempt.request, now, effects)
+        request = (self._attempt.request,)
+        settings = self._settings.retransmission
+        self._init = first_transmission(ExchangeType.IKE_SA_INIT, 0, request, settings, now)
+        effects.send(addressed(request, self._path))
 
     def request(
         self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, effects: Effects
     ) -> None:
         """Send a protected request; the one before must have been answered."""
-        sa = self._keys()
         tries = TRIES_WHEN_ESTABLISHED if self.state is SessionState.ESTABLISHED else None
-        message_id, self._next_id = self._next_id, self._next_id + 1
-        datagram = sa.protection.seal(exchange, FLAG_INITIATOR, message_id, payloads)
-        self._send(exchange, message_id, datagram, now, effects, tries=tries)
+        settings = self._settings.retransmission
+        effects.send(self._open().request(exchange, payloads, settings, now, tries=tries))
 
     def say(self, exchange: ExchangeType, payloads: Sequence[Payload], effects: Effects) -> None:
         """Send a protected request once, and don't wait: the session ends here."""
-        sa = self._keys()
-        datagram = sa.protection.seal(exchange, FLAG_INITIATOR, self._next_id, payloads)
-        effects.send(Transmit(datagram, self._path))
+        effects.send(self._open().say(exchange, payloads))
         self.close()
 
     def authenticated(self) -> None:
@@ -129,33 +137,12 @@ class IkeSession:
     def close(self) -> None:
         """End the session without a word."""
         self.state = SessionState.CLOSED
-        self._pending = None
+        self._init = self._channel = None
 
-    def _send(
-        self,
-        exchange: int,
-        message_id: int,
-        datagram: bytes,
-        now: float,
-        effects: Effects,
-        *,
-        tries: int | None = None,
-    ) -> None:
-        self._pending = first_transmission(
-            exchange,
-            message_id,
-            datagram,
-            self._path,
-            self._settings.retransmission,
-            now,
-            tries=tries,
-        )
-        effects.send(self._pending.transmit())
-
-    def _keys(self) -> IkeSa:
-        if self.sa is None:
+    def _open(self) -> Channel:
+        if self._channel is None:
             raise ExchangeFailed("the IKE SA has no keys yet")
-        return self.sa
+        return self._channel
 
     # --- time -----------------------------------------------------------------------
 
@@ -169,12 +156,19 @@ class IkeSession:
         if pending.exhausted:
             exchange = ExchangeType(pending.exchange)
             return self._fail(
-                f"no answer to {exchange} from {pending.path.remote} after {pending.sent} tries",
+                f"no answer to {exchange} from {self._path.remote} after {pending.sent} tries",
                 "check that the server runs, its address and port, and the firewalls between",
             )
-        self._pending = pending.repeated(self._settings.retransmission, now)
-        effects.send(self._pending.transmit())
+        self._repeat(pending, now, effects)
         return None
+
+    def _repeat(self, pending: PendingRequest, now: float, effects: Effects) -> None:
+        settings = self._settings.retransmission
+        if self._channel is not None:
+            effects.send(self._channel.repeat(settings, now) or ())
+            return
+        self._init = pending.repeated(settings, now)
+        effects.send(addressed(pending.datagrams, self._path))
 
     def _fail(self, cause: str, hint: str) -> Failed:
         self.close()
@@ -188,20 +182,21 @@ class IkeSession:
         """Take a unicast datagram.  Raises Discard or WireError for what isn't ours."""
         if header.spi_i != self._attempt.spi_i or self.state is SessionState.CLOSED:
             raise Discard(DropReason.UNKNOWN_SPI)
-        if header.from_initiator:
-            raise Discard(DropReason.WRONG_ROLE, "our own messages come back")
-        if not header.is_response:
-            return self._receive_request(datagram, header, path, effects)
-        pending = self._pending
-        if (
-            pending is None
-            or pending.message_id != header.message_id
-            or pending.exchange != header.exchange
-        ):
-            raise Discard(DropReason.OUT_OF_WINDOW, "a response that nobody waits for")
-        if self.state is SessionState.IKE_SA_INIT:
+        if self._channel is None:
             return self._receive_init(datagram, header, path, now, effects)
-        return self._receive_response(datagram, header)
+        if header.spi_r != self._channel.protection.spi_r:
+            raise Discard(DropReason.UNKNOWN_SPI)
+        if header.major != MAJOR_VERSION:
+            raise Discard(DropReason.UNKNOWN_VERSION)
+        if not header.is_response and self.state is not SessionState.ESTABLISHED:
+            raise Discard(DropReason.UNEXPECTED_EXCHANGE, "a request before authentication")
+        received = self._channel.receive(header, datagram, now)
+        if isinstance(received, Request):
+            return self._receive_request(received, path, effects)
+        if isinstance(received, Repeated):
+            effects.send(addressed(received.datagrams, path))
+            return None
+        return self._receive_response(received) if received is not None else None
 
     def _receive_init(
         self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
@@ -211,6 +206,12 @@ class IkeSession:
         A refusal therefore only ends the attempt if nothing better has come
         until the next retransmission (RFC 7296 section 2.21.1).
         """
+        if header.from_initiator:
+            raise Discard(DropReason.WRONG_ROLE, "our own messages come back")
+        if not header.is_response or header.exchange != ExchangeType.IKE_SA_INIT:
+            raise Discard(DropReason.UNEXPECTED_EXCHANGE, "before the IKE_SA_INIT response")
+        if self._init is None or header.message_id:
+            raise Discard(DropReason.OUT_OF_WINDOW, "a response that nobody waits for")
         if path.remote.host != self._path.remote.host:
             raise Discard(DropReason.UNKNOWN_SPI, "IKE_SA_INIT response from elsewhere")
         if header.major != MAJOR_VERSION:
@@ -232,9 +233,16 @@ class IkeSession:
         except GcksError as error:
             self._doubt = _as_failure(error)
             raise Discard(DropReason.MALFORMED, self._doubt.cause) from error
-        self._pending, self._doubt = None, None
+        self._init = self._doubt = None
         self.state = SessionState.UNAUTHENTICATED
         self._move_if_behind_nat(self.sa)
+        self._channel = Channel(
+            self.sa.protection,
+            self._path,
+            initiator=True,
+            fragment_octets=self._settings.fragment_octets if self.sa.fragmentation else None,
+            first_message_id=FIRST_PROTECTED_MESSAGE_ID,
+        )
         return KeysAgreed()
 
     def _move_if_behind_nat(self, sa: IkeSa) -> None:
@@ -247,57 +255,30 @@ class IkeSession:
                 marker=True,
             )
 
-    def _open(self, datagram: bytes, header: Header) -> tuple[int, bytes]:
-        sa = self.sa
-        if sa is None or header.spi_r != sa.protection.spi_r:
-            raise Discard(DropReason.UNKNOWN_SPI)
-        if header.major != MAJOR_VERSION:
-            raise Discard(DropReason.UNKNOWN_VERSION)
-        return sa.protection.open(datagram, header)
-
-    def _receive_response(self, datagram: bytes, header: Header) -> Progress:
-        first, chain = self._open(datagram, header)
-        self._pending = None
+    def _receive_response(self, response: Response) -> Progress:
         try:
-            payloads = decode_chain(first, chain)
+            payloads = decode_chain(response.first, response.chain)
         except WireError as error:
             return self._fail(f"the server's response is malformed: {error}", "")
-        return Answered(header.exchange, payloads)
+        return Answered(response.exchange, payloads)
 
     # --- the server's requests -----------------------------------------------------------
 
-    def _receive_request(
-        self, datagram: bytes, header: Header, path: Path, effects: Effects
-    ) -> Progress | None:
-        if self.state is not SessionState.ESTABLISHED:
-            raise Discard(DropReason.UNEXPECTED_EXCHANGE, "a request before authentication")
-        first, chain = self._open(datagram, header)
-        verdict = self._window.judge(header.message_id)
-        if verdict is Verdict.REPEATED:
-            effects.send(Transmit(self._window.response or b"", path))
-            return None
-        if verdict is not Verdict.NEW:
-            raise Discard(DropReason.OUT_OF_WINDOW)
-        payloads, ends = self._answer(header, first, chain)
-        response = self._keys().protection.seal(
-            header.exchange, FLAG_INITIATOR | FLAG_RESPONSE, header.message_id, payloads
-        )
-        self._window.answered(response)
-        effects.send(Transmit(response, path))
+    def _receive_request(self, request: Request, path: Path, effects: Effects) -> Progress | None:
+        payloads, ends = self._answer(request)
+        effects.send(self._open().respond(request.exchange, payloads, path))
         if ends is not None:
             self.close()
         return ends
 
-    def _answer(
-        self, header: Header, first: int, chain: bytes
-    ) -> tuple[tuple[Payload, ...], Progress | None]:
+    def _answer(self, request: Request) -> tuple[tuple[Payload, ...], Progress | None]:
         """Return the response's payloads, and how the session ends, if it does."""
-        if header.exchange == ExchangeType.CREATE_CHILD_SA:
+        if request.exchange == ExchangeType.CREATE_CHILD_SA:
             return error_response(NotifyType.NO_ADDITIONAL_SAS), None
-        if header.exchange != ExchangeType.INFORMATIONAL:
-            raise Discard(DropReason.UNEXPECTED_EXCHANGE, str(ExchangeType(header.exchange)))
+        if request.exchange != ExchangeType.INFORMATIONAL:
+            raise Discard(DropReason.UNEXPECTED_EXCHANGE, str(ExchangeType(request.exchange)))
         try:
-            closes = closes_ike_sa(decode_chain(first, chain))
+            closes = closes_ike_sa(decode_chain(request.first, request.chain))
         except WireError as error:
             # An authentic peer that sends nonsense: RFC 7296 section 2.21.3.
             return error_response(NotifyType.INVALID_SYNTAX), Failed(f"malformed request: {error}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
+from gcks.ike.retransmission import Retransmission
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.sa import Proposal, SecurityAssociation
@@ -99,20 +100,6 @@ DEFAULT_IKE_PROPOSALS = SecurityAssociation(
 
 
 @dataclass(frozen=True, slots=True)
-class Retransmission:
-    """Exponential back-off of one request (RFC 7296 section 2.4)."""
-
-    first_seconds: float = 1.0
-    factor: float = 1.8
-    tries: int = 6
-    """Transmissions in all, the first one included."""
-
-    def delay(self, sent: int) -> float:
-        """Return the seconds to wait after the `sent`-th transmission (1, 2, ...)."""
-        return float(self.first_seconds * self.factor ** (sent - 1))
-
-
-@dataclass(frozen=True, slots=True)
 class Retry:
     """How long to wait before trying to register again, after a failure."""
 
@@ -153,6 +140,8 @@ class MemberSettings:
     announce_transforms: bool = True
     """Send SAg (RECOMMENDED, RFC 9838 section 2.3.3)."""
     retransmission: Retransmission = field(default_factory=Retransmission)
+    fragment_octets: int | None = 1200
+    """IKE messages above it go out in fragments (RFC 7383); None: not offered."""
     retry: Retry = field(default_factory=Retry)
     reregister_jitter_seconds: float = 5.0
     """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""

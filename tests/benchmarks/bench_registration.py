@@ -29,6 +29,7 @@ from gcks.group.group import Group
 from gcks.group.registration import KeyWrap, RegistrationRequest
 from gcks.group.spi import SpiPool
 from gcks.ike.credentials import OwnCertificate
+from gcks.ike.retransmission import Retransmission
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from tests.benchmarks.floor import floor_ecdsa, floor_psk
@@ -54,8 +55,7 @@ def bench_config(files: DevFiles, port: int) -> ServerConfig:
             config.settings,
             ike_sa_idle_seconds=0.2,
             cookie_threshold=10**6,
-            retransmit_first_seconds=0.2,
-            retransmit_tries=1,
+            retransmission=Retransmission(0.2, tries=1),
         ),
         groups={group.name: group},
         listeners=(Listener("127.0.0.1", (port,), ()),),

@@ -300,7 +300,7 @@ def requests_of(world: World) -> list[tuple[int, tuple[Payload, ...]]]:
         if isinstance(sa, HalfOpen):
             sa = secure(sa, world.network.entropy, None)  # type: ignore[assignment]
         if sa is not None:
-            seen.append((header.exchange, sa.protection.open_payloads(datagram, header)))  # type: ignore[union-attr]
+            seen.append((header.exchange, sa.channel.protection.open_payloads(datagram, header)))  # type: ignore[union-attr]
         return original(datagram, path, now)
 
     world.server.receive = watch  # type: ignore[method-assign]

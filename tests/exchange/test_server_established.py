@@ -346,7 +346,7 @@ def test_our_own_messages_come_back_as_strangers() -> None:
 def test_a_response_to_nothing_is_dropped() -> None:
     server, peer = registered()
     response = peer.respond(INFORMATIONAL, 0)
-    assert dropped(server.receive(response, peer)) is DropReason.WRONG_ROLE
+    assert dropped(server.receive(response, peer)) is DropReason.OUT_OF_WINDOW
 
 
 # --- what is malformed under the SA -------------------------------------------------------------
@@ -524,7 +524,7 @@ def test_established_sas_have_a_limit() -> None:
         Initiator(f"gm{number}", port=1000 + number).register(server)
     late = Initiator("late")
     assert dropped(server.receive(late.init(), late)) is DropReason.LIMIT
-    for _ in range(1 + SERVER_SETTINGS.retransmit_tries):
+    for _ in range(1 + SERVER_SETTINGS.retransmission.tries):
         server.wait(60.0)
     assert late.meet(server)
 
@@ -580,7 +580,7 @@ def test_a_broken_timer_of_one_sa_ends_that_sa_only(monkeypatch: pytest.MonkeyPa
     server, peer = registered()
     other = Initiator("gm2", host="10.0.0.2")
     other.register(server)
-    real = type(peer.protection).seal
+    real = type(peer.protection).seal_messages
 
     def explode(self: object, *args: object) -> bytes:
         if self.spi_i == peer.spi_i:  # type: ignore[attr-defined]
@@ -588,7 +588,7 @@ def test_a_broken_timer_of_one_sa_ends_that_sa_only(monkeypatch: pytest.MonkeyPa
         return real(self, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(peer.protection), "seal", explode)
+        patch.setattr(type(peer.protection), "seal_messages", explode)
         outcome = server.wait(IDLE)
     assert [t.path for t in outcome.transmits] == [other.path]
     closed = only(outcome, IkeSaClosed)

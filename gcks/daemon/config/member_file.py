@@ -22,13 +22,13 @@ from gcks.dataplane.options import DataPlaneOptions
 from gcks.iana import ProtocolId
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ike
+from gcks.ike.retransmission import Retransmission
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Mode
 from gcks.member.settings import (
     GroupMembership,
     MemberSettings,
     OwnAuthentication,
-    Retransmission,
     Retry,
 )
 from gcks.outcome import Endpoint

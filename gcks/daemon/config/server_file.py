@@ -24,6 +24,7 @@ from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import parse_ike
+from gcks.ike.retransmission import Retransmission
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
@@ -83,9 +84,9 @@ def _settings(model: ServerFile) -> ServerSettings:
         cookie_threshold=ike.cookie_threshold,
         max_half_open=ike.max_half_open,
         max_ike_sas=ike.max_ike_sas,
-        retransmit_first_seconds=ike.retransmit_first,
-        retransmit_factor=ike.retransmit_factor,
-        retransmit_tries=ike.retransmit_tries,
+        retransmission=Retransmission(
+            ike.retransmit_first, ike.retransmit_factor, ike.retransmit_tries
+        ),
     )
 
 

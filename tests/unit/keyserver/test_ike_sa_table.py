@@ -12,6 +12,7 @@ from gcks.crypto.key_exchange import generate
 from gcks.errors import Discard, DropReason
 from gcks.group.registration import KeyWrap
 from gcks.iana import ExchangeType, Ke, Kwa
+from gcks.ike.channel import Channel
 from gcks.ike.keymat import derive_keys
 from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
@@ -40,6 +41,7 @@ def half_open(table: IkeSaTable, spi_i: bytes = b"initiate", due: float = 30.0) 
         request=b"request",
         path=PATH,
         hashes=frozenset(),
+        fragment_octets=None,
         due=due,
     )
     table.add(half)
@@ -51,7 +53,8 @@ def established(table: IkeSaTable, half: HalfOpen) -> Established:
     cipher = SUITE.make_cipher(keys.sk_ei, keys.sk_ai)
     protection = IkeProtection(half.spi_i, half.spi_r, cipher, cipher, os.urandom)
     wrap = KeyWrap(Kwa.KW_5649_256, bytes(32))
-    sa = Established(half, protection, Identity.parse("fqdn:gm1.dev"), wrap)
+    channel = Channel(protection, half.path, initiator=False)
+    sa = Established(half, channel, Identity.parse("fqdn:gm1.dev"), wrap)
     table.establish(half, sa)
     return sa
 

@@ -78,6 +78,7 @@ def test_the_request_carries_offer_nat_detection_and_hashes() -> None:
         NotifyType.NAT_DETECTION_SOURCE_IP,
         NotifyType.NAT_DETECTION_DESTINATION_IP,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.IKEV2_FRAGMENTATION_SUPPORTED,
     ]
 
 

@@ -1,14 +1,25 @@
 """One outstanding request and its repetitions (RFC 7296 sections 2.1 and 2.4).
 
-Window size 1: a member has at most one request under way.
+Window size 1: each side has at most one request under way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gcks.member.settings import Retransmission
-from gcks.outcome import Path, Transmit
+
+@dataclass(frozen=True, slots=True)
+class Retransmission:
+    """Exponential back-off of one request (RFC 7296 section 2.4)."""
+
+    first_seconds: float = 1.0
+    factor: float = 1.8
+    tries: int = 6
+    """Transmissions in all, the first one included."""
+
+    def delay(self, sent: int) -> float:
+        """Return the seconds to wait after the `sent`-th transmission (1, 2, ...)."""
+        return float(self.first_seconds * self.factor ** (sent - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +28,13 @@ class PendingRequest:
 
     exchange: int
     message_id: int
-    datagram: bytes
-    path: Path
+    datagrams: tuple[bytes, ...]
+    """The same octets every time: the message, or its fragments."""
     sent: int
     """Transmissions so far."""
     tries: int
     due: float
     """When to send it again, or to give up."""
-
-    def transmit(self) -> Transmit:
-        """Return the datagram to send: the same octets every time."""
-        return Transmit(self.datagram, self.path)
 
     @property
     def exhausted(self) -> bool:
@@ -43,20 +50,12 @@ class PendingRequest:
 def first_transmission(
     exchange: int,
     message_id: int,
-    datagram: bytes,
-    path: Path,
+    datagrams: tuple[bytes, ...],
     settings: Retransmission,
     now: float,
     *,
     tries: int | None = None,
 ) -> PendingRequest:
     """Make the record of a request that is sent now."""
-    return PendingRequest(
-        exchange,
-        message_id,
-        datagram,
-        path,
-        sent=1,
-        tries=tries or settings.tries,
-        due=now + settings.delay(1),
-    )
+    due = now + settings.delay(1)
+    return PendingRequest(exchange, message_id, datagrams, 1, tries or settings.tries, due)

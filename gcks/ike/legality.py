@@ -112,6 +112,15 @@ TABLE: Final[dict[Rule, Counts]] = {
         TrafficSelectorsI: (0, 1),
         TrafficSelectorsR: (0, 1),
     },
+    # The only ones we make replace an IKE SA: no Traffic Selectors.
+    Rule(ExchangeType.CREATE_CHILD_SA, is_response=True): {
+        SecurityAssociation: (0, 1),
+        KeyExchange: (0, 1),
+        Nonce: (1, 1),
+    },
+    Rule(ExchangeType.CREATE_CHILD_SA, is_response=True, is_error=True): {
+        Notify: (1, MAX_NOTIFIES)
+    },
 }
 
 

@@ -7,6 +7,7 @@ an additional key exchange is acceptable only where NONE is offered (RFC 9370).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -90,14 +91,35 @@ def check_answer(offer: SecurityAssociation, answer: SecurityAssociation) -> Ike
     (chosen,) = answer.proposals
     offered = [p for p in offer.proposals if p.number == chosen.number]
     kinds = [t.type for t in chosen.transforms]
-    complete = {*_NEEDED} - {TransformType.INTEG} <= set(kinds)
-    subset = bool(offered) and set(chosen.transforms) <= set(offered[0].transforms)
+    complete = bool(offered) and _mandatory(offered[0]) <= set(kinds)
+    subset = complete and set(chosen.transforms) <= set(offered[0].transforms)
     if len(set(kinds)) != len(kinds) or not complete or not subset:
         raise NoProposalChosen("the responder chose what was not offered")
     suite = suite_of(chosen)
     if is_aead(suite.encr) == (suite.integ != Integ.NONE):
         raise NoProposalChosen("the responder's choice of INTEG does not fit its ENCR")
     return suite
+
+
+def _mandatory(offered: Proposal) -> set[int]:
+    """INTEG depends on ENCR; without KWA in the offer it is plain IKEv2."""
+    return {t.type for t in offered.transforms} & set(_NEEDED) - {TransformType.INTEG}
+
+
+@lru_cache(maxsize=16)
+def without_kwa(accepted: SecurityAssociation) -> SecurityAssociation:
+    """Return the same proposals for peers of plain IKEv2, which register to no group."""
+    return SecurityAssociation(
+        tuple(
+            replace(p, transforms=tuple(t for t in p.transforms if t.type != TransformType.KWA))
+            for p in accepted.proposals
+        )
+    )
+
+
+def offers_kwa(offer: SecurityAssociation) -> bool:
+    """Tell whether a peer knows Key Wrap Algorithms: a GM does (RFC 9838 section 2.3)."""
+    return any(t.type == TransformType.KWA for p in offer.proposals for t in p.transforms)
 
 
 def is_complete(proposal: Proposal) -> bool:
@@ -120,6 +142,8 @@ def _match(offered: Proposal, own: Proposal) -> tuple[Transform, ...] | _Mismatc
         if kind not in ours:
             if kind == TransformType.INTEG and not _integ_optional(theirs):
                 return _Mismatch(_ORDER[kind], "INTEG offered only with a non-AEAD cipher")
+            if kind == TransformType.KWA and kind in theirs:
+                return _Mismatch(_ORDER[kind], "KWA offered for an IKE SA without one")
             continue
         common = next((t for t in ours[kind] if t in theirs.get(kind, ())), None)
         if common is None:

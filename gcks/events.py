@@ -67,6 +67,16 @@ class IkeSaClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IkeSaRekeyed(Event):
+    """A new IKE SA with the same peer took over; keys and Message IDs began anew."""
+
+    name = "ike_sa_rekeyed"
+    remote: str
+    identity: str
+    by_peer: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MemberRegistered(Event):
     name = "member_registered"
     group: str

@@ -25,6 +25,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.IkeSaInitAnswered: logging.DEBUG,
     e.CookieRequired: logging.DEBUG,
     e.IkeSaClosed: logging.DEBUG,
+    e.IkeSaRekeyed: logging.DEBUG,
     e.MemberRegistered: logging.INFO,
     e.RegistrationRefused: logging.WARNING,
     e.MemberLeft: logging.INFO,

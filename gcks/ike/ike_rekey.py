@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair, generate
 from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen
-from gcks.iana import Ke, NotifyType, ProtocolId
+from gcks.iana import Ke, NotifyType, ProtocolId, TransformType
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, rekey_keys
 from gcks.ike.legality import Contents
 from gcks.ike.negotiation import check_answer, choose
+from gcks.ike.protect import IkeProtection
 from gcks.ike.suite import IkeSuite
 from gcks.wire.header import IKE_SPI_OCTETS, NO_SPI
 from gcks.wire.key_exchange import KeyExchange
@@ -33,7 +34,17 @@ from gcks.wire.sa import SecurityAssociation
 NONCE_OCTETS: Final = 32
 """At least half the key size of the largest PRF (RFC 7296 section 2.10)."""
 
+_METHOD_OCTETS: Final = 2
+_KE: Final = TransformType.KE
+
 Entropy = Callable[[int], bytes]
+
+
+class OptimizedRekey(NamedTuple):
+    """The two notifications, for which IANA has no numbers yet: private-use ones."""
+
+    supported: int = 40_980
+    rekey: int = 40_981
 
 
 class Parent(NamedTuple):
@@ -155,6 +166,40 @@ def complete(
     spis = (request.spi, spi_r)
     keys = _derive(parent, suite, request.pair.agree(ke.data), (ni, nr), spis)
     return _successor(suite, keys, spis, (ni, nr), initiator=True)
+
+
+class Try(NamedTuple):
+    """How to ask once more."""
+
+    optimized: bool
+    method: int | None
+
+
+def next_try(request: RekeyRequest, refused: Notify, accepted: SecurityAssociation) -> Try | None:
+    """Return what to ask after a refusal; None: not now.
+
+    A peer that can't do the optimized rekey answers NO_PROPOSAL_CHOSEN, one that
+    wants another key exchange method INVALID_KE_PAYLOAD (RFC 7296 section 1.3).
+    """
+    optimized = request.proposals is None
+    if refused.type == NotifyType.NO_PROPOSAL_CHOSEN and optimized:
+        return Try(optimized=False, method=None)
+    if refused.type == NotifyType.INVALID_KE_PAYLOAD and len(refused.data) == _METHOD_OCTETS:
+        method = int.from_bytes(refused.data, "big")
+        offered = {t.id for p in accepted.proposals for t in p.transforms if t.type == _KE}
+        if method in offered and method != request.method:
+            return Try(optimized, method)
+    return None
+
+
+def protection_of(made: Successor, entropy: Entropy) -> IkeProtection:
+    """Return the protection of the new IKE SA, from our side."""
+    keys, make = made.keys, made.suite.make_cipher
+    by_initiator, by_responder = make(keys.sk_ei, keys.sk_ai), make(keys.sk_er, keys.sk_ar)
+    outbound, inbound = (
+        (by_initiator, by_responder) if made.initiator else (by_responder, by_initiator)
+    )
+    return IkeProtection(made.spi_i, made.spi_r, outbound, inbound, entropy)
 
 
 def surviving(first: Successor, second: Successor) -> Successor:

@@ -31,7 +31,7 @@ from gcks.events import (
     RegistrationRefused,
     RequestRefused,
 )
-from gcks.group.group import GroupOutcome
+from gcks.group.group import Group, GroupOutcome
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
@@ -39,8 +39,7 @@ from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
 from gcks.journal import JournalEntry, StoredGroup
-from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init
-from gcks.keyserver.closing import send_delete
+from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init, lifecycle, succession
 from gcks.keyserver.commands import Command, RekeyGroup
 from gcks.keyserver.exchanges import (
     HANDLERS,
@@ -53,6 +52,7 @@ from gcks.keyserver.exchanges import (
 )
 from gcks.keyserver.ike_sa import (
     AUTH_MESSAGE_ID,
+    Asked,
     Established,
     HalfOpen,
     IkeSa,
@@ -63,6 +63,7 @@ from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.served_groups import ServedGroups
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
+from gcks.keyserver.succession import close
 from gcks.outcome import Outcome, Path, Transmit
 from gcks.wire.header import FLAG_RESPONSE, HEADER_OCTETS, NO_SPI, Header, decode_header
 from gcks.wire.identification import IDi
@@ -93,13 +94,21 @@ class Engine:
     ) -> None:
         self.settings, self.credentials = settings, credentials
         self._configured, self._stored = dict(groups), tuple(stored)
-        self._entropy, self._wall, self._key_log = entropy, wall, key_log
+        self.entropy, self._wall, self._key_log = entropy, wall, key_log
         self._cookies = CookieJar(entropy, now)
         self._served = ServedGroups(entropy, wall)
-        self.groups = self._served.by_name
         self.ike_sas = IkeSaTable(entropy)
         self._speaking: IkeSa | None = None
         """The SA whose authentic message is in hand: what an internal error takes down."""
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """All groups by name."""
+        return self._served.by_name
+
+    def draw_spi(self) -> bytes:
+        """Return an SPI for a new IKE SA."""
+        return self.ike_sas.draw_spi()
 
     # --- the edge's calls -----------------------------------------------------------
 
@@ -188,10 +197,10 @@ class Engine:
         if header.exchange == ExchangeType.GSA_REKEY:
             raise Discard(DropReason.WRONG_ROLE, "a GCKS receives no GSA_REKEY")
         sa = self.ike_sas.find(header)
-        if not header.from_initiator:
-            raise Discard(DropReason.WRONG_ROLE, "the initiator flag is missing")
         if isinstance(sa, Established):
             return self._established(sa, header, datagram, path, now)
+        if not header.from_initiator:
+            raise Discard(DropReason.WRONG_ROLE, "the initiator flag is missing")
         if header.is_response:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
@@ -257,7 +266,7 @@ class Engine:
             self.ike_sas.draw_spi(),
             self.credentials,
             self.settings,
-            self._entropy,
+            self.entropy,
             now + self.settings.half_open_seconds,
         )
         self.ike_sas.add(half)
@@ -283,7 +292,7 @@ class Engine:
         if header.message_id != AUTH_MESSAGE_ID:
             raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
         try:
-            secured = gsa_auth.secure(half, self._entropy, self._key_log)
+            secured = gsa_auth.secure(half, self.entropy, self._key_log)
         except InvalidPublicKey as error:
             self.ike_sas.drop(half)
             raise Discard(DropReason.MALFORMED, str(error)) from None
@@ -314,11 +323,24 @@ class Engine:
             event = registration_refused(contents, contents.one(IDi).identity, remote, error)
             notify = Notify(error.notify)
             return self._refuse(half, secured, ExchangeType.GSA_AUTH, datagram, notify, event)
-        sa = Established(half, secured.channel, peer.identity, peer.wrap)
+        name = str(peer.identity)
+        sa = Established(secured.channel, peer.parent, peer.identity, name, peer.wrap)
         self.ike_sas.establish(half, sa)
+        lifecycle.begin_timers(sa, self.settings, now)
+        announced = lifecycle.negotiate(sa, contents, self.settings)
+        peer = replace(peer, proof=(*peer.proof, *announced)) if announced else peer
+        events = self._initial_contact(sa, contents)
         self._speaking = sa
         reply = self._first_registration(sa, contents, peer, now)
+        reply = replace(reply, events=(*events, *reply.events)) if events else reply
         return self._reply(sa, ExchangeType.GSA_AUTH, reply, now)
+
+    def _initial_contact(self, sa: Established, contents: Contents) -> tuple[Event, ...]:
+        """Forget older IKE SAs of a peer that says it has none (RFC 7296 section 2.4)."""
+        if contents.notify(NotifyType.INITIAL_CONTACT) is None:
+            return ()
+        others = [one for one in self.ike_sas.of_peer(sa.name) if one is not sa]
+        return tuple(close(self, one, "initial contact") for one in others)
 
     def _first_registration(
         self,
@@ -378,7 +400,7 @@ class Engine:
             transmits = addressed(received.datagrams, path)
             return Outcome(transmits=transmits, next_timeout=self.next_timeout)
         if isinstance(received, Response):
-            return self._response(sa)
+            return self._response(sa, received, now)
         return Outcome(next_timeout=self.next_timeout)
 
     def _request(self, sa: Established, request: Request, path: Path, now: float) -> Outcome:
@@ -392,7 +414,7 @@ class Engine:
         except (WireError, PeerError) as error:
             reply = self._malformed(sa, request.exchange, error)
         else:
-            reply = handler(self.groups, sa, contents, now)
+            reply = handler(self, sa, contents, now)
         return self._reply(sa, request.exchange, reply, now)
 
     def _malformed(self, sa: Established, exchange: int, error: GcksError) -> Reply:
@@ -402,22 +424,34 @@ class Engine:
         transmits = sa.channel.respond(exchange, reply.payloads)
         self._served.wake(reply.due)
         events = reply.events
+        if reply.successor is not None:
+            events = (*events, succession.replaced(self, sa, reply.successor, now))
         if reply.closes:
-            events = (*events, self._close(sa, reply.closes))
-        elif sa.channel.pending is None:
-            self.ike_sas.touch(sa, now + self.settings.ike_sa_idle_seconds)
+            events = (*events, close(self, sa, reply.closes))
+        else:
+            sa.idle_at = now + self.settings.ike_sa_idle_seconds
+            self._heard(sa, now)
         return Outcome(reply.journal, transmits, events, self.next_timeout)
 
-    def _close(self, sa: Established, cause: str) -> IkeSaClosed:
-        self.ike_sas.drop(sa)
-        return IkeSaClosed(str(sa.path.remote), sa.name, cause)
+    def _heard(self, sa: Established, now: float) -> None:
+        lifecycle.heard(sa, self.settings, now)
+        self.ike_sas.touch(sa, lifecycle.busy_until(sa))
 
     # --- our own requests, and time -------------------------------------------------
 
-    def _response(self, sa: Established) -> Outcome:
-        """The only request of ours is the Delete of the IKE SA; any content will do."""
-        event = self._close(sa, "registration is over")
-        return Outcome(events=(event,), next_timeout=self.next_timeout)
+    def _response(self, sa: Established, response: Response, now: float) -> Outcome:
+        asked, sa.asked = sa.asked, None
+        transmits: tuple[Transmit, ...] = ()
+        events: tuple[Event, ...] = ()
+        if asked is Asked.DELETE:
+            events = (close(self, sa, "registration is over"),)
+        elif asked is Asked.REKEY:
+            transmits, events = succession.rekey_answered(self, sa, response, now)
+        if sa.asked is not None or asked is not Asked.DELETE:
+            self._heard(sa, now)
+        return Outcome((), transmits, events, self.next_timeout)
+
+    # --- time ------------------------------------------------------------------------
 
     def _due(self, sa: IkeSa, now: float) -> GroupOutcome:
         """End what never began; close what is idle, or send that request again."""
@@ -425,17 +459,18 @@ class Engine:
             try:
                 return self._established_due(sa, now)
             except Exception as error:  # one SA must not cost the server its other timers
-                return GroupOutcome(events=(self._close(sa, _place(error)),))
+                return GroupOutcome(events=(close(self, sa, _place(error)),))
         self.ike_sas.drop(sa)
         if isinstance(sa, Refused):
             return GroupOutcome()
         return GroupOutcome(events=(IkeSaClosed(str(sa.path.remote), "", "GSA_AUTH never came"),))
 
     def _established_due(self, sa: Established, now: float) -> GroupOutcome:
-        transmits = send_delete(sa, self.settings.retransmission, now)
-        if transmits is None or sa.channel.pending is None:
-            return GroupOutcome(events=(self._close(sa, "no answer to our Delete"),))
-        self.ike_sas.touch(sa, sa.channel.pending.due)
+        transmits = lifecycle.ask(sa, self.settings, self.draw_spi, self.entropy, now)
+        if transmits is None:
+            cause = f"no answer to our {sa.asked.value if sa.asked else 'request'}"
+            return GroupOutcome(events=(close(self, sa, cause),))
+        self.ike_sas.touch(sa, lifecycle.busy_until(sa))
         return GroupOutcome(transmits=transmits)
 
 

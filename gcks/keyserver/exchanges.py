@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
-from gcks.errors import GcksError, NoAdditionalSas, PeerError, Phase, answer
+from gcks.crypto.errors import InvalidPublicKey
+from gcks.errors import (
+    GcksError,
+    InvalidSyntax,
+    NoAdditionalSas,
+    PeerError,
+    Phase,
+    answer,
+)
 from gcks.events import Event, MemberRegistered, RegistrationRefused, RequestRefused
 from gcks.group.group import Group
 from gcks.group.registration import Registration
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.ike import ike_rekey
+from gcks.ike.ike_rekey import Successor
 from gcks.ike.legality import Contents, Rule
 from gcks.journal import JournalEntry
-from gcks.keyserver import gsa_registration
+from gcks.keyserver import gsa_registration, lifecycle
 from gcks.keyserver.ike_sa import Established
+from gcks.keyserver.settings import ServerSettings
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
@@ -33,9 +44,23 @@ class Reply:
     """Why the IKE SA ends with this response; "" where it doesn't."""
     due: float = inf
     """When the groups have something to do because of it."""
+    successor: Successor | None = None
+    """The IKE SA that the peer has made in place of this one."""
 
 
-Handler = Callable[[Mapping[str, Group], Established, Contents, float], Reply]
+class Serving(Protocol):
+    """What handlers need of the engine."""
+
+    settings: ServerSettings
+    entropy: Callable[[int], bytes]
+
+    @property
+    def groups(self) -> Mapping[str, Group]: ...
+
+    def draw_spi(self) -> bytes: ...
+
+
+Handler = Callable[[Serving, Established, Contents, float], Reply]
 
 
 def refused(error: GcksError, event: Event, *proof: Payload) -> Reply:
@@ -72,12 +97,12 @@ def registration_refused(
 
 
 def gsa_registration_request(
-    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+    serving: Serving, sa: Established, contents: Contents, now: float
 ) -> Reply:
     """RFC 9838 section 2.3.2: register to a further group, or leave one."""
     remote = str(sa.path.remote)
     try:
-        group = gsa_registration.find_group(groups, contents)
+        group = gsa_registration.find_group(serving.groups, contents)
         cause = gsa_registration.leaving_cause(contents)
         if cause is not None:
             outcome = group.leave(sa.name, cause)
@@ -90,21 +115,33 @@ def gsa_registration_request(
 
 
 def informational_request(
-    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+    serving: Serving, sa: Established, contents: Contents, now: float
 ) -> Reply:
     """RFC 7296 section 1.4: liveness, or the end of the IKE SA; it has no Child SAs."""
-    del groups, sa, now
+    del serving, sa, now
     ends = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
     return Reply(closes="closed by the peer" if ends else "")
 
 
 def create_child_sa_request(
-    groups: Mapping[str, Group], sa: Established, contents: Contents, now: float
+    serving: Serving, sa: Established, contents: Contents, now: float
 ) -> Reply:
-    """RFC 7296 section 1.3: a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
-    del groups, contents, now
-    error = NoAdditionalSas("this server creates and rekeys no further SAs")
-    return refused(error, request_refused(sa, ExchangeType.CREATE_CHILD_SA, error))
+    """RFC 7296 section 1.3.2: a new IKE SA; a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
+    del now
+    settings = serving.settings
+    code = settings.optimized_rekey.rekey if settings.optimized_rekey else 0
+    try:
+        if not ike_rekey.is_ike_rekey(contents, code):
+            raise NoAdditionalSas("this server creates no Child SAs")
+        payloads, made = lifecycle.answer_rekey(
+            sa, contents, settings, serving.draw_spi(), serving.entropy
+        )
+    except InvalidPublicKey as error:
+        bad = InvalidSyntax(str(error))
+        return refused(bad, request_refused(sa, ExchangeType.CREATE_CHILD_SA, bad))
+    except PeerError as error:
+        return refused(error, request_refused(sa, ExchangeType.CREATE_CHILD_SA, error))
+    return Reply(payloads, successor=made)
 
 
 def request_refused(sa: Established, exchange: int, error: GcksError) -> RequestRefused:

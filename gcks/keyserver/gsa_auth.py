@@ -25,6 +25,7 @@ from gcks.ike.authenticator import (
 )
 from gcks.ike.channel import Channel
 from gcks.ike.credentials import Credentials
+from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.protect import IkeProtection
@@ -97,6 +98,8 @@ class Authenticated:
     proof: tuple[Payload, ...]
     """IDr, [CERT,] AUTH."""
     wrap: KeyWrap
+    parent: Parent
+    """What a rekey of this IKE SA derives from."""
 
 
 def authenticate(
@@ -127,7 +130,7 @@ def authenticate(
         proof = (IDr(own), *_certificate_proof(half, ours, credentials))
         method = "certificate"
     wrap = KeyWrap(half.suite.kwa or 0, derive_gsk_w(half.suite, keys.sk_d))
-    return Authenticated(identity, method, proof, wrap)
+    return Authenticated(identity, method, proof, wrap, Parent(half.suite, keys.sk_d))
 
 
 def _verify_psk(

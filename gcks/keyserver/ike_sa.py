@@ -6,12 +6,14 @@ IKE_SA_INIT makes a `HalfOpen`; GSA_AUTH makes of it an `Established`, or a
 
 from __future__ import annotations
 
+from enum import Enum
 from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair
 from gcks.group.registration import KeyWrap
 from gcks.ike.channel import Channel
+from gcks.ike.ike_rekey import Parent, RekeyRequest, Successor
 from gcks.ike.keymat import IkeKeys
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Path
@@ -66,6 +68,10 @@ class HalfOpen:
         self.secured: Secured | None = None
 
     @property
+    def own_spi(self) -> bytes:
+        return self.spi_r
+
+    @property
     def init_key(self) -> tuple[bytes, Path]:
         """What a retransmitted IKE_SA_INIT is known by: where it began, not where it moved."""
         return self.spi_i, self.init_path
@@ -85,25 +91,53 @@ class Refused:
         self.path, self.request, self.response = half.path, request, response
         self.due, self.timer_at = half.due, half.timer_at
 
+    @property
+    def own_spi(self) -> bytes:
+        return self.spi_r
+
+
+class Asked(Enum):
+    """What our request under way is."""
+
+    LIVENESS = "liveness check"
+    REKEY = "rekey"
+    DELETE = "Delete"
+
 
 class Established:
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
     __slots__ = (
-        "channel", "due", "identity", "name", "spi_i", "spi_r", "timer_at", "wrap",
+        "asked", "channel", "due", "identity", "idle_at", "name", "optimized", "parent",
+        "probe_at", "rekey_at", "rekey_request", "rekey_tries", "replaced_by", "spi_i", "spi_r",
+        "timer_at", "wrap",
     )  # fmt: skip
 
-    def __init__(self, half: HalfOpen, channel: Channel, identity: Identity, wrap: KeyWrap) -> None:
-        self.spi_i, self.spi_r = half.spi_i, half.spi_r
-        self.channel = channel
-        self.identity, self.name = identity, str(identity)
-        self.wrap = wrap
-        self.due, self.timer_at = half.due, half.timer_at
+    def __init__(
+        self, channel: Channel, parent: Parent, identity: Identity, name: str, wrap: KeyWrap
+    ) -> None:
+        self.channel, self.parent, self.wrap = channel, parent, wrap
+        self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
+        self.identity, self.name = identity, name
+        self.due = self.timer_at = inf
+        self.idle_at = self.probe_at = self.rekey_at = inf
+        self.optimized = False
+        """Whether optimized rekeys were negotiated."""
+        self.asked: Asked | None = None
+        self.rekey_request: RekeyRequest | None = None
+        self.rekey_tries = 0
+        self.replaced_by: Successor | None = None
+        """The IKE SA that the peer has made in place of this one."""
 
     @property
     def path(self) -> Path:
         """Where the peer is, by its newest authentic message."""
         return self.channel.path
+
+    @property
+    def own_spi(self) -> bytes:
+        """Our SPI: we are the original initiator of SAs that our own rekeys made."""
+        return self.spi_i if self.channel.initiator else self.spi_r
 
 
 IkeSa = HalfOpen | Refused | Established

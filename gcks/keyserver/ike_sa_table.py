@@ -1,4 +1,4 @@
-"""All IKE SAs of the server: found by responder SPI, limited, timed."""
+"""All IKE SAs of the server: found by our SPI, limited, timed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from gcks.wire.header import IKE_SPI_OCTETS, NO_SPI, Header
 class IkeSaTable:
     """Per-datagram work is flat in the number of SAs."""
 
-    __slots__ = ("_by_init", "_by_spi", "_entropy", "established", "half_open", "timers")
+    __slots__ = (
+        "_by_init", "_by_name", "_by_spi", "_entropy", "established", "half_open", "timers",
+    )  # fmt: skip
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy
         self._by_spi: dict[bytes, IkeSa] = {}
         self._by_init: dict[tuple[bytes, Path], HalfOpen] = {}
+        self._by_name: dict[str, dict[bytes, Established]] = {}
         self.timers = Timers()
         self.half_open = 0
         """All that is not authenticated, refused peers included."""
         self.established = 0
 
     def __len__(self) -> int:
-        """Count the entries of both indexes: 0 where nothing is left of any SA."""
-        return len(self._by_spi) + len(self._by_init)
+        """Count the entries of all indexes: 0 where nothing is left of any SA."""
+        return len(self._by_spi) + len(self._by_init) + len(self._by_name)
 
     def find(self, header: Header) -> IkeSa:
         """Return the SA of a message's SPI pair.  Raises `Discard`."""
-        sa = self._by_spi.get(header.spi_r)
-        if sa is None or sa.spi_i != header.spi_i:
+        sa = self._by_spi.get(header.spi_r) or self._by_spi.get(header.spi_i)
+        if sa is None or (sa.spi_i, sa.spi_r) != (header.spi_i, header.spi_r):
             raise Discard(DropReason.UNKNOWN_SPI)
         return sa
 
@@ -63,24 +66,41 @@ class IkeSaTable:
     def establish(self, half: HalfOpen, sa: Established) -> None:
         """Put the authenticated SA where the half-open one was."""
         self._forget_init(half)
-        self._by_spi[sa.spi_r] = sa
+        sa.due, sa.timer_at = half.due, half.timer_at
         self.half_open -= 1
+        self.put(sa)
+
+    def put(self, sa: Established) -> None:
+        """Add an IKE SA with an authenticated peer."""
+        self._by_spi[sa.own_spi] = sa
+        self._by_name.setdefault(sa.name, {})[sa.own_spi] = sa
         self.established += 1
+
+    def of_peer(self, name: str) -> tuple[Established, ...]:
+        """Return the IKE SAs with the peer of that identity."""
+        return tuple(self._by_name.get(name, {}).values())
 
     def refuse(self, half: HalfOpen, refused: Refused) -> None:
         """Keep the answer, and nothing else, until the half-open SA's time is over."""
         self._forget_init(half)
-        self._by_spi[refused.spi_r] = refused
+        self._by_spi[refused.own_spi] = refused
 
     def drop(self, sa: IkeSa) -> None:
-        if self._by_spi.pop(sa.spi_r, None) is None:
+        if self._by_spi.pop(sa.own_spi, None) is None:
             return
         if isinstance(sa, Established):
             self.established -= 1
+            self._forget_peer(sa)
             return
         self.half_open -= 1
         if isinstance(sa, HalfOpen):
             self._forget_init(sa)
+
+    def _forget_peer(self, sa: Established) -> None:
+        of_peer = self._by_name.get(sa.name, {})
+        of_peer.pop(sa.own_spi, None)
+        if not of_peer:
+            self._by_name.pop(sa.name, None)
 
     def _forget_init(self, half: HalfOpen) -> None:
         self._by_init.pop(half.init_key, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gcks.ike.ike_rekey import OptimizedRekey
 from gcks.ike.retransmission import Retransmission
 from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
@@ -23,6 +24,12 @@ class ServerSettings:
     """How long a peer has from IKE_SA_INIT to GSA_AUTH."""
     cookie_threshold: int = 500
     """Half-open IKE SAs from which on a cookie is demanded; 0 always."""
+    ike_sa_rekey_seconds: float = 14_400.0
+    """Age at which an IKE SA that is kept open is rekeyed."""
+    liveness_seconds: float = 60.0
+    """Silence after which the peer of an open IKE SA is asked whether it is there."""
+    optimized_rekey: OptimizedRekey | None = field(default_factory=OptimizedRekey)
+    """None: only regular rekeys of the IKE SA."""
     max_half_open: int = 20_000
     max_ike_sas: int = 100_000
     retransmission: Retransmission = field(

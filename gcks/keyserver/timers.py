@@ -14,11 +14,13 @@ class Timed(Protocol):
     """When it really wants attention."""
     timer_at: float
     """When its one live entry in the heap is over; `inf` without an entry."""
-    spi_r: bytes
+
+    @property
+    def own_spi(self) -> bytes: ...
 
 
 class Timers:
-    """Deadlines by responder SPI.
+    """Deadlines by our own SPI.
 
     An entry whose time isn't the `timer_at` of its SA was superseded, one whose
     SA is gone was dropped; both leave the heap when their time comes.
@@ -36,7 +38,7 @@ class Timers:
         """Note the SA's deadline; only an earlier one needs a new entry."""
         if sa.due < sa.timer_at:
             sa.timer_at = sa.due
-            heappush(self._heap, (sa.due, sa.spi_r))
+            heappush(self._heap, (sa.due, sa.own_spi))
 
     @property
     def next(self) -> float:

@@ -368,7 +368,8 @@ def test_a_sender_id_that_does_not_fit_leads_to_another_registration(
 
 def test_the_member_leaves_the_end_of_the_ike_sa_to_the_server() -> None:
     """RFC 9838 section 2.3.3: the GCKS closes the IKE SA, the GM SHOULD NOT."""
-    world = World(settings=replace(SERVER_SETTINGS, ike_sa_idle_seconds=10.0**6))
+    patient = replace(SERVER_SETTINGS, ike_sa_idle_seconds=10.0**6, liveness_seconds=10.0**6)
+    world = World(settings=patient)
     member = world.member("gm1")
     world.run(5000.0)  # several rekeys
     assert member.engine.status(5000.0).ike_sa == "established"

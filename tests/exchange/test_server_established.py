@@ -31,6 +31,7 @@ from gcks.wire.kd import KeyDownload
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.unknown import UnknownPayload
 from tests.exchange.demo import PSK, SERVER_SETTINGS
@@ -209,9 +210,9 @@ def test_a_delete_of_child_sas_that_never_were_is_answered_empty() -> None:
 def test_no_child_sa_is_ever_made() -> None:
     """RFC 9838 section 2.3: unicast Child SAs are NOT RECOMMENDED; RFC 7296 section 1.3."""
     server, peer = registered()
-    outcome = server.receive(
-        peer.request(ExchangeType.CREATE_CHILD_SA, peer.offer, Nonce(os.urandom(32))), peer
-    )
+    esp = replace(peer.offer.proposals[0], protocol=ProtocolId.ESP, spi=b"spi1")
+    child = (SecurityAssociation((esp,)), Nonce(os.urandom(32)))
+    outcome = server.receive(peer.request(ExchangeType.CREATE_CHILD_SA, *child), peer)
     payloads = peer.read(outcome.transmits[0].octets)
     assert payloads == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
     event = only(outcome, RequestRefused)

@@ -13,6 +13,7 @@ from gcks.errors import Discard, DropReason
 from gcks.group.registration import KeyWrap
 from gcks.iana import ExchangeType, Ke, Kwa
 from gcks.ike.channel import Channel
+from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import derive_keys
 from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
@@ -54,7 +55,8 @@ def established(table: IkeSaTable, half: HalfOpen) -> Established:
     protection = IkeProtection(half.spi_i, half.spi_r, cipher, cipher, os.urandom)
     wrap = KeyWrap(Kwa.KW_5649_256, bytes(32))
     channel = Channel(protection, half.path, initiator=False)
-    sa = Established(half, channel, Identity.parse("fqdn:gm1.dev"), wrap)
+    name = "fqdn:gm1.dev"
+    sa = Established(channel, Parent(SUITE, keys.sk_d), Identity.parse(name), name, wrap)
     table.establish(half, sa)
     return sa
 

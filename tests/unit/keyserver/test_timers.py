@@ -11,7 +11,7 @@ from gcks.keyserver.timers import Timers
 
 @dataclass
 class Stub:
-    spi_r: bytes
+    own_spi: bytes
     due: float
     timer_at: float = inf
 

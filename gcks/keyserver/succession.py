@@ -1,0 +1,90 @@
+"""A new IKE SA in place of one, with the same peer (RFC 7296 sections 1.3.2, 2.8, 2.25)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import NamedTuple, Protocol
+
+from gcks.crypto.errors import InvalidPublicKey
+from gcks.errors import PeerError, WireError
+from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
+from gcks.ike.channel import Response
+from gcks.ike.ike_rekey import Successor, Try, surviving
+from gcks.keyserver import lifecycle
+from gcks.keyserver.ike_sa import Established
+from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.settings import ServerSettings
+from gcks.outcome import Transmit
+from gcks.wire.payloads import decode_chain
+
+
+class Keeper(Protocol):
+    """What keeps the IKE SAs: the engine."""
+
+    settings: ServerSettings
+    entropy: Callable[[int], bytes]
+    ike_sas: IkeSaTable
+
+    def draw_spi(self) -> bytes: ...
+
+
+class Progress(NamedTuple):
+    """What a response led to."""
+
+    transmits: tuple[Transmit, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+def rekey_answered(keeper: Keeper, sa: Established, response: Response, now: float) -> Progress:
+    """Go on with the response to our rekey request."""
+    try:
+        payloads = decode_chain(response.first, response.chain)
+        read = lifecycle.read_rekey(sa, payloads, keeper.settings)
+    except (WireError, PeerError, InvalidPublicKey) as error:
+        return Progress(events=(close(keeper, sa, f"its rekey went wrong: {error}"),))
+    if isinstance(read, Try):
+        ask = lifecycle.rekey
+        return Progress(ask(sa, keeper.settings, keeper.draw_spi, keeper.entropy, now, read))
+    if read is None:
+        sa.rekey_at = now + lifecycle.REKEY_RETRY_SECONDS
+        return Progress()
+    return _take_over(keeper, sa, read, now)
+
+
+def _take_over(keeper: Keeper, sa: Established, made: Successor, now: float) -> Progress:
+    """Use our new IKE SA; of two made at the same time the loser goes (RFC 7296 2.8.1)."""
+    theirs = sa.replaced_by
+    new = _put(keeper, sa, made, now)
+    if theirs is not None and surviving(made, theirs) is theirs:
+        return Progress(delete(keeper, new, now))
+    event = IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=False)
+    return Progress(delete(keeper, sa, now), (event,))
+
+
+def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> IkeSaRekeyed:
+    """Put the IKE SA in place that the peer has made; the peer will delete this one."""
+    _put(keeper, sa, made, now)
+    sa.replaced_by, sa.rekey_at = made, inf
+    return IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=True)
+
+
+def _put(keeper: Keeper, sa: Established, made: Successor, now: float) -> Established:
+    new = lifecycle.successor(sa, made, keeper.entropy)
+    keeper.ike_sas.put(new)
+    lifecycle.begin_timers(new, keeper.settings, now)
+    keeper.ike_sas.touch(new, lifecycle.busy_until(new))
+    return new
+
+
+def delete(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...]:
+    """Ask the peer to close an IKE SA."""
+    transmits = lifecycle.delete(sa, keeper.settings, now)
+    keeper.ike_sas.touch(sa, lifecycle.busy_until(sa))
+    return transmits
+
+
+def close(keeper: Keeper, sa: Established, cause: str) -> IkeSaClosed:
+    """Forget an IKE SA; return the event."""
+    keeper.ike_sas.drop(sa)
+    return IkeSaClosed(str(sa.path.remote), sa.name, cause)

@@ -38,6 +38,7 @@ from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
+from gcks.ike.secured import Asked
 from gcks.journal import JournalEntry, StoredGroup
 from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init, lifecycle, succession
 from gcks.keyserver.commands import Command, RekeyGroup
@@ -52,12 +53,11 @@ from gcks.keyserver.exchanges import (
 )
 from gcks.keyserver.ike_sa import (
     AUTH_MESSAGE_ID,
-    Asked,
+    Agreed,
     Established,
     HalfOpen,
     IkeSa,
     Refused,
-    Secured,
 )
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.served_groups import ServedGroups
@@ -105,10 +105,6 @@ class Engine:
     def groups(self) -> Mapping[str, Group]:
         """All groups by name."""
         return self._served.by_name
-
-    def draw_spi(self) -> bytes:
-        """Return an SPI for a new IKE SA."""
-        return self.ike_sas.draw_spi()
 
     # --- the edge's calls -----------------------------------------------------------
 
@@ -313,7 +309,7 @@ class Engine:
         return self._authenticate(half, secured, datagram, contents, now)
 
     def _authenticate(
-        self, half: HalfOpen, secured: Secured, datagram: bytes, contents: Contents, now: float
+        self, half: HalfOpen, secured: Agreed, datagram: bytes, contents: Contents, now: float
     ) -> Outcome:
         own, wall = self.settings.identity, self._wall()
         try:
@@ -324,7 +320,7 @@ class Engine:
             notify = Notify(error.notify)
             return self._refuse(half, secured, ExchangeType.GSA_AUTH, datagram, notify, event)
         name = str(peer.identity)
-        sa = Established(secured.channel, peer.parent, peer.identity, name, peer.wrap)
+        sa = Established(secured.channel, peer.parent, peer.gsk_w, peer.identity, name)
         self.ike_sas.establish(half, sa)
         lifecycle.begin_timers(sa, self.settings, now)
         announced = lifecycle.negotiate(sa, contents, self.settings)
@@ -361,7 +357,7 @@ class Engine:
         reply = registered(group, done, sa.identity, remote, peer.method)
         return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
-    def _refuse_ike_auth(self, half: HalfOpen, secured: Secured, datagram: bytes) -> Outcome:
+    def _refuse_ike_auth(self, half: HalfOpen, secured: Agreed, datagram: bytes) -> Outcome:
         """A plain IKEv2 peer: it learns at once that there is nothing for it here."""
         error = AuthenticationFailed("IKE_AUTH is not offered; a GM registers with GSA_AUTH")
         exchange, remote = ExchangeType.IKE_AUTH, str(half.path.remote)
@@ -371,7 +367,7 @@ class Engine:
     def _refuse(
         self,
         half: HalfOpen,
-        secured: Secured,
+        secured: Agreed,
         exchange: int,
         datagram: bytes,
         notify: Notify,
@@ -434,8 +430,8 @@ class Engine:
         return Outcome(reply.journal, transmits, events, self.next_timeout)
 
     def _heard(self, sa: Established, now: float) -> None:
-        lifecycle.heard(sa, self.settings, now)
-        self.ike_sas.touch(sa, lifecycle.busy_until(sa))
+        sa.heard(self.settings, now)
+        self.ike_sas.touch(sa, sa.wants_at)
 
     # --- our own requests, and time -------------------------------------------------
 
@@ -466,11 +462,11 @@ class Engine:
         return GroupOutcome(events=(IkeSaClosed(str(sa.path.remote), "", "GSA_AUTH never came"),))
 
     def _established_due(self, sa: Established, now: float) -> GroupOutcome:
-        transmits = lifecycle.ask(sa, self.settings, self.draw_spi, self.entropy, now)
+        transmits = lifecycle.ask(self, sa, now)
         if transmits is None:
             cause = f"no answer to our {sa.asked.value if sa.asked else 'request'}"
             return GroupOutcome(events=(close(self, sa, cause),))
-        self.ike_sas.touch(sa, lifecycle.busy_until(sa))
+        self.ike_sas.touch(sa, sa.wants_at)
         return GroupOutcome(transmits=transmits)
 
 

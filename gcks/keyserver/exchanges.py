@@ -20,13 +20,13 @@ from gcks.events import Event, MemberRegistered, RegistrationRefused, RequestRef
 from gcks.group.group import Group
 from gcks.group.registration import Registration
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
-from gcks.ike import ike_rekey
 from gcks.ike.ike_rekey import Successor
 from gcks.ike.legality import Contents, Rule
+from gcks.ike.secured import is_ike_rekey
 from gcks.journal import JournalEntry
-from gcks.keyserver import gsa_registration, lifecycle
+from gcks.keyserver import gsa_registration
 from gcks.keyserver.ike_sa import Established
-from gcks.keyserver.settings import ServerSettings
+from gcks.keyserver.lifecycle import Keeper
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
@@ -48,16 +48,11 @@ class Reply:
     """The IKE SA that the peer has made in place of this one."""
 
 
-class Serving(Protocol):
+class Serving(Keeper, Protocol):
     """What handlers need of the engine."""
-
-    settings: ServerSettings
-    entropy: Callable[[int], bytes]
 
     @property
     def groups(self) -> Mapping[str, Group]: ...
-
-    def draw_spi(self) -> bytes: ...
 
 
 Handler = Callable[[Serving, Established, Contents, float], Reply]
@@ -129,13 +124,11 @@ def create_child_sa_request(
     """RFC 7296 section 1.3.2: a new IKE SA; a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
     del now
     settings = serving.settings
-    code = settings.optimized_rekey.rekey if settings.optimized_rekey else 0
     try:
-        if not ike_rekey.is_ike_rekey(contents, code):
+        if not is_ike_rekey(contents, settings):
             raise NoAdditionalSas("this server creates no Child SAs")
-        payloads, made = lifecycle.answer_rekey(
-            sa, contents, settings, serving.draw_spi(), serving.entropy
-        )
+        spi = serving.ike_sas.draw_spi()
+        payloads, made = sa.answer_rekey(contents, settings, spi, serving.entropy)
     except InvalidPublicKey as error:
         bad = InvalidSyntax(str(error))
         return refused(bad, request_refused(sa, ExchangeType.CREATE_CHILD_SA, bad))

@@ -14,7 +14,6 @@ from typing import Final
 
 from gcks.crypto.errors import CertificateInvalid, CryptoError
 from gcks.errors import AuthenticationFailed
-from gcks.group.registration import KeyWrap
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType
 from gcks.ike.authenticator import (
     psk_authentication,
@@ -29,7 +28,7 @@ from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.protect import IkeProtection
-from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, HalfOpen, Secured
+from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import Identity, IDi, IDr
@@ -59,7 +58,7 @@ class IkeKeyLogEntry:
 KeyLog = Callable[[IkeKeyLogEntry], None]
 
 
-def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None) -> Secured:
+def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None) -> Agreed:
     """Agree on the keys, once.  Raises `InvalidPublicKey`."""
     if half.secured is not None:
         return half.secured
@@ -75,7 +74,7 @@ def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | No
         fragment_octets=half.fragment_octets,
         expected_message_id=AUTH_MESSAGE_ID,
     )
-    half.secured = Secured(keys, channel)
+    half.secured = Agreed(keys, channel)
     if key_log is not None:
         key_log(_log_entry(half, keys))
     return half.secured
@@ -97,7 +96,7 @@ class Authenticated:
     method: str
     proof: tuple[Payload, ...]
     """IDr, [CERT,] AUTH."""
-    wrap: KeyWrap
+    gsk_w: bytes = field(repr=False)
     parent: Parent
     """What a rekey of this IKE SA derives from."""
 
@@ -129,8 +128,8 @@ def authenticate(
         _verify_certificate(identity, theirs, auth, contents, credentials, at)
         proof = (IDr(own), *_certificate_proof(half, ours, credentials))
         method = "certificate"
-    wrap = KeyWrap(half.suite.kwa or 0, derive_gsk_w(half.suite, keys.sk_d))
-    return Authenticated(identity, method, proof, wrap, Parent(half.suite, keys.sk_d))
+    gsk_w = derive_gsk_w(half.suite, keys.sk_d)
+    return Authenticated(identity, method, proof, gsk_w, Parent(half.suite, keys.sk_d))
 
 
 def _verify_psk(

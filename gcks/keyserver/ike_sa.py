@@ -6,15 +6,15 @@ IKE_SA_INIT makes a `HalfOpen`; GSA_AUTH makes of it an `Established`, or a
 
 from __future__ import annotations
 
-from enum import Enum
 from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair
 from gcks.group.registration import KeyWrap
 from gcks.ike.channel import Channel
-from gcks.ike.ike_rekey import Parent, RekeyRequest, Successor
+from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys
+from gcks.ike.secured import Secured
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Path
 from gcks.wire.identification import Identity
@@ -23,7 +23,7 @@ AUTH_MESSAGE_ID: Final = 1
 """GSA_AUTH follows IKE_SA_INIT, which has Message ID 0."""
 
 
-class Secured(NamedTuple):
+class Agreed(NamedTuple):
     """The keys of an IKE SA, once both public keys have met."""
 
     keys: IkeKeys
@@ -65,7 +65,7 @@ class HalfOpen:
         self.path = self.init_path = path
         self.hashes, self.fragment_octets = hashes, fragment_octets
         self.due, self.timer_at = due, inf
-        self.secured: Secured | None = None
+        self.secured: Agreed | None = None
 
     @property
     def own_spi(self) -> bytes:
@@ -96,38 +96,25 @@ class Refused:
         return self.spi_r
 
 
-class Asked(Enum):
-    """What our request under way is."""
-
-    LIVENESS = "liveness check"
-    REKEY = "rekey"
-    DELETE = "Delete"
-
-
-class Established:
+class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
-    __slots__ = (
-        "asked", "channel", "due", "identity", "idle_at", "name", "optimized", "parent",
-        "probe_at", "rekey_at", "rekey_request", "rekey_tries", "replaced_by", "spi_i", "spi_r",
-        "timer_at", "wrap",
-    )  # fmt: skip
+    __slots__ = ("due", "identity", "idle_at", "name", "spi_i", "spi_r", "timer_at", "wrap")
 
     def __init__(
-        self, channel: Channel, parent: Parent, identity: Identity, name: str, wrap: KeyWrap
+        self, channel: Channel, parent: Parent, gsk_w: bytes, identity: Identity, name: str
     ) -> None:
-        self.channel, self.parent, self.wrap = channel, parent, wrap
+        super().__init__(channel, parent, gsk_w)
+        self.wrap = KeyWrap(parent.suite.kwa or 0, gsk_w)
         self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
         self.identity, self.name = identity, name
-        self.due = self.timer_at = inf
-        self.idle_at = self.probe_at = self.rekey_at = inf
-        self.optimized = False
-        """Whether optimized rekeys were negotiated."""
-        self.asked: Asked | None = None
-        self.rekey_request: RekeyRequest | None = None
-        self.rekey_tries = 0
-        self.replaced_by: Successor | None = None
-        """The IKE SA that the peer has made in place of this one."""
+        self.due = self.timer_at = self.idle_at = inf
+
+    @property
+    def wants_at(self) -> float:
+        """When the SA wants attention; without a request under way also to be closed."""
+        wanted = super().wants_at
+        return wanted if self.channel.pending is not None else min(wanted, self.idle_at)
 
     @property
     def path(self) -> Path:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gcks.crypto.errors import InvalidPublicKey
 from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
 from gcks.ike.channel import Response
 from gcks.ike.ike_rekey import Successor, Try, surviving
+from gcks.ike.secured import REKEY_RETRY_SECONDS
 from gcks.keyserver import lifecycle
 from gcks.keyserver.ike_sa import Established
-from gcks.keyserver.ike_sa_table import IkeSaTable
-from gcks.keyserver.settings import ServerSettings
+from gcks.keyserver.lifecycle import Keeper
 from gcks.outcome import Transmit
 from gcks.wire.payloads import decode_chain
-
-
-class Keeper(Protocol):
-    """What keeps the IKE SAs: the engine."""
-
-    settings: ServerSettings
-    entropy: Callable[[int], bytes]
-    ike_sas: IkeSaTable
-
-    def draw_spi(self) -> bytes: ...
 
 
 class Progress(NamedTuple):
@@ -40,14 +29,14 @@ def rekey_answered(keeper: Keeper, sa: Established, response: Response, now: flo
     """Go on with the response to our rekey request."""
     try:
         payloads = decode_chain(response.first, response.chain)
-        read = lifecycle.read_rekey(sa, payloads, keeper.settings)
+        read = sa.read_rekey(payloads, keeper.settings)
     except (WireError, PeerError, InvalidPublicKey) as error:
         return Progress(events=(close(keeper, sa, f"its rekey went wrong: {error}"),))
     if isinstance(read, Try):
-        ask = lifecycle.rekey
-        return Progress(ask(sa, keeper.settings, keeper.draw_spi, keeper.entropy, now, read))
+        spi = keeper.ike_sas.draw_spi()
+        return Progress(sa.rekey(keeper.settings, spi, keeper.entropy, now, read))
     if read is None:
-        sa.rekey_at = now + lifecycle.REKEY_RETRY_SECONDS
+        sa.rekey_at = now + REKEY_RETRY_SECONDS
         return Progress()
     return _take_over(keeper, sa, read, now)
 
@@ -70,17 +59,17 @@ def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> Ik
 
 
 def _put(keeper: Keeper, sa: Established, made: Successor, now: float) -> Established:
-    new = lifecycle.successor(sa, made, keeper.entropy)
+    new = lifecycle.successor(sa, made, keeper)
     keeper.ike_sas.put(new)
     lifecycle.begin_timers(new, keeper.settings, now)
-    keeper.ike_sas.touch(new, lifecycle.busy_until(new))
+    keeper.ike_sas.touch(new, new.wants_at)
     return new
 
 
 def delete(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...]:
     """Ask the peer to close an IKE SA."""
-    transmits = lifecycle.delete(sa, keeper.settings, now)
-    keeper.ike_sas.touch(sa, lifecycle.busy_until(sa))
+    transmits = sa.delete(keeper.settings, now)
+    keeper.ike_sas.touch(sa, sa.wants_at)
     return transmits
 
 

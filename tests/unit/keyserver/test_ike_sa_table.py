@@ -10,8 +10,7 @@ import pytest
 
 from gcks.crypto.key_exchange import generate
 from gcks.errors import Discard, DropReason
-from gcks.group.registration import KeyWrap
-from gcks.iana import ExchangeType, Ke, Kwa
+from gcks.iana import ExchangeType, Ke
 from gcks.ike.channel import Channel
 from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import derive_keys
@@ -53,10 +52,9 @@ def established(table: IkeSaTable, half: HalfOpen) -> Established:
     keys = derive_keys(SUITE, bytes(32), bytes(32), bytes(32), half.spi_i, half.spi_r)
     cipher = SUITE.make_cipher(keys.sk_ei, keys.sk_ai)
     protection = IkeProtection(half.spi_i, half.spi_r, cipher, cipher, os.urandom)
-    wrap = KeyWrap(Kwa.KW_5649_256, bytes(32))
     channel = Channel(protection, half.path, initiator=False)
     name = "fqdn:gm1.dev"
-    sa = Established(channel, Parent(SUITE, keys.sk_d), Identity.parse(name), name, wrap)
+    sa = Established(channel, Parent(SUITE, keys.sk_d), bytes(32), Identity.parse(name), name)
     table.establish(half, sa)
     return sa
 

@@ -1,0 +1,215 @@
+"""One IKE SA from its keys on, in either role: what it asks of its peer, and what replaces it.
+
+Liveness (RFC 7296 section 2.4), rekey of the IKE SA (sections 1.3.2, 2.8, 2.25), Delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from math import inf
+from typing import Final, Protocol
+
+from gcks.errors import TemporaryFailure
+from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.ike import ike_rekey
+from gcks.ike.channel import Channel
+from gcks.ike.ike_rekey import OptimizedRekey, Parent, RekeyRequest, Successor, Try
+from gcks.ike.legality import Contents, Rule, check
+from gcks.ike.negotiation import without_kwa
+from gcks.ike.retransmission import Retransmission
+from gcks.outcome import Transmit
+from gcks.wire.delete import Delete
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
+
+MAX_REKEY_TRIES: Final = 3
+"""Requests in a row that a peer can cause by refusals."""
+REKEY_RETRY_SECONDS: Final = 10.0
+"""RFC 7296 section 2.25: after TEMPORARY_FAILURE, not at once."""
+DELETE_IKE_SA: Final = Delete(ProtocolId.IKE, 0, ())
+
+_RESPONSE: Final = Rule(ExchangeType.CREATE_CHILD_SA, is_response=True)
+_REFUSAL: Final = Rule(ExchangeType.CREATE_CHILD_SA, is_response=True, is_error=True)
+
+Entropy = Callable[[int], bytes]
+
+
+class Asked(Enum):
+    """What our request under way is."""
+
+    EXCHANGE = "request"
+    """One of the owner's: GSA_AUTH, GSA_REGISTRATION ..."""
+    LIVENESS = "liveness check"
+    REKEY = "rekey"
+    DELETE = "Delete"
+
+
+class SecuredSettings(Protocol):
+    """What the settings of either role hold for it."""
+
+    @property
+    def ike_proposals(self) -> SecurityAssociation: ...
+    @property
+    def retransmission(self) -> Retransmission: ...
+    @property
+    def ike_sa_rekey_seconds(self) -> float: ...
+    @property
+    def liveness_seconds(self) -> float: ...
+    @property
+    def optimized_rekey(self) -> OptimizedRekey | None: ...
+
+
+class Secured:
+    """Keys, messages and times of one IKE SA.
+
+    `tries` is how often a request is sent before the SA is given up; None: as
+    the settings say.
+    """
+
+    __slots__ = (
+        "asked", "channel", "gsk_w", "optimized", "parent", "probe_at", "rekey_at",
+        "rekey_request", "rekey_tries", "replaced_by", "tries",
+    )  # fmt: skip
+
+    def __init__(
+        self, channel: Channel, parent: Parent, gsk_w: bytes, tries: int | None = None
+    ) -> None:
+        self.channel, self.parent, self.gsk_w, self.tries = channel, parent, gsk_w, tries
+        self.asked: Asked | None = None
+        self.optimized = False
+        """Whether optimized rekeys were negotiated."""
+        self.rekey_at = self.probe_at = inf
+        self.rekey_request: RekeyRequest | None = None
+        self.rekey_tries = 0
+        self.replaced_by: Successor | None = None
+        """The IKE SA that the peer has made in place of this one."""
+
+    @property
+    def wants_at(self) -> float:
+        """When the SA wants attention."""
+        if self.channel.pending is not None:
+            return self.channel.pending.due
+        return min(self.rekey_at, self.probe_at)
+
+    def begin_timers(self, settings: SecuredSettings, now: float) -> None:
+        """Start the times of an IKE SA whose peer is authenticated."""
+        self.rekey_at = now + settings.ike_sa_rekey_seconds
+        self.heard(settings, now)
+
+    def heard(self, settings: SecuredSettings, now: float) -> None:
+        """Note an authentic message of the peer."""
+        kept = self.replaced_by is None and self.asked is not Asked.DELETE
+        self.probe_at = now + settings.liveness_seconds if kept else inf
+
+    def ask(
+        self,
+        asked: Asked,
+        exchange: int,
+        payloads: Sequence[Payload],
+        settings: SecuredSettings,
+        now: float,
+    ) -> tuple[Transmit, ...]:
+        """Send a request; the one before must have been answered."""
+        self.asked = asked
+        retransmission = settings.retransmission
+        return self.channel.request(exchange, payloads, retransmission, now, tries=self.tries)
+
+    def ask_again(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...] | None:
+        """Send the request under way once more; None: the peer doesn't answer."""
+        return self.channel.repeat(settings.retransmission, now)
+
+    def probe(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...]:
+        """Ask whether the peer is there (RFC 7296 section 2.4)."""
+        return self.ask(Asked.LIVENESS, ExchangeType.INFORMATIONAL, (), settings, now)
+
+    def delete(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...]:
+        """Close this IKE SA."""
+        self.rekey_at = self.probe_at = inf
+        exchange = ExchangeType.INFORMATIONAL
+        return self.ask(Asked.DELETE, exchange, (DELETE_IKE_SA,), settings, now)
+
+    # --- our rekey ------------------------------------------------------------------
+
+    def rekey(
+        self,
+        settings: SecuredSettings,
+        spi: bytes,
+        entropy: Entropy,
+        now: float,
+        again: Try | None = None,
+    ) -> tuple[Transmit, ...]:
+        """Ask for a new IKE SA, optimized where that was negotiated."""
+        wanted = again or Try(self.optimized, None)
+        request = ike_rekey.begin(
+            self.parent, self.accepted(settings), spi, entropy,
+            optimized=wanted.optimized, method=wanted.method,
+        )  # fmt: skip
+        self.rekey_request, self.rekey_at = request, inf
+        self.rekey_tries += 1
+        payloads = request.payloads(_code(settings))
+        return self.ask(Asked.REKEY, ExchangeType.CREATE_CHILD_SA, payloads, settings, now)
+
+    def read_rekey(
+        self, payloads: Sequence[Payload], settings: SecuredSettings
+    ) -> Successor | Try | None:
+        """Read the response to our rekey request; None: refused, ask again later.
+
+        Raises `PeerError` or `CryptoError` where it is nonsense.
+        """
+        request, self.rekey_request = self.rekey_request, None
+        if request is None:
+            raise TemporaryFailure("no rekey is under way")
+        refused = _refusal(payloads)
+        if refused is None:
+            contents = check(_RESPONSE, payloads)
+            return ike_rekey.complete(request, contents, self.parent, _code(settings))
+        check(_REFUSAL, payloads)
+        again = ike_rekey.next_try(request, refused, self.accepted(settings))
+        return again if self.rekey_tries < MAX_REKEY_TRIES else None
+
+    def accepted(self, settings: SecuredSettings) -> SecurityAssociation:
+        """Return what a new IKE SA may use: KWA is part of every proposal of a GM (ruling 29)."""
+        proposals = settings.ike_proposals
+        return proposals if self.parent.suite.kwa is not None else without_kwa(proposals)
+
+    # --- the peer's rekey -----------------------------------------------------------
+
+    def answer_rekey(
+        self, contents: Contents, settings: SecuredSettings, spi: bytes, entropy: Entropy
+    ) -> tuple[tuple[Payload, ...], Successor]:
+        """Answer the peer's request for a new IKE SA.
+
+        Raises `TemporaryFailure` while this one is being closed or is replaced
+        already (RFC 7296 section 2.25.2), and what `ike_rekey.answer` raises.
+        """
+        if self.asked is Asked.DELETE or self.replaced_by is not None:
+            raise TemporaryFailure("this IKE SA is being closed")
+        code = _code(settings) if self.optimized else None
+        return ike_rekey.answer(
+            contents, self.parent, self.accepted(settings), spi, entropy, optimized_rekey=code
+        )
+
+    def successor_channel(self, made: Successor, entropy: Entropy) -> Channel:
+        """Make the channel of the IKE SA that takes over; Message IDs begin at 0."""
+        return Channel(
+            ike_rekey.protection_of(made, entropy),
+            self.channel.path,
+            initiator=made.initiator,
+            fragment_octets=self.channel.fragment_octets,
+        )
+
+
+def is_ike_rekey(contents: Contents, settings: SecuredSettings) -> bool:
+    """Tell whether a CREATE_CHILD_SA request replaces the IKE SA."""
+    return ike_rekey.is_ike_rekey(contents, _code(settings))
+
+
+def _refusal(payloads: Sequence[Payload]) -> Notify | None:
+    notifies = (one for one in payloads if isinstance(one, Notify))
+    return next((one for one in notifies if NotifyType(one.type).is_error), None)
+
+
+def _code(settings: SecuredSettings) -> int:
+    return settings.optimized_rekey.rekey if settings.optimized_rekey is not None else 0

@@ -26,6 +26,8 @@ from gcks.wire.sa import SecurityAssociation
 
 MAX_REKEY_TRIES: Final = 3
 """Requests in a row that a peer can cause by refusals."""
+LINGER_SECONDS: Final = 30.0
+"""How long the peer has to delete an IKE SA that another has replaced."""
 REKEY_RETRY_SECONDS: Final = 10.0
 """RFC 7296 section 2.25: after TEMPORARY_FAILURE, not at once."""
 DELETE_IKE_SA: Final = Delete(ProtocolId.IKE, 0, ())
@@ -69,7 +71,7 @@ class Secured:
     """
 
     __slots__ = (
-        "asked", "channel", "gsk_w", "optimized", "parent", "probe_at", "rekey_at",
+        "asked", "channel", "ends_at", "gsk_w", "optimized", "parent", "probe_at", "rekey_at",
         "rekey_request", "rekey_tries", "replaced_by", "tries",
     )  # fmt: skip
 
@@ -80,7 +82,7 @@ class Secured:
         self.asked: Asked | None = None
         self.optimized = False
         """Whether optimized rekeys were negotiated."""
-        self.rekey_at = self.probe_at = inf
+        self.rekey_at = self.probe_at = self.ends_at = inf
         self.rekey_request: RekeyRequest | None = None
         self.rekey_tries = 0
         self.replaced_by: Successor | None = None
@@ -91,12 +93,27 @@ class Secured:
         """When the SA wants attention."""
         if self.channel.pending is not None:
             return self.channel.pending.due
-        return min(self.rekey_at, self.probe_at)
+        return min(self.rekey_at, self.probe_at, self.ends_at)
 
     def begin_timers(self, settings: SecuredSettings, now: float) -> None:
         """Start the times of an IKE SA whose peer is authenticated."""
         self.rekey_at = now + settings.ike_sa_rekey_seconds
         self.heard(settings, now)
+
+    def outlived(self, now: float) -> None:
+        """Leave the end of an SA that is no longer needed to the peer, but not for ever."""
+        self.rekey_at = self.probe_at = inf
+        self.ends_at = now + LINGER_SECONDS
+
+    def begin_due(
+        self, settings: SecuredSettings, spi: bytes, entropy: Entropy, now: float
+    ) -> tuple[Transmit, ...]:
+        """Ask what it is time for; `spi` is for a new IKE SA."""
+        if now >= self.ends_at:
+            return self.delete(settings, now)
+        if now >= self.rekey_at:
+            return self.rekey(settings, spi, entropy, now)
+        return self.probe(settings, now) if now >= self.probe_at else ()
 
     def heard(self, settings: SecuredSettings, now: float) -> None:
         """Note an authentic message of the peer."""
@@ -126,7 +143,7 @@ class Secured:
 
     def delete(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...]:
         """Close this IKE SA."""
-        self.rekey_at = self.probe_at = inf
+        self.rekey_at = self.probe_at = self.ends_at = inf
         exchange = ExchangeType.INFORMATIONAL
         return self.ask(Asked.DELETE, exchange, (DELETE_IKE_SA,), settings, now)
 

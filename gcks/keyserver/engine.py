@@ -425,7 +425,7 @@ class Engine:
         if reply.closes:
             events = (*events, close(self, sa, reply.closes))
         else:
-            sa.idle_at = now + self.settings.ike_sa_idle_seconds
+            lifecycle.used(sa, self.settings, now)
             self._heard(sa, now)
         return Outcome(reply.journal, transmits, events, self.next_timeout)
 

@@ -99,7 +99,7 @@ class Refused:
 class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
-    __slots__ = ("due", "identity", "idle_at", "name", "spi_i", "spi_r", "timer_at", "wrap")
+    __slots__ = ("due", "identity", "name", "spi_i", "spi_r", "timer_at", "wrap")
 
     def __init__(
         self, channel: Channel, parent: Parent, gsk_w: bytes, identity: Identity, name: str
@@ -108,13 +108,7 @@ class Established(Secured):
         self.wrap = KeyWrap(parent.suite.kwa or 0, gsk_w)
         self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
         self.identity, self.name = identity, name
-        self.due = self.timer_at = self.idle_at = inf
-
-    @property
-    def wants_at(self) -> float:
-        """When the SA wants attention; without a request under way also to be closed."""
-        wanted = super().wants_at
-        return wanted if self.channel.pending is not None else min(wanted, self.idle_at)
+        self.due = self.timer_at = inf
 
     @property
     def path(self) -> Path:

@@ -41,6 +41,11 @@ class IkeSaTable:
             raise Discard(DropReason.UNKNOWN_SPI)
         return sa
 
+    def of_spi(self, spi: bytes) -> Established | None:
+        """Return the established SA that has our SPI."""
+        sa = self._by_spi.get(spi)
+        return sa if isinstance(sa, Established) else None
+
     def find_init(self, spi_i: bytes, path: Path) -> HalfOpen | None:
         """Return the half-open SA that an IKE_SA_INIT from there has made."""
         return self._by_init.get((spi_i, path))

@@ -40,17 +40,19 @@ def ask(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...] | N
     settings = keeper.settings
     if sa.channel.pending is not None:
         return sa.ask_again(settings, now)
-    if now >= sa.idle_at:
-        return sa.delete(settings, now)
-    if now >= sa.rekey_at:
-        return sa.rekey(settings, keeper.ike_sas.draw_spi(), keeper.entropy, now)
-    return sa.probe(settings, now) if now >= sa.probe_at else ()
+    return sa.begin_due(settings, keeper.ike_sas.draw_spi(), keeper.entropy, now)
+
+
+def used(sa: Established, settings: ServerSettings, now: float) -> None:
+    """Keep an IKE SA a while longer: its peer has asked for something."""
+    if sa.replaced_by is None:
+        sa.ends_at = now + settings.ike_sa_idle_seconds
 
 
 def begin_timers(sa: Established, settings: ServerSettings, now: float) -> None:
     """Start the times of an IKE SA that was just established."""
     sa.begin_timers(settings, now)
-    sa.idle_at = now + settings.ike_sa_idle_seconds
+    sa.ends_at = now + settings.ike_sa_idle_seconds
 
 
 def successor(sa: Established, made: Successor, keeper: Keeper) -> Established:

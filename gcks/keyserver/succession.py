@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import NamedTuple
 
 from gcks.crypto.errors import InvalidPublicKey
@@ -47,6 +46,9 @@ def _take_over(keeper: Keeper, sa: Established, made: Successor, now: float) -> 
     new = _put(keeper, sa, made, now)
     if theirs is not None and surviving(made, theirs) is theirs:
         return Progress(delete(keeper, new, now))
+    if theirs is not None and (loser := keeper.ike_sas.of_spi(theirs.spi_r)) is not None:
+        loser.outlived(now)
+        keeper.ike_sas.touch(loser, loser.wants_at)
     event = IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=False)
     return Progress(delete(keeper, sa, now), (event,))
 
@@ -54,7 +56,8 @@ def _take_over(keeper: Keeper, sa: Established, made: Successor, now: float) -> 
 def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> IkeSaRekeyed:
     """Put the IKE SA in place that the peer has made; the peer will delete this one."""
     _put(keeper, sa, made, now)
-    sa.replaced_by, sa.rekey_at = made, inf
+    sa.replaced_by = made
+    sa.outlived(now)
     return IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=True)
 
 

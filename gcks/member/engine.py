@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from math import inf
 
 from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
-from gcks.events import DatagramDropped, Event, IkeSaClosed, PolicyRefused, Registering
+from gcks.events import (
+    DatagramDropped,
+    Event,
+    IkeSaClosed,
+    IkeSaRekeyed,
+    PolicyRefused,
+    Registering,
+)
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
+from gcks.ike.secured import DELETE_IKE_SA
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, supported_transforms
 from gcks.member.data_plane import DataPlaneCommand
 from gcks.member.effects import Effects
@@ -30,15 +38,15 @@ from gcks.member.ike_session import (
     IkeSession,
     KeysAgreed,
     Progress,
+    Rekeyed,
     SessionState,
 )
-from gcks.member.informational import DELETE_IKE_SA, error_response
+from gcks.member.informational import error_response
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings
 from gcks.member.status import MemberStatus, group_status
 from gcks.outcome import Path, Transmit
 from gcks.wire.header import Header, decode_header
-from gcks.wire.payloads import Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,10 @@ class MemberEngine:
             self._failed(progress, now, effects)
         elif isinstance(progress, ClosedByServer):
             self._closed("deleted by the server", now, effects)
+        elif isinstance(progress, Rekeyed):
+            settings = self._settings
+            server, identity = str(settings.server), str(settings.server_identity)
+            effects.tell(IkeSaRekeyed(server, identity, progress.by_peer))
 
     def _authenticate(self, now: float, effects: Effects) -> None:
         session, group = self._session, self._serving
@@ -186,16 +198,16 @@ class MemberEngine:
 
     def _answered(self, answer: Answered, now: float, effects: Effects) -> None:
         if answer.exchange == ExchangeType.GSA_AUTH:
-            self._authenticated(answer.payloads, now, effects)
+            self._authenticated(answer, now, effects)
         elif answer.exchange == ExchangeType.GSA_REGISTRATION:
             if self._serving is not None:
-                self._registered(answer.payloads, now, effects)
+                self._registered(answer, now, effects)
         else:
             self._session = None  # our Delete was answered
 
-    def _authenticated(self, payloads: tuple[Payload, ...], now: float, effects: Effects) -> None:
+    def _authenticated(self, answer: Answered, now: float, effects: Effects) -> None:
         """Judge the GSA_AUTH response: first who answers, then what (section 2.3.1)."""
-        session = self._session
+        session, payloads = self._session, answer.payloads
         if session is None or session.sa is None:
             return
         try:
@@ -208,12 +220,12 @@ class MemberEngine:
             session.close()
             self._failed(_explain(error), now, effects)
             return
-        session.authenticated()
-        self._registered(payloads, now, effects, authenticating=True)
+        session.authenticated(payloads, now)
+        self._registered(answer, now, effects, authenticating=True)
 
     def _registered(
         self,
-        payloads: tuple[Payload, ...],
+        answer: Answered,
         now: float,
         effects: Effects,
         *,
@@ -221,8 +233,9 @@ class MemberEngine:
     ) -> None:
         """Take over a group's policy and keys, or say why not."""
         group, session, self._serving = self._serving, self._session, None
-        if group is None or session is None or session.sa is None:
+        if group is None or session is None:
             return
+        payloads, secured = answer.payloads, answer.secured
         refused = error_notify(payloads)
         if refused is not None:
             kind = NotifyType(refused.type)
@@ -232,8 +245,8 @@ class MemberEngine:
         try:
             if not authenticating:
                 read_response(payloads, refused=False)
-            kwa = session.sa.suite.kwa or 0
-            group.accept_registration(payloads, kwa, session.sa.gsk_w, now, effects)
+            kwa = secured.parent.suite.kwa or 0
+            group.accept_registration(payloads, kwa, secured.gsk_w, now, effects)
         except GcksError as error:
             self._refuse_policy(group, error, now, effects)
 

@@ -58,12 +58,15 @@ def request_payloads(
     if credentials.trust is not None:
         request = CertificateRequest(CertEncoding.X509_SIGNATURE, credentials.trust.authorities)
         certificates = (*certificates, request)
+    codes = settings.optimized_rekey
     return (
         own,
         *certificates,
         IDr(settings.server_identity),
         auth,
         *registration_payloads(membership, sag),
+        Notify(NotifyType.INITIAL_CONTACT),
+        *((Notify(codes.supported),) if codes is not None else ()),
     )
 
 

@@ -87,11 +87,8 @@ def begin(
 ) -> InitAttempt:
     """Make the first request, with the key exchange method we like best."""
     method = next(t.id for t in offer.proposals[0].transforms if t.type == TransformType.KE)
-    spi_i = NO_SPI
-    while spi_i == NO_SPI:
-        spi_i = entropy(IKE_SPI_OCTETS)
     attempt = InitAttempt(
-        spi_i,
+        draw_spi(entropy),
         entropy(NONCE_OCTETS),
         generate(method),
         method,
@@ -102,6 +99,13 @@ def begin(
         fragmentation=fragmentation,
     )
     return _with_request(attempt, offer, path)
+
+
+def draw_spi(entropy: Callable[[int], bytes]) -> bytes:
+    """Return an SPI for a new IKE SA: unpredictable and not zero."""
+    while (spi := entropy(IKE_SPI_OCTETS)) == NO_SPI:
+        continue
+    return spi
 
 
 def _with_request(attempt: InitAttempt, offer: SecurityAssociation, path: Path) -> InitAttempt:

@@ -12,16 +12,37 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
-from gcks.iana import ExchangeType, NotifyType
+from gcks.crypto.errors import CryptoError
+from gcks.errors import (
+    Discard,
+    DropReason,
+    GcksError,
+    NoAdditionalSas,
+    PeerError,
+    WireError,
+)
+from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
+from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
+from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.retransmission import PendingRequest, first_transmission
+from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey
 from gcks.member.effects import Effects
-from gcks.member.ike_sa_init import ExchangeFailed, IkeSa, begin, complete, read_retry, refusal
-from gcks.member.informational import closes_ike_sa, error_response
+from gcks.member.ike_sa_init import (
+    ExchangeFailed,
+    IkeSa,
+    begin,
+    complete,
+    draw_spi,
+    read_retry,
+    refusal,
+)
+from gcks.member.informational import error_response
 from gcks.member.settings import MemberSettings
 from gcks.outcome import Endpoint, Path
+from gcks.wire.delete import Delete
 from gcks.wire.header import HEADER_OCTETS, Header
+from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
@@ -53,6 +74,8 @@ class Answered:
 
     exchange: int
     payloads: tuple[Payload, ...]
+    secured: Secured
+    """The IKE SA that it came on: its GSK_w wraps the keys in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +91,21 @@ class ClosedByServer:
     """The server deleted the IKE SA: normal with multicast rekey (RFC 9838 section 2.3.3)."""
 
 
-Progress = KeysAgreed | Answered | Failed | ClosedByServer
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """A new IKE SA has taken over."""
+
+    by_peer: bool
+
+
+Progress = KeysAgreed | Answered | Failed | ClosedByServer | Rekeyed
 
 
 class IkeSession:
-    """One IKE SA, from the first request to its end."""
+    """The IKE SA with the server from the first request to the end, rekeys included.
+
+    While one replaces another there are two; the newest is used.
+    """
 
     def __init__(self, settings: MemberSettings, entropy: Callable[[int], bytes]) -> None:
         self._settings = settings
@@ -86,8 +119,11 @@ class IkeSession:
         )
         self._init: PendingRequest | None = None
         """IKE_SA_INIT, while it waits for its response."""
-        self._channel: Channel | None = None
         self._doubt: ExchangeFailed | None = None
+        self._sas: list[Secured] = []
+        """Those with keys: the newest last."""
+        self._asking: tuple[ExchangeType, tuple[Payload, ...]] | None = None
+        """The engine's request under way."""
         self.state = SessionState.IKE_SA_INIT
         self.sa: IkeSa | None = None
         self.proved = False
@@ -98,16 +134,23 @@ class IkeSession:
     @property
     def idle(self) -> bool:
         """Tell whether a request of the next exchange can be sent."""
-        return self.state is SessionState.ESTABLISHED and self._pending is None
-
-    @property
-    def _pending(self) -> PendingRequest | None:
-        return self._channel.pending if self._channel is not None else self._init
+        return (
+            self.state is SessionState.ESTABLISHED
+            and self._asking is None
+            and self._current().channel.pending is None
+        )
 
     @property
     def next_timeout(self) -> float:
-        """When the request under way is sent again, or given up."""
-        return self._pending.due if self._pending is not None else inf
+        """When a request is sent again, given up, or begun."""
+        if self._init is not None:
+            return self._init.due
+        return min((one.wants_at for one in self._sas), default=inf)
+
+    def _current(self) -> Secured:
+        if not self._sas:
+            raise ExchangeFailed("the IKE SA has no keys yet")
+        return self._sas[-1]
 
     def start(self, now: float, effects: Effects) -> None:
         """Send IKE_SA_INIT."""
@@ -120,55 +163,71 @@ class IkeSession:
         self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, effects: Effects
     ) -> None:
         """Send a protected request; the one before must have been answered."""
-        tries = TRIES_WHEN_ESTABLISHED if self.state is SessionState.ESTABLISHED else None
-        settings = self._settings.retransmission
-        effects.send(self._open().request(exchange, payloads, settings, now, tries=tries))
+        self._asking = exchange, tuple(payloads)
+        current, settings = self._current(), self._settings
+        effects.send(current.ask(Asked.EXCHANGE, exchange, payloads, settings, now))
 
     def say(self, exchange: ExchangeType, payloads: Sequence[Payload], effects: Effects) -> None:
         """Send a protected request once, and don't wait: the session ends here."""
-        effects.send(self._open().say(exchange, payloads))
+        effects.send(self._current().channel.say(exchange, payloads))
         self.close()
 
-    def authenticated(self) -> None:
-        """Note that the server has proved who it is."""
+    def authenticated(self, payloads: Sequence[Payload], now: float) -> None:
+        """Note that the server has proved who it is, and what it announces."""
         self.state = SessionState.ESTABLISHED
         self.proved = True
+        current, codes = self._current(), self._settings.optimized_rekey
+        current.tries = TRIES_WHEN_ESTABLISHED
+        current.optimized = codes is not None and any(
+            isinstance(one, Notify) and one.type == codes.supported for one in payloads
+        )
+        current.begin_timers(self._settings, now)
 
     def close(self) -> None:
         """End the session without a word."""
         self.state = SessionState.CLOSED
-        self._init = self._channel = None
-
-    def _open(self) -> Channel:
-        if self._channel is None:
-            raise ExchangeFailed("the IKE SA has no keys yet")
-        return self._channel
+        self._init = self._asking = None
+        self._sas.clear()
 
     # --- time -----------------------------------------------------------------------
 
     def handle_timeout(self, now: float, effects: Effects) -> Progress | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
-        pending = self._pending
-        if pending is None or pending.due > now:
+        if self._init is not None:
+            return self._init_due(self._init, now, effects)
+        for one in [sa for sa in self._sas if sa.wants_at <= now]:
+            if one.channel.pending is None:
+                self._begin(one, now, effects)
+                continue
+            pending, again = one.channel.pending, one.ask_again(self._settings, now)
+            if again is None:
+                self._sas.remove(one)
+                if not self._sas:
+                    return self._unanswered(pending)
+            effects.send(again or ())
+        return None
+
+    def _begin(self, one: Secured, now: float, effects: Effects) -> None:
+        spi = draw_spi(self._entropy)
+        effects.send(one.begin_due(self._settings, spi, self._entropy, now))
+
+    def _init_due(self, pending: PendingRequest, now: float, effects: Effects) -> Progress | None:
+        if pending.due > now:
             return None
         if self._doubt is not None:
             return self._fail(self._doubt.cause, self._doubt.hint)
         if pending.exhausted:
-            exchange = ExchangeType(pending.exchange)
-            return self._fail(
-                f"no answer to {exchange} from {self._path.remote} after {pending.sent} tries",
-                "check that the server runs, its address and port, and the firewalls between",
-            )
-        self._repeat(pending, now, effects)
+            return self._unanswered(pending)
+        self._init = pending.repeated(self._settings.retransmission, now)
+        effects.send(addressed(pending.datagrams, self._path))
         return None
 
-    def _repeat(self, pending: PendingRequest, now: float, effects: Effects) -> None:
-        settings = self._settings.retransmission
-        if self._channel is not None:
-            effects.send(self._channel.repeat(settings, now) or ())
-            return
-        self._init = pending.repeated(settings, now)
-        effects.send(addressed(pending.datagrams, self._path))
+    def _unanswered(self, pending: PendingRequest) -> Failed:
+        exchange = ExchangeType(pending.exchange)
+        return self._fail(
+            f"no answer to {exchange} from {self._path.remote} after {pending.sent} tries",
+            "check that the server runs, its address and port, and the firewalls between",
+        )
 
     def _fail(self, cause: str, hint: str) -> Failed:
         self.close()
@@ -180,23 +239,30 @@ class IkeSession:
         self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
     ) -> Progress | None:
         """Take a unicast datagram.  Raises Discard or WireError for what isn't ours."""
-        if header.spi_i != self._attempt.spi_i or self.state is SessionState.CLOSED:
-            raise Discard(DropReason.UNKNOWN_SPI)
-        if self._channel is None:
+        if self.state is SessionState.IKE_SA_INIT and header.spi_i == self._attempt.spi_i:
             return self._receive_init(datagram, header, path, now, effects)
-        if header.spi_r != self._channel.protection.spi_r:
-            raise Discard(DropReason.UNKNOWN_SPI)
+        one = self._find(header)
         if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
         if not header.is_response and self.state is not SessionState.ESTABLISHED:
             raise Discard(DropReason.UNEXPECTED_EXCHANGE, "a request before authentication")
-        received = self._channel.receive(header, datagram, now)
-        if isinstance(received, Request):
-            return self._receive_request(received, path, effects)
+        received = one.channel.receive(header, datagram, now)
+        if received is None:
+            return None
         if isinstance(received, Repeated):
             effects.send(addressed(received.datagrams, path))
             return None
-        return self._receive_response(received) if received is not None else None
+        one.heard(self._settings, now)
+        if isinstance(received, Request):
+            return self._receive_request(one, received, path, now, effects)
+        return self._receive_response(one, received, now, effects)
+
+    def _find(self, header: Header) -> Secured:
+        for one in reversed(self._sas):
+            protection = one.channel.protection
+            if (protection.spi_i, protection.spi_r) == (header.spi_i, header.spi_r):
+                return one
+        raise Discard(DropReason.UNKNOWN_SPI)
 
     def _receive_init(
         self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
@@ -236,13 +302,15 @@ class IkeSession:
         self._init = self._doubt = None
         self.state = SessionState.UNAUTHENTICATED
         self._move_if_behind_nat(self.sa)
-        self._channel = Channel(
+        channel = Channel(
             self.sa.protection,
             self._path,
             initiator=True,
             fragment_octets=self._settings.fragment_octets if self.sa.fragmentation else None,
             first_message_id=FIRST_PROTECTED_MESSAGE_ID,
         )
+        parent = Parent(self.sa.suite, self.sa.keys.sk_d)
+        self._sas.append(Secured(channel, parent, self.sa.gsk_w))
         return KeysAgreed()
 
     def _move_if_behind_nat(self, sa: IkeSa) -> None:
@@ -255,36 +323,137 @@ class IkeSession:
                 marker=True,
             )
 
-    def _receive_response(self, response: Response) -> Progress:
+    def _receive_response(
+        self, one: Secured, response: Response, now: float, effects: Effects
+    ) -> Progress | None:
+        asked, one.asked = one.asked, None
+        if asked is Asked.DELETE:
+            return self._deleted(one)
+        if asked is Asked.LIVENESS:
+            self._resume(now, effects)
+            return None
         try:
             payloads = decode_chain(response.first, response.chain)
         except WireError as error:
             return self._fail(f"the server's response is malformed: {error}", "")
-        return Answered(response.exchange, payloads)
+        if asked is Asked.REKEY:
+            return self._rekey_answered(one, payloads, now, effects)
+        self._asking = None
+        return Answered(response.exchange, payloads, one)
+
+    def _deleted(self, one: Secured) -> Progress | None:
+        self._sas.remove(one)
+        return None if self._sas else self._fail("the IKE SA that replaced another is gone", "")
+
+    # --- a new IKE SA in place of one ----------------------------------------------------
+
+    def _rekey_answered(
+        self, one: Secured, payloads: Sequence[Payload], now: float, effects: Effects
+    ) -> Progress | None:
+        try:
+            read = one.read_rekey(payloads, self._settings)
+        except GcksError as error:
+            return self._fail(f"the rekey of the IKE SA went wrong: {error}", "")
+        if isinstance(read, Try):
+            spi = draw_spi(self._entropy)
+            effects.send(one.rekey(self._settings, spi, self._entropy, now, read))
+            return None
+        if read is None:
+            one.rekey_at = now + REKEY_RETRY_SECONDS
+            return None
+        theirs = one.replaced_by
+        if theirs is not None and surviving(read, theirs) is theirs:
+            self._sas.insert(0, new := self._successor(one, read, now))
+            effects.send(new.delete(self._settings, now))
+            return None
+        for loser in self._sas:
+            loser.outlived(now)
+        self._take_over(one, read, now)
+        effects.send(one.delete(self._settings, now))
+        self._resume(now, effects)
+        return Rekeyed(by_peer=False)
+
+    def _take_over(self, one: Secured, made: Successor, now: float) -> None:
+        self._sas.append(self._successor(one, made, now))
+
+    def _successor(self, one: Secured, made: Successor, now: float) -> Secured:
+        """Return the same server's new IKE SA."""
+        channel = one.successor_channel(made, self._entropy)
+        parent = Parent(made.suite, made.keys.sk_d)
+        new = Secured(channel, parent, made.gsk_w, one.tries)
+        new.optimized = one.optimized
+        new.begin_timers(self._settings, now)
+        return new
 
     # --- the server's requests -----------------------------------------------------------
 
-    def _receive_request(self, request: Request, path: Path, effects: Effects) -> Progress | None:
-        payloads, ends = self._answer(request)
-        effects.send(self._open().respond(request.exchange, payloads, path))
-        if ends is not None:
+    def _receive_request(
+        self, one: Secured, request: Request, path: Path, now: float, effects: Effects
+    ) -> Progress | None:
+        payloads, follows = self._answer(one, request)
+        effects.send(one.channel.respond(request.exchange, payloads, path))
+        if isinstance(follows, Successor):
+            one.replaced_by = follows
+            one.outlived(now)
+            self._take_over(one, follows, now)
+            return Rekeyed(by_peer=True)
+        if isinstance(follows, ClosedByServer):
+            self._sas.remove(one)
+            if any(other.asked is not Asked.DELETE for other in self._sas):
+                self._resume(now, effects)
+                return None
+        if follows is not None:
             self.close()
-        return ends
+        return follows
 
-    def _answer(self, request: Request) -> tuple[tuple[Payload, ...], Progress | None]:
-        """Return the response's payloads, and how the session ends, if it does."""
-        if request.exchange == ExchangeType.CREATE_CHILD_SA:
-            return error_response(NotifyType.NO_ADDITIONAL_SAS), None
-        if request.exchange != ExchangeType.INFORMATIONAL:
+    def _resume(self, now: float, effects: Effects) -> None:
+        """Ask on the newest IKE SA what an old one has left unanswered."""
+        if self._asking is None or any(one.asked is Asked.EXCHANGE for one in self._sas):
+            return
+        if self._current().channel.pending is None:
+            self.request(*self._asking, now, effects)
+
+    def _answer(
+        self, one: Secured, request: Request
+    ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | None]:
+        """Return the response's payloads, and what follows from the request."""
+        handler = _HANDLERS.get(request.exchange)
+        if handler is None:
             raise Discard(DropReason.UNEXPECTED_EXCHANGE, str(ExchangeType(request.exchange)))
         try:
-            closes = closes_ike_sa(decode_chain(request.first, request.chain))
+            rule = Rule(request.exchange, is_response=False)
+            return handler(self, one, check(rule, decode_chain(request.first, request.chain)))
         except WireError as error:
             # An authentic peer that sends nonsense: RFC 7296 section 2.21.3.
             return error_response(NotifyType.INVALID_SYNTAX), Failed(f"malformed request: {error}")
         except PeerError as error:
             return error_response(error.notify, error.data), None
+        except CryptoError:
+            return error_response(NotifyType.INVALID_SYNTAX), None
+
+    def _informational(
+        self, one: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], ClosedByServer | None]:
+        """RFC 7296 sections 1.4 and 2.4: an empty request is a liveness check."""
+        del one
+        closes = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
         return (), ClosedByServer() if closes else None
+
+    def _create_child_sa(
+        self, one: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], Successor]:
+        """RFC 7296 section 1.3.2: a new IKE SA; a GM makes no Child SAs with its GCKS."""
+        if not is_ike_rekey(contents, self._settings):
+            raise NoAdditionalSas("this member creates no Child SAs")
+        spi = draw_spi(self._entropy)
+        return one.answer_rekey(contents, self._settings, spi, self._entropy)
+
+
+_Answer = tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | None]
+_HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] = {
+    ExchangeType.INFORMATIONAL: IkeSession._informational,
+    ExchangeType.CREATE_CHILD_SA: IkeSession._create_child_sa,
+}
 
 
 def _as_failure(error: GcksError) -> ExchangeFailed:

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from gcks.iana import ExchangeType, NotifyType, ProtocolId
-from gcks.ike.legality import Rule, check
-from gcks.wire.delete import Delete
+from gcks.iana import NotifyType
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-
-DELETE_IKE_SA = Delete(ProtocolId.IKE, 0, ())
-
-
-def closes_ike_sa(payloads: Sequence[Payload]) -> bool:
-    """Tell whether the server's request deletes the IKE SA.
-
-    An empty request is a liveness check.  Raises PeerError.
-    """
-    contents = check(Rule(ExchangeType.INFORMATIONAL, is_response=False), payloads)
-    return any(one.protocol == ProtocolId.IKE for one in contents.all(Delete))
 
 
 def error_response(notify: NotifyType, data: bytes = b"") -> tuple[Payload, ...]:

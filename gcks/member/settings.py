@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
+from gcks.ike.ike_rekey import OptimizedRekey
 from gcks.ike.retransmission import Retransmission
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
@@ -142,6 +143,12 @@ class MemberSettings:
     retransmission: Retransmission = field(default_factory=Retransmission)
     fragment_octets: int | None = 1200
     """IKE messages above it go out in fragments (RFC 7383); None: not offered."""
+    ike_sa_rekey_seconds: float = 14_400.0
+    """Age at which an IKE SA that the server keeps open is rekeyed."""
+    liveness_seconds: float = 60.0
+    """Silence after which the server of an open IKE SA is asked whether it is there."""
+    optimized_rekey: OptimizedRekey | None = field(default_factory=OptimizedRekey)
+    """None: only regular rekeys of the IKE SA."""
     retry: Retry = field(default_factory=Retry)
     reregister_jitter_seconds: float = 5.0
     """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""

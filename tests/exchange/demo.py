@@ -130,6 +130,7 @@ class World:
         server_identity: Identity = SERVER_IDENTITY,
         sender: bool | None = None,
         sender_ids: int = 1,
+        **options: object,
     ) -> MemberNode:
         """Add a member; one whose name begins with "sender" sends."""
         self._hosts += 1
@@ -144,6 +145,7 @@ class World:
                 GroupMembership(Identity.parse(f"keyid:{one}"), sends, sender_ids) for one in groups
             ),
             ike_proposals=offer,
+            **options,  # type: ignore[arg-type]
         )
         if certificate:
             settings = replace(settings, authentication=OwnAuthentication.CERTIFICATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -19,15 +20,17 @@ from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, Protoco
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine, MemberOutcome
-from gcks.member.settings import GroupMembership, MemberSettings
+from gcks.member.settings import DEFAULT_IKE_PROPOSALS, GroupMembership, MemberSettings
 from gcks.outcome import Endpoint, Path
 from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, decode_header
 from gcks.wire.identification import Identity, IDr
 from gcks.wire.message import encode_message
+from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
 from tests.exchange.demo import (
     PSK,
@@ -296,7 +299,9 @@ def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
 def test_a_child_sa_is_refused() -> None:
     """RFC 9838 section 2.3: NOT RECOMMENDED over the registration SA."""
     pair = Pair().registered()
-    outcome = pair.give(pair.request(ExchangeType.CREATE_CHILD_SA))
+    proposal = replace(DEFAULT_IKE_PROPOSALS.proposals[0], protocol=ProtocolId.ESP, spi=b"spi1")
+    child = (SecurityAssociation((proposal,)), Nonce(bytes(32)))
+    outcome = pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *child))
     assert pair.read(outcome) == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
 
 

@@ -70,6 +70,7 @@ def _copy(event: e.RekeySent) -> tuple[str, ...]:
 
 
 _GROUP: Final = ("group",)
+_REKEYED: Final = Row(e.IkeSaRekeyed, "ike_sas_rekeyed", "IKE SAs that a new one replaced")
 _DROPS: Final = Row(
     e.DatagramDropped,
     "datagrams_dropped",
@@ -92,6 +93,7 @@ SERVER_ROWS: Final = (
     Row(e.CookieRequired, "cookies_required", "IKE_SA_INIT answered with a COOKIE"),
     Row(e.IkeSaInitAnswered, "ike_sa_inits", "IKE_SA_INIT requests accepted"),
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
+    _REKEYED,
     Row(e.MemberRegistered, *_RESULTS, _registration),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
@@ -113,6 +115,7 @@ MEMBER_ROWS: Final = (
     _DROPS,
     _REFUSALS,
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
+    _REKEYED,
     Row(e.Registering, "registration_attempts", "Registrations begun", _GROUP, _group),
     Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
     Row(e.NothingToSendOn, "sender_mismatches",

@@ -305,6 +305,31 @@ def test_a_child_sa_is_refused() -> None:
     assert pair.read(outcome) == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
 
 
+@pytest.mark.parametrize("data", [b"", b"not for us" * 30])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        NotifyType.INVALID_GROUP_ID,
+        NotifyType.AUTHORIZATION_FAILED,
+        NotifyType.REGISTRATION_FAILED,
+    ],
+)
+def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None:
+    """RFC 9838 sections 4.7.1 to 4.7.3: MUST be ignored on receipt."""
+    pair = Pair(("demo", "other"))
+    outcome = pair.give(pair.answer(pair.half_way()))
+    (request,) = outcome.transmits
+    header = decode_header(request.octets)
+    assert header.exchange == ExchangeType.GSA_REGISTRATION
+    response = pair.protection.seal(
+        header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),)
+    )
+    events = pair.give(response).events
+    (failed,) = [one for one in events if isinstance(one, RegistrationFailedEvent)]
+    assert failed.group == "keyid:other"
+    assert str(kind) in failed.cause
+
+
 def test_an_unknown_critical_payload_is_named() -> None:
     """RFC 7296 section 2.5."""
     pair = Pair().registered()

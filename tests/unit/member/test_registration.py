@@ -134,6 +134,7 @@ def broken_registrations() -> list[tuple[str, tuple[object, ...]]]:
     rekey_bag, esp_bag = kd.group_bags
     other_key = replace(esp_bag, sa_keys=(wrapped(0, 0, b"\x01" * 36, b"\x99" * 32),))
     short_key = replace(esp_bag, sa_keys=(wrapped(0, 0, b"\x01" * 35, IKE_GSK_W),))
+    named_key = replace(esp_bag, sa_keys=(wrapped(1, 0, b"\x01" * 36, IKE_GSK_W),))
     tree_key = replace(esp_bag, sa_keys=(wrapped(0, 4, b"\x01" * 36, IKE_GSK_W),))
     foreign = replace(esp_bag, spi=b"\x00\x00\x00\x63")
     no_auth_key = replace(kd, member_bags=())
@@ -146,6 +147,7 @@ def broken_registrations() -> list[tuple[str, tuple[object, ...]]]:
         ("a key under another KWK", (gsa, replace(kd, group_bags=(rekey_bag, other_key)))),
         ("a key of the wrong size", (gsa, replace(kd, group_bags=(rekey_bag, short_key)))),
         ("a data key under a tree key", (gsa, replace(kd, group_bags=(rekey_bag, tree_key)))),
+        ("a key with a Key ID", (gsa, replace(kd, group_bags=(rekey_bag, named_key)))),
         ("two SA_KEYs", (gsa, replace(kd, group_bags=(rekey_bag, _doubled(esp_bag))))),
         ("no AUTH_KEY", (gsa, no_auth_key)),
         ("an unreadable AUTH_KEY", (gsa, junk_auth_key)),

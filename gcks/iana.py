@@ -327,6 +327,8 @@ class MemberKeyBagAttribute(Registry):
 
 
 FIRST_STATUS_TYPE: Final = 16384
+FIRST_PRIVATE_STATUS_TYPE: Final = 40960
+LAST_NOTIFY_TYPE: Final = 65535
 
 TRANSFORM_IDS: Final[dict[int, type[Registry]]] = {
     TransformType.ENCR: Encr,

@@ -30,6 +30,8 @@ class ServerSettings:
     """Silence after which the peer of an open IKE SA is asked whether it is there."""
     optimized_rekey: OptimizedRekey | None = field(default_factory=OptimizedRekey)
     """None: only regular rekeys of the IKE SA."""
+    childless: bool = True
+    """Whether any IKEv2 peer may authenticate with IKE_AUTH without a Child SA (RFC 6023)."""
     max_half_open: int = 20_000
     max_ike_sas: int = 100_000
     retransmission: Retransmission = field(

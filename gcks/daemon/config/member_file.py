@@ -7,6 +7,7 @@ from typing import Any
 
 from gcks.daemon.config.credentials import read_own, read_secret, read_trust
 from gcks.daemon.config.files import Files
+from gcks.daemon.config.ike_model import optimized_rekey, retransmission
 from gcks.daemon.config.loaded import LogOptions, MemberConfig
 from gcks.daemon.config.member_model import (
     CeilingSection,
@@ -22,7 +23,6 @@ from gcks.dataplane.options import DataPlaneOptions
 from gcks.iana import ProtocolId
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ike
-from gcks.ike.retransmission import Retransmission
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Mode
 from gcks.member.settings import (
@@ -94,9 +94,11 @@ def _settings(model: MemberFile) -> MemberSettings:
         ike_proposals=parse_ike(ike.proposals),
         interface=model.local.interface,
         data_addresses=tuple(model.local.data_addresses),
-        retransmission=Retransmission(
-            ike.retransmit_first, ike.retransmit_factor, ike.retransmit_tries
-        ),
+        retransmission=retransmission(ike),
+        fragment_octets=ike.fragment_size or None,
+        ike_sa_rekey_seconds=ike.rekey_after,
+        liveness_seconds=ike.liveness,
+        optimized_rekey=optimized_rekey(ike),
         retry=Retry(ike.retry_first, ike.retry_factor, ike.retry_max),
         reregister_jitter_seconds=ike.reregister_jitter,
         announce_transforms=ike.announce_transforms,

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gcks.crypto.signature import ALGORITHMS
-from gcks.daemon.config.server_model import LoggingSection, MetricsSection, Section
+from gcks.daemon.config.ike_model import CommonIkeSection, Section
+from gcks.daemon.config.server_model import LoggingSection, MetricsSection
 from gcks.daemon.config.values import (
     Address,
     IdentityText,
@@ -17,12 +18,7 @@ from gcks.daemon.config.values import (
     Seconds,
     WholeSeconds,
 )
-from gcks.ike.keywords import DEFAULT_IKE, ENCR, INTEG, KWA, parse_ike
-
-
-def _ike_proposals(value: list[str]) -> list[str]:
-    parse_ike(value)
-    return value
+from gcks.ike.keywords import ENCR, INTEG, KWA
 
 
 def _known(table: dict[str, object], value: list[str]) -> list[str]:
@@ -94,8 +90,7 @@ class DataPlaneSection(Section):
     timeout: Seconds = 10.0
 
 
-class MemberIkeSection(Section):
-    proposals: Annotated[list[str], AfterValidator(_ike_proposals)] = list(DEFAULT_IKE)
+class MemberIkeSection(CommonIkeSection):
     retransmit_first: Seconds = 1.0
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 1.8
     retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 6

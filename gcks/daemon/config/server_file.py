@@ -10,6 +10,7 @@ from typing import Any, Final
 from gcks.daemon.config.credentials import read_own, read_secret, read_trust
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.groups import build_groups
+from gcks.daemon.config.ike_model import optimized_rekey, retransmission
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
 from gcks.daemon.config.problems import ConfigError, Findings
 from gcks.daemon.config.server_model import (
@@ -24,7 +25,6 @@ from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import parse_ike
-from gcks.ike.retransmission import Retransmission
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
@@ -84,9 +84,12 @@ def _settings(model: ServerFile) -> ServerSettings:
         cookie_threshold=ike.cookie_threshold,
         max_half_open=ike.max_half_open,
         max_ike_sas=ike.max_ike_sas,
-        retransmission=Retransmission(
-            ike.retransmit_first, ike.retransmit_factor, ike.retransmit_tries
-        ),
+        retransmission=retransmission(ike),
+        fragment_octets=ike.fragment_size or None,
+        ike_sa_rekey_seconds=ike.rekey_after,
+        liveness_seconds=ike.liveness,
+        optimized_rekey=optimized_rekey(ike),
+        childless=ike.childless,
     )
 
 

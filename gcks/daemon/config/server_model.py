@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
 )
 
+from gcks.daemon.config.ike_model import CommonIkeSection, Section
 from gcks.daemon.config.values import (
     Address,
     EndpointText,
@@ -25,13 +24,8 @@ from gcks.daemon.config.values import (
     SelectorAddress,
     WholeSeconds,
 )
-from gcks.ike.keywords import DEFAULT_IKE, parse_ah, parse_esp, parse_ike, parse_kwa
+from gcks.ike.keywords import parse_ah, parse_esp, parse_kwa
 from gcks.outcome import Endpoint
-
-
-def _ike_proposals(value: list[str]) -> list[str]:
-    parse_ike(value)
-    return value
 
 
 def _cipher_suite(value: str) -> str:
@@ -42,12 +36,6 @@ def _cipher_suite(value: str) -> str:
 def _key_wrap(value: str) -> str:
     parse_kwa(value)
     return value
-
-
-class Section(BaseModel):
-    """A part of the file: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ServerSection(Section):
@@ -72,8 +60,8 @@ class AuthenticationSection(Section):
     trust_anchors: list[str] = []
 
 
-class IkeSection(Section):
-    proposals: Annotated[list[str], AfterValidator(_ike_proposals)] = list(DEFAULT_IKE)
+class IkeSection(CommonIkeSection):
+    childless: bool = True
     idle: Seconds = 5.0
     half_open: Seconds = 30.0
     cookie_threshold: Annotated[int, Field(ge=0)] = 500

@@ -67,6 +67,16 @@ class IkeSaClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerAuthenticated(Event):
+    """An IKEv2 peer proved who it is, and has registered to no group yet (RFC 6023)."""
+
+    name = "peer_authenticated"
+    remote: str
+    identity: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class IkeSaRekeyed(Event):
     """A new IKE SA with the same peer took over; keys and Message IDs began anew."""
 

@@ -26,6 +26,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.CookieRequired: logging.DEBUG,
     e.IkeSaClosed: logging.DEBUG,
     e.IkeSaRekeyed: logging.DEBUG,
+    e.PeerAuthenticated: logging.INFO,
     e.MemberRegistered: logging.INFO,
     e.RegistrationRefused: logging.WARNING,
     e.MemberLeft: logging.INFO,

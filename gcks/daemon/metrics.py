@@ -92,6 +92,7 @@ SERVER_ROWS: Final = (
     _REFUSALS,
     Row(e.CookieRequired, "cookies_required", "IKE_SA_INIT answered with a COOKIE"),
     Row(e.IkeSaInitAnswered, "ike_sa_inits", "IKE_SA_INIT requests accepted"),
+    Row(e.PeerAuthenticated, "childless_ike_sas", "IKE SAs established by IKE_AUTH"),
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
     _REKEYED,
     Row(e.MemberRegistered, *_RESULTS, _registration),

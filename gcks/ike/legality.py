@@ -84,6 +84,17 @@ TABLE: Final[dict[Rule, Counts]] = {
         Authentication: (0, 1),
         Notify: (1, MAX_NOTIFIES),
     },
+    # RFC 7296 section 1.2, RFC 6023: a request may ask for a Child SA all the same.
+    Rule(ExchangeType.IKE_AUTH, is_response=False): {
+        IDi: (1, 1),
+        Certificate: (0, MAX_CERTS),
+        CertificateRequest: (0, MAX_CERTREQS),
+        IDr: (0, 1),
+        Authentication: (0, 1),
+        SecurityAssociation: (0, 1),
+        TrafficSelectorsI: (0, 1),
+        TrafficSelectorsR: (0, 1),
+    },
     # RFC 9838 section 2.3.2
     Rule(ExchangeType.GSA_REGISTRATION, is_response=False): {
         IDg: (1, 1),

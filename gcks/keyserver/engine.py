@@ -46,6 +46,7 @@ from gcks.keyserver.exchanges import (
     HANDLERS,
     RULES,
     Reply,
+    authenticated_only,
     refused,
     registered,
     registration_refused,
@@ -296,20 +297,28 @@ class Engine:
         if not isinstance(received, Request):
             return Outcome(next_timeout=self.next_timeout)
         self._speaking, half.path, secured.channel.path = half, path, path
-        if header.exchange == ExchangeType.IKE_AUTH:
+        exchange = header.exchange
+        if exchange == ExchangeType.IKE_AUTH and not self.settings.childless:
             return self._refuse_ike_auth(half, secured, datagram)
         try:
-            contents = check(gsa_auth.REQUEST, decode_chain(received.first, received.chain))
+            payloads = decode_chain(received.first, received.chain)
+            contents = check(gsa_auth.REQUESTS[ExchangeType(exchange)], payloads)
         except (WireError, PeerError) as error:
             told = answer(error, Phase.UNAUTHENTICATED)
             notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
             remote, kind = str(path.remote), NotifyType(notify.type)
             event: Event = RegistrationRefused("", "", remote, kind, str(error))
-            return self._refuse(half, secured, ExchangeType.GSA_AUTH, datagram, notify, event)
-        return self._authenticate(half, secured, datagram, contents, now)
+            return self._refuse(half, secured, exchange, datagram, notify, event)
+        return self._authenticate(half, secured, exchange, datagram, contents, now)
 
     def _authenticate(
-        self, half: HalfOpen, secured: Agreed, datagram: bytes, contents: Contents, now: float
+        self,
+        half: HalfOpen,
+        secured: Agreed,
+        exchange: int,
+        datagram: bytes,
+        contents: Contents,
+        now: float,
     ) -> Outcome:
         own, wall = self.settings.identity, self._wall()
         try:
@@ -318,7 +327,7 @@ class Engine:
             remote = str(half.path.remote)
             event = registration_refused(contents, contents.one(IDi).identity, remote, error)
             notify = Notify(error.notify)
-            return self._refuse(half, secured, ExchangeType.GSA_AUTH, datagram, notify, event)
+            return self._refuse(half, secured, exchange, datagram, notify, event)
         name = str(peer.identity)
         sa = Established(secured.channel, peer.parent, peer.gsk_w, peer.identity, name)
         self.ike_sas.establish(half, sa)
@@ -327,9 +336,12 @@ class Engine:
         peer = replace(peer, proof=(*peer.proof, *announced)) if announced else peer
         events = self._initial_contact(sa, contents)
         self._speaking = sa
-        reply = self._first_registration(sa, contents, peer, now)
+        if exchange == ExchangeType.IKE_AUTH:
+            reply = authenticated_only(sa, contents, peer)
+        else:
+            reply = self._first_registration(sa, contents, peer, now)
         reply = replace(reply, events=(*events, *reply.events)) if events else reply
-        return self._reply(sa, ExchangeType.GSA_AUTH, reply, now)
+        return self._reply(sa, exchange, reply, now)
 
     def _initial_contact(self, sa: Established, contents: Contents) -> tuple[Event, ...]:
         """Forget older IKE SAs of a peer that says it has none (RFC 7296 section 2.4)."""

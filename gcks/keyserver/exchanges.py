@@ -16,7 +16,13 @@ from gcks.errors import (
     Phase,
     answer,
 )
-from gcks.events import Event, MemberRegistered, RegistrationRefused, RequestRefused
+from gcks.events import (
+    Event,
+    MemberRegistered,
+    PeerAuthenticated,
+    RegistrationRefused,
+    RequestRefused,
+)
 from gcks.group.group import Group
 from gcks.group.registration import Registration
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
@@ -25,12 +31,14 @@ from gcks.ike.legality import Contents, Rule
 from gcks.ike.secured import is_ike_rekey
 from gcks.journal import JournalEntry
 from gcks.keyserver import gsa_registration
+from gcks.keyserver.gsa_auth import Authenticated
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.sa import SecurityAssociation
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,14 @@ def registered(
     )
     events = (event, *registration.events)
     return Reply(registration.payloads, registration.journal, events, due=registration.due)
+
+
+def authenticated_only(sa: Established, contents: Contents, peer: Authenticated) -> Reply:
+    """Answer IKE_AUTH: an IKE SA without Child SA (RFC 6023); one that is asked for is refused."""
+    refusal = Notify(NotifyType.NO_ADDITIONAL_SAS)
+    asked = contents.maybe(SecurityAssociation) is not None
+    event = PeerAuthenticated(str(sa.path.remote), sa.name, peer.method)
+    return Reply((*peer.proof, refusal) if asked else peer.proof, (), (event,))
 
 
 def registration_refused(

@@ -34,7 +34,10 @@ from gcks.wire.certificate import Certificate
 from gcks.wire.identification import Identity, IDi, IDr
 from gcks.wire.payloads import Payload
 
-REQUEST: Final = Rule(ExchangeType.GSA_AUTH, is_response=False)
+REQUESTS: Final = {
+    exchange: Rule(exchange, is_response=False)
+    for exchange in (ExchangeType.GSA_AUTH, ExchangeType.IKE_AUTH)
+}
 
 _NOBODY: Final = b"a secret that no peer has"
 """Stands in for an unknown identity's PSK, so that its refusal costs the same."""

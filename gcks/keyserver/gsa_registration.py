@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gcks.errors import InvalidGroupId, InvalidSyntax
+from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen
 from gcks.group.group import Group
 from gcks.group.registration import KeyWrap, Registration, RegistrationRequest
 from gcks.iana import ExchangeType, NotifyType
@@ -38,6 +38,10 @@ def register(
     group: Group, contents: Contents, identity: Identity, address: str, wrap: KeyWrap, now: float
 ) -> Registration:
     """Register an authenticated GM.  Raises `PeerError`s of the group."""
+    if not wrap.kwa:
+        raise NoProposalChosen(
+            "the IKE SA has no Key Wrap Algorithm", hint="offer KWA transforms in IKE_SA_INIT"
+        )
     sender, count = _sender_request(contents)
     sag = contents.maybe(SecurityAssociation)
     request = RegistrationRequest(identity, address, sender, count, sag)

@@ -18,7 +18,7 @@ from gcks.iana import CertEncoding, ExchangeType, Ke, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import detection_payloads
-from gcks.ike.negotiation import Choice, choose
+from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Path
@@ -43,6 +43,8 @@ ANNOUNCED_HASHES: Final = Notify(
     NotifyType.SIGNATURE_HASH_ALGORITHMS,
     b"".join(h.to_bytes(HASH_ID_OCTETS, "big") for h in HASHES),
 )
+CHILDLESS_SUPPORTED: Final = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)
+"""RFC 6023 section 3."""
 FRAGMENTATION_SUPPORTED: Final = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 """RFC 7383 section 2.3."""
 
@@ -86,7 +88,10 @@ def negotiate(request: InitRequest, settings: ServerSettings) -> Choice:
     Raises `NoProposalChosen`, and `InvalidKePayload` with the wanted method
     where the KE payload guessed another (RFC 7296 section 1.2).
     """
-    choice = choose(request.contents.one(SecurityAssociation), settings.ike_proposals)
+    offer, accepted = request.contents.one(SecurityAssociation), settings.ike_proposals
+    if settings.childless and not offers_kwa(offer):
+        accepted = without_kwa(accepted)  # a peer of plain IKEv2: it registers to no group
+    choice = choose(offer, accepted)
     if request.contents.one(KeyExchange).method != choice.suite.ke:
         raise InvalidKePayload(
             f"the KE payload is for {Ke(request.contents.one(KeyExchange).method)}, "
@@ -137,6 +142,8 @@ def accept(
     ]
     if hashes is not None:
         payloads.append(ANNOUNCED_HASHES)
+    if settings.childless:
+        payloads.append(CHILDLESS_SUPPORTED)
     if half.fragment_octets is not None:
         payloads.append(FRAGMENTATION_SUPPORTED)
     if credentials.trust is not None:

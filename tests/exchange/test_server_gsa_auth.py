@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -30,7 +31,7 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
 from gcks.wire.vendor import VendorId
-from tests.exchange.demo import SECRET, SERVER_IDENTITY
+from tests.exchange.demo import SECRET, SERVER_IDENTITY, SERVER_SETTINGS
 from tests.exchange.initiator import (
     DEMO,
     NULL_AUTH,
@@ -504,9 +505,9 @@ def test_nothing_but_gsa_auth_may_follow(exchange: int) -> None:
     assert read(peer, server.answer(peer.auth(), peer))
 
 
-def test_ike_auth_is_refused_cleanly() -> None:
-    """This server offers GSA_AUTH only: plain IKEv2 peers learn it at once."""
-    server, peer = Server(), Initiator()
+def test_ike_auth_is_refused_cleanly_where_it_is_off() -> None:
+    """A server of GSA_AUTH only: plain IKEv2 peers learn it at once."""
+    server, peer = Server(settings=replace(SERVER_SETTINGS, childless=False)), Initiator()
     peer.meet(server)
     outcome = server.receive(peer.auth(exchange=ExchangeType.IKE_AUTH), peer)
     event = only(outcome, RequestRefused)

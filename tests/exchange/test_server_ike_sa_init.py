@@ -76,6 +76,7 @@ def test_the_response_holds_what_the_rfc_wants() -> None:
         NotifyType.NAT_DETECTION_SOURCE_IP,
         NotifyType.NAT_DETECTION_DESTINATION_IP,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.CHILDLESS_IKEV2_SUPPORTED,
     ]
     seen = behind_nat(payloads, peer.spi_i, peer.spi_r, SERVER, peer.path.remote)
     assert seen == (False, False)
@@ -191,7 +192,8 @@ def offer_without(kind: TransformType) -> SecurityAssociation:
 @pytest.mark.parametrize("kind", ["ENCR", "PRF", "KE", "KWA"])
 def test_an_offer_that_lacks_a_transform_is_refused_by_name(kind: str) -> None:
     """RFC 9838 section 4.5.4: no acceptable KWA, no IKE SA."""
-    server, peer = Server(), Initiator(offer=offer_without(TransformType[kind]))
+    groups_only = replace(SERVER_SETTINGS, childless=False)
+    server, peer = Server(settings=groups_only), Initiator(offer=offer_without(TransformType[kind]))
     outcome = server.receive(peer.init(), peer)
     event = only(outcome, RegistrationRefused)
     assert isinstance(event, RegistrationRefused)

@@ -26,6 +26,9 @@ from gcks.wire.sa import SecurityAssociation
 
 MAX_REKEY_TRIES: Final = 3
 """Requests in a row that a peer can cause by refusals."""
+KEEPALIVE: Final = b"\xff"
+KEEPALIVE_SECONDS: Final = 20.0
+"""RFC 3948 section 4."""
 LINGER_SECONDS: Final = 30.0
 """How long the peer has to delete an IKE SA that another has replaced."""
 REKEY_RETRY_SECONDS: Final = 10.0
@@ -71,8 +74,8 @@ class Secured:
     """
 
     __slots__ = (
-        "asked", "channel", "ends_at", "gsk_w", "optimized", "parent", "probe_at", "rekey_at",
-        "rekey_request", "rekey_tries", "replaced_by", "tries",
+        "asked", "channel", "ends_at", "gsk_w", "keepalive_at", "optimized", "parent", "probe_at",
+        "rekey_at", "rekey_request", "rekey_tries", "replaced_by", "tries",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +85,7 @@ class Secured:
         self.asked: Asked | None = None
         self.optimized = False
         """Whether optimized rekeys were negotiated."""
-        self.rekey_at = self.probe_at = self.ends_at = inf
+        self.rekey_at = self.probe_at = self.ends_at = self.keepalive_at = inf
         self.rekey_request: RekeyRequest | None = None
         self.rekey_tries = 0
         self.replaced_by: Successor | None = None
@@ -92,8 +95,8 @@ class Secured:
     def wants_at(self) -> float:
         """When the SA wants attention."""
         if self.channel.pending is not None:
-            return self.channel.pending.due
-        return min(self.rekey_at, self.probe_at, self.ends_at)
+            return min(self.channel.pending.due, self.keepalive_at)
+        return min(self.rekey_at, self.probe_at, self.ends_at, self.keepalive_at)
 
     def begin_timers(self, settings: SecuredSettings, now: float) -> None:
         """Start the times of an IKE SA whose peer is authenticated."""
@@ -105,10 +108,35 @@ class Secured:
         self.rekey_at = self.probe_at = inf
         self.ends_at = now + LINGER_SECONDS
 
-    def begin_due(
+    def begin_keepalives(self, now: float) -> None:
+        """We are behind a NAT: keep its mapping alive (RFC 7296 section 2.23, RFC 3948 2.3)."""
+        self.keepalive_at = now + KEEPALIVE_SECONDS
+
+    def act(
+        self, settings: SecuredSettings, spi: bytes, entropy: Entropy, now: float
+    ) -> tuple[Transmit, ...] | None:
+        """Send what it is time for; None: the peer doesn't answer our request.
+
+        `spi` is for a new IKE SA.
+        """
+        kept = self._keepalive(now)
+        pending = self.channel.pending
+        if pending is None:
+            return (*kept, *self._begin_due(settings, spi, entropy, now))
+        if pending.due > now:
+            return kept
+        again = self.channel.repeat(settings.retransmission, now)
+        return None if again is None else (*kept, *again)
+
+    def _keepalive(self, now: float) -> tuple[Transmit, ...]:
+        if now < self.keepalive_at:
+            return ()
+        self.begin_keepalives(now)
+        return (Transmit(KEEPALIVE, self.channel.path._replace(marker=False)),)
+
+    def _begin_due(
         self, settings: SecuredSettings, spi: bytes, entropy: Entropy, now: float
     ) -> tuple[Transmit, ...]:
-        """Ask what it is time for; `spi` is for a new IKE SA."""
         if now >= self.ends_at:
             return self.delete(settings, now)
         if now >= self.rekey_at:
@@ -132,10 +160,6 @@ class Secured:
         self.asked = asked
         retransmission = settings.retransmission
         return self.channel.request(exchange, payloads, retransmission, now, tries=self.tries)
-
-    def ask_again(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...] | None:
-        """Send the request under way once more; None: the peer doesn't answer."""
-        return self.channel.repeat(settings.retransmission, now)
 
     def probe(self, settings: SecuredSettings, now: float) -> tuple[Transmit, ...]:
         """Ask whether the peer is there (RFC 7296 section 2.4)."""

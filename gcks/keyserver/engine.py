@@ -332,6 +332,8 @@ class Engine:
         sa = Established(secured.channel, peer.parent, peer.gsk_w, peer.identity, name)
         self.ike_sas.establish(half, sa)
         lifecycle.begin_timers(sa, self.settings, now)
+        if half.behind_nat:
+            sa.begin_keepalives(now)
         announced = lifecycle.negotiate(sa, contents, self.settings)
         peer = replace(peer, proof=(*peer.proof, *announced)) if announced else peer
         events = self._initial_contact(sa, contents)

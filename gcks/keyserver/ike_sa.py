@@ -38,8 +38,8 @@ class HalfOpen:
     """
 
     __slots__ = (
-        "due", "fragment_octets", "hashes", "init_path", "ni", "nr", "pair", "path", "peer_public",
-        "request", "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
+        "behind_nat", "due", "fragment_octets", "hashes", "init_path", "ni", "nr", "pair", "path",
+        "peer_public", "request", "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,7 @@ class HalfOpen:
         path: Path,
         hashes: frozenset[int],
         fragment_octets: int | None,
+        behind_nat: bool,
         due: float,
     ) -> None:
         self.spi_i, self.spi_r = spi_i, spi_r
@@ -64,6 +65,7 @@ class HalfOpen:
         self.request, self.response = request, b""
         self.path = self.init_path = path
         self.hashes, self.fragment_octets = hashes, fragment_octets
+        self.behind_nat = behind_nat
         self.due, self.timer_at = due, inf
         self.secured: Agreed | None = None
 

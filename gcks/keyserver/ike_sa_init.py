@@ -17,7 +17,7 @@ from gcks.errors import InvalidKePayload, InvalidSyntax
 from gcks.iana import CertEncoding, ExchangeType, Ke, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
-from gcks.ike.nat import detection_payloads
+from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
@@ -132,6 +132,7 @@ def accept(
         path=request.path,
         hashes=_announced(hashes),
         fragment_octets=settings.fragment_octets if fragments else None,
+        behind_nat=_behind_nat(request),
         due=due,
     )
     payloads: list[Payload] = [
@@ -153,6 +154,12 @@ def accept(
         half.spi_i, spi_r, ExchangeType.IKE_SA_INIT, FLAG_RESPONSE, 0, payloads
     )
     return half
+
+
+def _behind_nat(request: InitRequest) -> bool:
+    """Tell whether we are: the peer reached us at another address than ours."""
+    path, notifies = request.path, request.contents.all(Notify)
+    return behind_nat(notifies, request.header.spi_i, NO_SPI, path.remote, path.local)[1]
 
 
 def _announced(notify: Notify | None) -> frozenset[int]:

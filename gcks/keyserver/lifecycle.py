@@ -37,10 +37,7 @@ def negotiate(sa: Established, contents: Contents, settings: ServerSettings) -> 
 
 def ask(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...] | None:
     """Send what is due, or the request under way again; None: the peer doesn't answer."""
-    settings = keeper.settings
-    if sa.channel.pending is not None:
-        return sa.ask_again(settings, now)
-    return sa.begin_due(settings, keeper.ike_sas.draw_spi(), keeper.entropy, now)
+    return sa.act(keeper.settings, keeper.ike_sas.draw_spi(), keeper.entropy, now)
 
 
 def used(sa: Established, settings: ServerSettings, now: float) -> None:
@@ -60,5 +57,5 @@ def successor(sa: Established, made: Successor, keeper: Keeper) -> Established:
     channel = sa.successor_channel(made, keeper.entropy)
     parent = Parent(made.suite, made.keys.sk_d)
     new = Established(channel, parent, made.gsk_w, sa.identity, sa.name)
-    new.optimized = sa.optimized
+    new.optimized, new.keepalive_at = sa.optimized, sa.keepalive_at
     return new

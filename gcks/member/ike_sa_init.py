@@ -74,6 +74,8 @@ class IkeSa:
     nonce_r: bytes
     peer_hashes: tuple[int, ...]
     behind_nat: bool
+    """Either side."""
+    own_nat: bool
     fragmentation: bool
     """Both sides have announced RFC 7383."""
 
@@ -236,6 +238,7 @@ def complete(
         nonce.data,
         _peer_hashes(contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)),
         any(nat),
+        nat[1],
         contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,
     )
 

@@ -182,6 +182,8 @@ class IkeSession:
             isinstance(one, Notify) and one.type == codes.supported for one in payloads
         )
         current.begin_timers(self._settings, now)
+        if self.sa is not None and self.sa.own_nat:
+            current.begin_keepalives(now)
 
     def close(self) -> None:
         """End the session without a word."""
@@ -196,20 +198,14 @@ class IkeSession:
         if self._init is not None:
             return self._init_due(self._init, now, effects)
         for one in [sa for sa in self._sas if sa.wants_at <= now]:
-            if one.channel.pending is None:
-                self._begin(one, now, effects)
-                continue
-            pending, again = one.channel.pending, one.ask_again(self._settings, now)
-            if again is None:
+            pending = one.channel.pending
+            sent = one.act(self._settings, draw_spi(self._entropy), self._entropy, now)
+            if sent is None:
                 self._sas.remove(one)
-                if not self._sas:
+                if not self._sas and pending is not None:
                     return self._unanswered(pending)
-            effects.send(again or ())
+            effects.send(sent or ())
         return None
-
-    def _begin(self, one: Secured, now: float, effects: Effects) -> None:
-        spi = draw_spi(self._entropy)
-        effects.send(one.begin_due(self._settings, spi, self._entropy, now))
 
     def _init_due(self, pending: PendingRequest, now: float, effects: Effects) -> Progress | None:
         if pending.due > now:
@@ -381,7 +377,7 @@ class IkeSession:
         channel = one.successor_channel(made, self._entropy)
         parent = Parent(made.suite, made.keys.sk_d)
         new = Secured(channel, parent, made.gsk_w, one.tries)
-        new.optimized = one.optimized
+        new.optimized, new.keepalive_at = one.optimized, one.keepalive_at
         new.begin_timers(self._settings, now)
         return new
 

@@ -42,6 +42,7 @@ def half_open(table: IkeSaTable, spi_i: bytes = b"initiate", due: float = 30.0) 
         path=PATH,
         hashes=frozenset(),
         fragment_octets=None,
+        behind_nat=False,
         due=due,
     )
     table.add(half)

@@ -106,6 +106,8 @@ class MemberSaved:
     sag: bytes
     """The body of the SAg payload it announced, b"" if none."""
     registered_at: float
+    reassembles: bool = False
+    """Whether it negotiated IKE fragmentation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ must be durable first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from math import inf
 
 from gcks.crypto.signature import ALGORITHMS, SigningKey
@@ -50,7 +51,7 @@ from gcks.group.schedule import overlap_seconds, renewal_age
 from gcks.group.sender_ids import SenderIdCounter
 from gcks.group.spi import SpiPool
 from gcks.iana import ProtocolId
-from gcks.ike.window import MAX_MESSAGE_ID
+from gcks.ike.window import MAX_MESSAGE_ID, MESSAGE_ID_BITS
 from gcks.journal import (
     AuthKeySaved,
     GroupRemoved,
@@ -278,7 +279,15 @@ class Group:
     ) -> MemberSaved:
         sag = request.sag.octets if request.sag is not None else b""
         kept = sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b""
-        return MemberSaved(self.name, identity, request.address, sender_ids, kept, self._wall())
+        return MemberSaved(
+            self.name,
+            identity,
+            request.address,
+            sender_ids,
+            kept,
+            self._wall(),
+            request.reassembles,
+        )
 
     def member(self, identity: str) -> Member | None:
         return self.members.get(identity)
@@ -373,9 +382,9 @@ class Group:
             deleted=tuple(sa for sa in replaced if sa.name != REKEY),
             next_spis=self.sas.next_spis,
         )
-        datagram = self._build(renewal, old_rekey, message_id)
+        datagrams = self._build(renewal, old_rekey, message_id)
         self.last_rekey_wall = wall = self._wall()
-        saved = RekeyMessageSaved(self.name, old_rekey.spi, message_id, (datagram,), wall)
+        saved = RekeyMessageSaved(self.name, old_rekey.spi, message_id, datagrams, wall)
         journal += [MessageIdReserved(self.name, old_rekey.spi, message_id + 1), saved]
         self._outbox.add(saved, old_rekey, _rekey_policy(self.policy), now)
         created = GroupOutcome(tuple(journal), (), self._created_events(renewal.created))
@@ -406,18 +415,22 @@ class Group:
                 self.next_message_id = 0
         return journal
 
-    def _build(self, renewal: Renewal, over: LiveSa, message_id: int) -> bytes:
+    def _build(self, renewal: Renewal, over: LiveSa, message_id: int) -> tuple[bytes, ...]:
         keys = rekey_keys(over.keymat, over.policy)
         payloads = rekey_payloads(renewal, keys.gsk_w, self.policy)
         cipher = rekey_cipher(over.policy.transforms, keys)
-        iv = self._rekey_iv(cipher.iv_octets, cipher.block_octets, message_id)
-        return build_rekey(cipher, iv, envelope(over.spi, message_id), payloads, self._signer)
+        head = envelope(over.spi, message_id)
+        limit = _rekey_policy(self.policy).fragment_octets
+        # Section 2.4.1.2: only if all GMs have negotiated fragmentation.
+        max_octets = limit if self.members.all_reassemble else None
+        ivs = self._rekey_ivs(cipher.iv_octets, cipher.block_octets, message_id)
+        return build_rekey(cipher, ivs, head, payloads, self._signer, max_octets)
 
-    def _rekey_iv(self, octets: int, block_octets: int, message_id: int) -> bytes:
-        """AEAD: the Message ID, never used twice under one key; CBC: unpredictable."""
-        if block_octets == 1:
-            return message_id.to_bytes(octets, "big")
-        return self._entropy(octets)
+    def _rekey_ivs(self, octets: int, block_octets: int, message_id: int) -> Iterator[bytes]:
+        """AEAD: fragment and Message ID, never twice under one key; CBC: unpredictable."""
+        for number in count():
+            aead = number << MESSAGE_ID_BITS | message_id
+            yield aead.to_bytes(octets, "big") if block_octets == 1 else self._entropy(octets)
 
     # --- pieces ---------------------------------------------------------------------
 

@@ -18,16 +18,19 @@ class Member(NamedTuple):
     sag: bytes
     registered_at: float
     """POSIX seconds."""
+    reassembles: bool
+    """Whether it negotiated IKE fragmentation (RFC 9838 section 2.4.1.2)."""
 
 
 class Membership:
     """All members of one group."""
 
-    __slots__ = ("_members", "_sags")
+    __slots__ = ("_members", "_sags", "_whole_only")
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._sags: dict[bytes, bytes] = {}
+        self._whole_only = 0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -43,10 +46,17 @@ class Membership:
 
     def put(self, saved: MemberSaved) -> None:
         """Add a member, or replace its former registration."""
+        self.remove(saved.identity)
         sag = self._share(saved.sag)
         self._members[saved.identity] = Member(
-            saved.address, saved.sender_ids, sag, saved.registered_at
+            saved.address, saved.sender_ids, sag, saved.registered_at, saved.reassembles
         )
+        self._whole_only += not saved.reassembles
+
+    @property
+    def all_reassemble(self) -> bool:
+        """Tell whether every member takes fragments."""
+        return not self._whole_only
 
     def _share(self, sag: bytes) -> bytes:
         if len(self._sags) < MAX_SHARED_SAGS:
@@ -55,4 +65,8 @@ class Membership:
 
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""
-        return self._members.pop(identity, None) is not None
+        member = self._members.pop(identity, None)
+        if member is None:
+            return False
+        self._whole_only -= not member.reassembles
+        return True

@@ -95,6 +95,8 @@ class RekeyPolicy:
     spread_seconds: float = 2.0
     interface: str | None = None
     ttl: int = 1
+    fragment_octets: int | None = 1200
+    """GSA_REKEY messages above it go out in fragments, if every GM takes them; None: never."""
     renew_seconds: int | None = None
     """Age at which it is renewed; None: early enough before its lifetime ends."""
 

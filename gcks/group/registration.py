@@ -38,6 +38,8 @@ class RegistrationRequest:
     sender: bool
     sender_id_count: int
     sag: SecurityAssociation | None
+    reassembles: bool = False
+    """Whether it negotiated IKE fragmentation."""
 
 
 @dataclass(frozen=True, slots=True)

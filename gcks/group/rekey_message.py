@@ -7,7 +7,7 @@ with the signature value zero (section 2.4.1.1, rulings 2 and 32).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,9 +25,9 @@ from gcks.group.key_download import RekeyKeys, find_transform
 from gcks.iana import AuthMethod, ExchangeType, GcAuth, Integ, PayloadType, TransformType
 from gcks.ike.protect import (
     Envelope,
+    Fragment,
     Inner,
     header_octets,
-    join_fragments,
     open_chain,
     open_fragment,
     seal_chain,
@@ -38,8 +38,8 @@ from gcks.wire.authentication import (
     DigitalSignature,
     decode_digital_signature,
 )
-from gcks.wire.encrypted import GENERIC
-from gcks.wire.header import HEADER_OCTETS, IKE_SPI_OCTETS, Header, decode_header
+from gcks.wire.encrypted import GENERIC, SK_BODY_AT
+from gcks.wire.header import HEADER_OCTETS, IKE_SPI_OCTETS, Header
 from gcks.wire.payloads import Payload, decode_chain, encode_chain
 from gcks.wire.transform import Transform
 
@@ -93,24 +93,23 @@ def build_chain(
 
 
 def build_rekey(
-    cipher: Cipher, iv: bytes, head: Envelope, payloads: Sequence[Payload], signer: Signer | None
-) -> bytes:
-    """Build a whole GSA_REKEY datagram."""
-    first, chain = build_chain(head, payloads, signer)
-    return seal_chain(cipher, iv, head, first, chain)
-
-
-def build_fragments(
     cipher: Cipher,
-    ivs: Sequence[bytes],
+    ivs: Iterator[bytes],
     head: Envelope,
     payloads: Sequence[Payload],
     signer: Signer | None,
-    max_octets: int,
+    max_octets: int | None = None,
 ) -> tuple[bytes, ...]:
-    """Build a GSA_REKEY as fragments; the signature covers the whole (section 2.4.1.2)."""
+    """Build a GSA_REKEY: one datagram, or fragments where it is larger than `max_octets`.
+
+    The signature covers the whole message (section 2.4.1.2); each fragment takes
+    an IV of its own.
+    """
     first, chain = build_chain(head, payloads, signer)
-    return seal_fragments(cipher, iter(ivs).__next__, head, first, chain, max_octets)
+    overhead = SK_BODY_AT + cipher.iv_octets + cipher.block_octets + cipher.icv_octets
+    if max_octets is None or len(chain) + overhead <= max_octets:
+        return (seal_chain(cipher, next(ivs), head, first, chain),)
+    return seal_fragments(cipher, ivs.__next__, head, first, chain, max_octets)
 
 
 def chunk_a(head: Envelope, first: int, reserved: int, chain_octets: int) -> bytes:
@@ -137,38 +136,37 @@ def _sign(signer: Signer, data: bytes, size: int) -> bytes:
 # --- the receiver ---------------------------------------------------------------------
 
 
-def open_rekey(
-    datagram: bytes, header: Header, cipher: Cipher, gcauth: Transform, auth_key: bytes | None
+def open_whole(datagram: bytes, header: Header, cipher: Cipher) -> Inner:
+    """Decrypt a GSA_REKEY in one datagram.  Raises `Discard`: nothing of it is answered."""
+    try:
+        return open_chain(cipher, datagram, header)
+    except WireError as error:
+        raise Discard(DropReason.MALFORMED, str(error)) from error
+
+
+def open_part(datagram: bytes, header: Header, cipher: Cipher) -> Fragment:
+    """Decrypt one fragment of a GSA_REKEY.  Raises `Discard`."""
+    try:
+        return open_fragment(cipher, datagram, header)
+    except WireError as error:
+        raise Discard(DropReason.MALFORMED, str(error)) from error
+
+
+def verify_rekey(
+    header: Header, inner: Inner, gcauth: Transform, auth_key: bytes | None
 ) -> tuple[Payload, ...]:
-    """Decrypt and verify a GSA_REKEY; the Message ID is the caller's to judge.
+    """Read and verify a decrypted GSA_REKEY; the Message ID is the caller's to judge.
 
     `gcauth` is the transform and `auth_key` the SubjectPublicKeyInfo of the
-    registration.  Raises `Discard`: nothing in a multicast message is answered.
+    registration.  Raises `Discard`.
     """
     try:
-        inner = open_chain(cipher, datagram, header)
-        return verified_payloads(header, inner, gcauth, auth_key)
+        return _verified_payloads(header, inner, gcauth, auth_key)
     except WireError as error:
         raise Discard(DropReason.MALFORMED, str(error)) from error
 
 
-def open_fragments(
-    datagrams: Sequence[bytes], cipher: Cipher, gcauth: Transform, auth_key: bytes | None
-) -> tuple[Payload, ...]:
-    """Decrypt and verify a GSA_REKEY from its complete, ordered set of fragments.
-
-    Raises as `open_rekey` does.
-    """
-    try:
-        headers = [decode_header(datagram) for datagram in datagrams]
-        pairs = zip(datagrams, headers, strict=True)
-        parts = [open_fragment(cipher, datagram, header) for datagram, header in pairs]
-        return verified_payloads(headers[0], join_fragments(parts), gcauth, auth_key)
-    except WireError as error:
-        raise Discard(DropReason.MALFORMED, str(error)) from error
-
-
-def verified_payloads(
+def _verified_payloads(
     header: Header, inner: Inner, gcauth: Transform, auth_key: bytes | None
 ) -> tuple[Payload, ...]:
     """Decode the inner payloads and check their origin (section 4.4.2.1.1)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-MAX_MESSAGE_ID = 0xFFFFFFFF
+MESSAGE_ID_BITS = 32
+MAX_MESSAGE_ID = (1 << MESSAGE_ID_BITS) - 1
 
 
 class Verdict(Enum):

@@ -363,8 +363,7 @@ class Engine:
         remote = str(sa.path.remote)
         try:
             group = gsa_registration.find_group(self.groups, contents)
-            host = sa.path.remote.host
-            done = gsa_registration.register(group, contents, sa.identity, host, sa.wrap, now)
+            done = gsa_registration.register(group, contents, sa, now)
         except PeerError as error:
             event = registration_refused(contents, sa.identity, remote, error)
             return refused(error, event, *peer.proof)

@@ -118,8 +118,7 @@ def gsa_registration_request(
         if cause is not None:
             outcome = group.leave(sa.name, cause)
             return Reply((), outcome.journal, outcome.events)
-        host = sa.path.remote.host
-        done = gsa_registration.register(group, contents, sa.identity, host, sa.wrap, now)
+        done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
         return refused(error, registration_refused(contents, sa.identity, remote, error))
     return registered(group, done, sa.identity, remote, "ike_sa")

@@ -13,10 +13,11 @@ from typing import Final
 
 from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen
 from gcks.group.group import Group
-from gcks.group.registration import KeyWrap, Registration, RegistrationRequest
+from gcks.group.registration import Registration, RegistrationRequest
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.legality import Contents, Rule
-from gcks.wire.identification import Identity, IDg
+from gcks.keyserver.ike_sa import Established
+from gcks.wire.identification import IDg
 from gcks.wire.sa import SecurityAssociation
 
 REQUEST: Final = Rule(ExchangeType.GSA_REGISTRATION, is_response=False)
@@ -34,18 +35,18 @@ def find_group(groups: Mapping[str, Group], contents: Contents) -> Group:
     return group
 
 
-def register(
-    group: Group, contents: Contents, identity: Identity, address: str, wrap: KeyWrap, now: float
-) -> Registration:
-    """Register an authenticated GM.  Raises `PeerError`s of the group."""
-    if not wrap.kwa:
+def register(group: Group, contents: Contents, sa: Established, now: float) -> Registration:
+    """Register the authenticated GM of an IKE SA.  Raises `PeerError`s of the group."""
+    if not sa.wrap.kwa:
         raise NoProposalChosen(
             "the IKE SA has no Key Wrap Algorithm", hint="offer KWA transforms in IKE_SA_INIT"
         )
     sender, count = _sender_request(contents)
     sag = contents.maybe(SecurityAssociation)
-    request = RegistrationRequest(identity, address, sender, count, sag)
-    return group.register(request, wrap, now)
+    reassembles = sa.channel.fragment_octets is not None
+    host = sa.path.remote.host
+    request = RegistrationRequest(sa.identity, host, sender, count, sag, reassembles)
+    return group.register(request, sa.wrap, now)
 
 
 def leaving_cause(contents: Contents) -> str | None:

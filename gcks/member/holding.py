@@ -15,6 +15,7 @@ from typing import Final
 
 from gcks.crypto.encr import Cipher
 from gcks.iana import ProtocolId
+from gcks.ike.fragments import Reassembly
 from gcks.member.data_plane import (
     ActivateSa,
     DataPlaneCommand,
@@ -92,7 +93,8 @@ class RekeySa:
     hard_at: float
     remove_at: float = inf
     last_datagram: bytes = field(default=b"", repr=False)
-    """To tell the copies of the last message from replays."""
+    """To tell the copies of the last message from replays; b"" where it came in fragments."""
+    reassembly: Reassembly = field(default_factory=Reassembly, compare=False, repr=False)
 
     @property
     def ends_at(self) -> float:

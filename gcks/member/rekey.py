@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from gcks.errors import Discard, DropReason, GcksError
 from gcks.events import PolicyRefused, RekeyReceived
 from gcks.group.attribute_rules import check_rekey
-from gcks.group.rekey_message import open_rekey
-from gcks.iana import ExchangeType, ProtocolId
+from gcks.group.rekey_message import open_part, open_whole, verify_rekey
+from gcks.iana import ExchangeType, PayloadType, ProtocolId
 from gcks.ike.legality import Rule, check
+from gcks.ike.protect import Inner
 from gcks.member.ceiling import PolicyUnacceptable, check_policy
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
@@ -63,8 +64,12 @@ def follow_rekey(
     if spi != group.holding.current_rekey_spi:
         # Ruling 28: only copies of older messages may still come over a replaced SA.
         raise Discard(DropReason.STALE, "a new message over a replaced Rekey SA")
-    payloads = open_rekey(datagram, header, sa.cipher, verifier.gcauth, verifier.auth_key)
-    group.holding.accepted(spi, header.message_id, datagram)
+    inner = _open(sa, datagram, header, now)
+    if inner is None:
+        return
+    payloads = verify_rekey(header, inner, verifier.gcauth, verifier.auth_key)
+    fragmented = header.next_payload == PayloadType.SKF
+    group.holding.accepted(spi, header.message_id, b"" if fragmented else datagram)
     try:
         _apply(group, sa, payloads, header.message_id, now, effects)
     except PolicyUnacceptable as refusal:
@@ -81,11 +86,21 @@ def follow_rekey(
         raise Discard(DropReason.MALFORMED, str(error)) from error
 
 
+def _open(sa: RekeySa, datagram: bytes, header: Header, now: float) -> Inner | None:
+    """Decrypt a message, or put it together from fragments (section 2.4.1.2)."""
+    if header.next_payload != PayloadType.SKF:
+        return open_whole(datagram, header, sa.cipher)
+    fragment = open_part(datagram, header, sa.cipher)
+    return sa.reassembly.add(fragment, is_response=False, message_id=header.message_id, now=now)
+
+
 def _is_known_copy(sa: RekeySa, datagram: bytes, header: Header) -> bool:
     """Tell repeated copies, which the GCKS sends on purpose, from replays (section 2.4.1.3)."""
     if header.message_id >= sa.next_message_id:
         return False
-    if datagram == sa.last_datagram:
+    fragment = header.next_payload == PayloadType.SKF and not sa.last_datagram
+    newest = header.message_id == sa.next_message_id - 1
+    if datagram == sa.last_datagram or (newest and fragment):
         return True
     raise Discard(DropReason.REPLAY, f"Message ID {header.message_id}")
 

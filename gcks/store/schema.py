@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -52,10 +52,16 @@ CREATE TABLE members (
     sender_ids TEXT NOT NULL,
     sag BLOB NOT NULL,
     registered_at REAL NOT NULL,
+    reassembles INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_name, identity)
 ) WITHOUT ROWID;
 CREATE TABLE seal (probe BLOB NOT NULL);
 """
 """`keymat`, `auth_private_key` and `probe` are sealed; the probe tells a wrong master key."""
+
+MIGRATIONS: Final = {
+    1: "ALTER TABLE members ADD COLUMN reassembles INTEGER NOT NULL DEFAULT 0",
+}
+"""Version found -> what leads to the next one."""
 
 GROUP_TABLES: Final = ("sas", "reserved_spis", "message_ids", "members")

@@ -27,7 +27,7 @@ from gcks.journal import (
     StoredGroup,
     TermsSaved,
 )
-from gcks.store.schema import GROUP_TABLES, SCHEMA, SCHEMA_VERSION
+from gcks.store.schema import GROUP_TABLES, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
 _PROBE: Final = b"gcks"
 _PROBE_PLACE: Final = b"seal.probe"
@@ -79,6 +79,8 @@ class SqliteStore:
             )
         if version == 0:
             self._make_schema()
+        else:
+            self._migrate(version)
         self._check_master_key()
 
     def _make_schema(self) -> None:
@@ -87,6 +89,13 @@ class SqliteStore:
         for statement in SCHEMA.split(";"):
             self._db.execute(statement)
         self._db.execute("INSERT INTO seal VALUES (?)", (self._box.seal(_PROBE, _PROBE_PLACE),))
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
+
+    def _migrate(self, version: int) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for found in range(version, SCHEMA_VERSION):
+            self._db.execute(MIGRATIONS[found])
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
 
@@ -176,8 +185,8 @@ class SqliteStore:
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
-            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?)",
-            (e.group, e.identity, e.address, numbers, e.sag, e.registered_at),
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles),
         )
 
     def _member_removed(self, e: MemberRemoved) -> None:
@@ -270,10 +279,10 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
 }
 
 
-def _member(row: tuple[str, str, str, str, bytes, float]) -> MemberSaved:
-    group, identity, address, numbers, sag, registered_at = row
+def _member(row: tuple[str, str, str, str, bytes, float, int]) -> MemberSaved:
+    group, identity, address, numbers, sag, registered_at, reassembles = row
     sender_ids = tuple(map(int, numbers.split()))
-    return MemberSaved(group, identity, address, sender_ids, sag, registered_at)
+    return MemberSaved(group, identity, address, sender_ids, sag, registered_at, bool(reassembles))
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

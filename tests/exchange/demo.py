@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
@@ -38,8 +39,10 @@ REKEY_LIFETIME = 2000
 ATD, DTD = 5, 15
 
 
-def group_policy(name: str = "demo", *, cbc: bool = False, number: int = 8) -> GroupPolicy:
-    """Make a group with one ESP SA for many senders and signed rekeys."""
+def group_policy(
+    name: str = "demo", *, cbc: bool = False, number: int = 8, data_sas: int = 1
+) -> GroupPolicy:
+    """Make a group with ESP SAs for many senders and signed rekeys."""
     esp = DataSaPolicy(
         "video",
         ProtocolId.ESP,
@@ -60,12 +63,19 @@ def group_policy(name: str = "demo", *, cbc: bool = False, number: int = 8) -> G
     )
     return GroupPolicy(
         Identity.parse(f"keyid:{name}"),
-        (esp,),
+        tuple(_beside(esp, at) for at in range(data_sas)),
         rekey,
         (MemberRule("fqdn:sender*.dev", send=True), MemberRule("fqdn:gm*.dev")),
         atd_seconds=ATD,
         dtd_seconds=DTD,
     )
+
+
+def _beside(sa: DataSaPolicy, at: int) -> DataSaPolicy:
+    """Make a like SA for another port."""
+    host = str(ip_address(sa.destination.start_address))
+    destination = TrafficSelector.single(host, 17, sa.destination.start_port + at)
+    return replace(sa, name=f"{sa.name}{at or ''}", destination=destination)
 
 
 SERVER_SETTINGS = ServerSettings(SERVER_IDENTITY, DEFAULT_IKE_PROPOSALS)

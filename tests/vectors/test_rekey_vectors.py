@@ -17,12 +17,9 @@ from gcks.group.attribute_rules import check_rekey
 from gcks.group.rekey_message import (
     Signer,
     build_chain,
-    build_fragments,
     build_rekey,
     chunk_a,
     envelope,
-    open_fragments,
-    open_rekey,
 )
 from gcks.iana import GcAuth, TransformType
 from gcks.ike.protect import seal_chain
@@ -33,6 +30,7 @@ from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.transform import Transform
+from tests.unit.group.opening import open_fragments, open_rekey
 
 VECTORS = Path(__file__).parent / "data"
 REKEYS = json.loads((VECTORS / "rekey.json").read_text())["vectors"]
@@ -110,8 +108,8 @@ def test_the_inner_payloads_and_what_is_signed(vector: dict[str, Any]) -> None:
 def test_a_message_is_built_to_the_octet(vector: dict[str, Any]) -> None:
     """RFC 9838 section 2.4.1; all flags clear (ruling 10)."""
     iv = octets(vector["inputs"]["ivs"][0])
-    datagram = build_rekey(
-        cipher_of(vector), iv, head_of(vector), payloads_of(vector), signer_of(vector)
+    (datagram,) = build_rekey(
+        cipher_of(vector), iter([iv]), head_of(vector), payloads_of(vector), signer_of(vector)
     )
     assert datagram.hex() == vector["datagrams"][0]
     header = decode_header(datagram)
@@ -123,9 +121,9 @@ def test_a_message_is_built_to_the_octet(vector: dict[str, Any]) -> None:
 
 def test_fragments_are_built_to_the_octet() -> None:
     """RFC 9838 section 2.4.1.2: the signature covers the whole message."""
-    built = build_fragments(
+    built = build_rekey(
         cipher_of(FRAGMENTED),
-        [octets(iv) for iv in FRAGMENTED["inputs"]["ivs"]],
+        iter([octets(iv) for iv in FRAGMENTED["inputs"]["ivs"]]),
         head_of(FRAGMENTED),
         payloads_of(FRAGMENTED),
         signer_of(FRAGMENTED),
@@ -191,7 +189,9 @@ def test_a_member_cannot_forge_what_is_signed(vector: dict[str, Any]) -> None:
     other = Signer(SigningKey.generate("ed25519"), ALGORITHMS["ed25519"])
     iv = octets(vector["inputs"]["ivs"][0])
     for signer in (other, None):
-        forged = build_rekey(cipher_of(vector), iv, head_of(vector), payloads_of(vector), signer)
+        (forged,) = build_rekey(
+            cipher_of(vector), iter([iv]), head_of(vector), payloads_of(vector), signer
+        )
         with pytest.raises(Discard) as caught:
             opened(vector, forged)
         assert caught.value.reason is DropReason.BAD_SIGNATURE

@@ -121,5 +121,6 @@ def _rekey(section: RekeySection, default_source: str) -> RekeyPolicy:
         section.spread,
         section.interface,
         section.ttl,
+        section.fragment_size or None,
         section.renew,
     )

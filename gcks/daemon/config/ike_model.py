@@ -35,6 +35,7 @@ def _fragment_size(value: int) -> int:
     return value
 
 
+FragmentSize = Annotated[int, AfterValidator(_fragment_size)]
 Code = Annotated[int, Field(ge=FIRST_PRIVATE_STATUS_TYPE, le=LAST_NOTIFY_TYPE)]
 
 
@@ -47,7 +48,7 @@ class CommonIkeSection(Section):
     proposals: Annotated[list[str], AfterValidator(_ike_proposals)] = list(DEFAULT_IKE)
     rekey_after: Seconds = 14_400.0
     liveness: Seconds = 60.0
-    fragment_size: Annotated[int, AfterValidator(_fragment_size)] = 1200
+    fragment_size: FragmentSize = 1200
     optimized_rekey: OptimizedRekeySection | None = OptimizedRekeySection()
     retransmit_factor: Annotated[float, Field(ge=1, le=10)]
     retransmit_first: Seconds

@@ -11,7 +11,7 @@ from pydantic import (
     field_validator,
 )
 
-from gcks.daemon.config.ike_model import CommonIkeSection, Section
+from gcks.daemon.config.ike_model import CommonIkeSection, FragmentSize, Section
 from gcks.daemon.config.values import (
     Address,
     EndpointText,
@@ -134,6 +134,7 @@ class RekeySection(Section):
     renew: WholeSeconds | None = None
     copies: int = 3
     spread: Seconds = 2.0
+    fragment_size: FragmentSize = 1200
 
 
 class GroupSection(Section):

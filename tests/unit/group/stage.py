@@ -15,7 +15,7 @@ from gcks.group.group import Group, GroupOutcome
 from gcks.group.key_download import find_transform, rekey_keys
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.registration import KeyWrap, Registration, RegistrationRequest
-from gcks.group.rekey_message import open_rekey, rekey_cipher
+from gcks.group.rekey_message import rekey_cipher
 from gcks.group.spi import SpiPool
 from gcks.iana import Encr, Integ, Kwa, PayloadType, ProtocolId, TransformType
 from gcks.journal import JournalEntry
@@ -30,6 +30,7 @@ from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 from tests.exchange.memory_store import replay
+from tests.unit.group.opening import open_rekey
 
 GCM = Transform(TransformType.ENCR, Encr.AES_GCM_16, 256)
 CBC = Transform(TransformType.ENCR, Encr.AES_CBC, 256)
@@ -189,9 +190,10 @@ class Stage:
         count: int = 0,
         address: str = "192.0.2.7",
         sag: SecurityAssociation | None = None,
+        reassembles: bool = True,
     ) -> Joined:
         identity = Identity.parse(f"fqdn:{name}.dev")
-        request = RegistrationRequest(identity, address, sender, count, sag)
+        request = RegistrationRequest(identity, address, sender, count, sag, reassembles)
         done = self.group.register(request, KWK, self.now)
         self.journal += done.journal
         self.events += done.events

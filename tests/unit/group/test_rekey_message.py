@@ -14,12 +14,9 @@ from gcks.group.policy import SIGNATURE_ALGORITHM
 from gcks.group.rekey_message import (
     Signer,
     build_chain,
-    build_fragments,
     build_rekey,
     chunk_a,
     envelope,
-    open_fragments,
-    open_rekey,
     rekey_cipher,
 )
 from gcks.group.sa_set import rekey_gsa_policy
@@ -30,6 +27,7 @@ from gcks.wire.delete import Delete
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import Payload, encode_chain
 from gcks.wire.transform import Transform
+from tests.unit.group.opening import open_fragments, open_rekey
 from tests.unit.group.stage import CBC, GCM, HMAC, rekey_sa
 
 SPI = bytes(range(16))
@@ -91,7 +89,9 @@ def test_every_signature_verifies(kind: str, keys: dict[str, SigningKey]) -> Non
     signer = signer_for(keys[kind], kind)
     sizes = set()
     for number in range(8):
-        datagram = build_rekey(CIPHER, os.urandom(8), envelope(SPI, number), (DELETE,), signer)
+        (datagram,) = build_rekey(
+            CIPHER, iter([os.urandom(8)]), envelope(SPI, number), (DELETE,), signer
+        )
         sizes.add(len(datagram))
         assert opened(datagram, signer)[0] == DELETE
     assert len(sizes) == 1
@@ -106,7 +106,9 @@ def test_another_key_of_the_same_kind_does_not_verify(
         other = signer_for(keys["ed25519"], "ed25519")
     else:
         other = signer_for(SigningKey.generate(kind), kind)
-    datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), signer_for(keys[kind], kind))
+    (datagram,) = build_rekey(
+        CIPHER, iter([bytes(8)]), HEAD, (DELETE,), signer_for(keys[kind], kind)
+    )
     with pytest.raises(Discard) as caught:
         opened(datagram, other)
     assert caught.value.reason is DropReason.BAD_SIGNATURE
@@ -119,7 +121,7 @@ def test_every_cipher_carries_a_message(
     """RFC 9838 section 2.4.1.1: A and P don't depend on IV, padding and ICV."""
     cipher, signer = cipher_for(*transforms), signer_for(keys["ed25519"], "ed25519")
     iv = os.urandom(cipher.iv_octets)
-    datagram = build_rekey(cipher, iv, HEAD, (DELETE,), signer)
+    (datagram,) = build_rekey(cipher, iter([iv]), HEAD, (DELETE,), signer)
     found = open_rekey(
         datagram, decode_header(datagram), cipher, gcauth_for(signer), auth_key_for(signer)
     )
@@ -132,7 +134,7 @@ def test_fragments_of_any_size_open_again(keys: dict[str, SigningKey]) -> None:
     large = Delete(ProtocolId.ESP, 4, tuple(os.urandom(4) for _ in range(300)))
     for limit in (100, 576, 1280):
         ivs = [number.to_bytes(8, "big") for number in range(100)]
-        datagrams = build_fragments(CIPHER, ivs, HEAD, (large,), signer, limit)
+        datagrams = build_rekey(CIPHER, iter(ivs), HEAD, (large,), signer, limit)
         assert len(datagrams) > 1 and max(map(len, datagrams)) <= limit
         found = open_fragments(datagrams, CIPHER, gcauth_for(signer), auth_key_for(signer))
         assert found[0] == large
@@ -155,7 +157,7 @@ def refused(datagram: bytes, signer: Signer | None) -> DropReason:
 def test_auth_must_stand_once(keys: dict[str, SigningKey]) -> None:
     """RFC 9838 section 2.4.1: MUST be included where signatures are used."""
     signer = signer_for(keys["ed25519"], "ed25519")
-    datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), signer)
+    (datagram,) = build_rekey(CIPHER, iter([bytes(8)]), HEAD, (DELETE,), signer)
     delete, auth = opened(datagram, signer)
     for payloads in ((delete, auth, auth), (delete,)):
         assert refused(sealed(payloads), signer) is DropReason.BAD_SIGNATURE
@@ -200,7 +202,7 @@ def test_auth_data_that_is_no_signature(data: bytes, keys: dict[str, SigningKey]
 def test_another_auth_method_is_refused(keys: dict[str, SigningKey]) -> None:
     """RFC 9838 section 4.4.2.1.1: MUST contain the Digital Signature method (14)."""
     signer = signer_for(keys["ed25519"], "ed25519")
-    datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), signer)
+    (datagram,) = build_rekey(CIPHER, iter([bytes(8)]), HEAD, (DELETE,), signer)
     _, auth = opened(datagram, signer)
     assert isinstance(auth, Authentication)
     changed = replace(auth, method=AuthMethod.SHARED_KEY_MIC)
@@ -210,7 +212,7 @@ def test_another_auth_method_is_refused(keys: dict[str, SigningKey]) -> None:
 def test_the_algorithm_must_be_that_of_gcauth(keys: dict[str, SigningKey]) -> None:
     """RFC 9838 section 4.4.2.1.1: MUST match the Signature Algorithm Identifier."""
     signer = signer_for(keys["ecdsa-p256"], "ecdsa-p256")
-    datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), signer)
+    (datagram,) = build_rekey(CIPHER, iter([bytes(8)]), HEAD, (DELETE,), signer)
     other = Signer(signer.key, ALGORITHMS["ecdsa-sha384"])
     assert refused(datagram, other) is DropReason.BAD_SIGNATURE
 
@@ -241,5 +243,5 @@ def test_keying_material_of_the_wrong_size() -> None:
 def test_the_chain_of_an_implicit_message_has_no_auth() -> None:
     """RFC 9838 section 2.4.1: MUST NOT be included if authentication is implicit."""
     assert build_chain(HEAD, (DELETE,), None) == encode_chain((DELETE,))
-    datagram = build_rekey(CIPHER, bytes(8), HEAD, (DELETE,), None)
+    (datagram,) = build_rekey(CIPHER, iter([bytes(8)]), HEAD, (DELETE,), None)
     assert opened(datagram, None) == (DELETE,)

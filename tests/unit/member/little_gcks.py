@@ -138,7 +138,8 @@ class LittleGcks:
         cipher = rekey_cipher(policy.transforms, rekey_keys(self.keymats[spi], policy))
         head = envelope(spi, self.message_id)
         self.message_id += 1
-        return build_rekey(cipher, os.urandom(8), head, payloads, self.signer)
+        (datagram,) = build_rekey(cipher, iter([os.urandom(8)]), head, payloads, self.signer)
+        return datagram
 
     @property
     def gsk_w(self) -> bytes:

@@ -88,7 +88,7 @@ class Ceiling:
     max_lifetime_seconds: int = 86_400
     """For Data-Security SAs."""
     max_rekey_lifetime_seconds: int = 604_800
-    max_data_sas: int = 64
+    max_data_sas: int = 256
     """At one time in one group, those being replaced included."""
     max_delay_seconds: int = 3_600
     """Upper bound for ATD and DTD."""

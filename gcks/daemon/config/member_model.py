@@ -80,7 +80,7 @@ class CeilingSection(Section):
     min_lifetime: WholeSeconds = 1
     max_lifetime: WholeSeconds = 86_400
     max_rekey_lifetime: WholeSeconds = 604_800
-    max_data_sas: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_data_sas: Annotated[int, Field(ge=1, le=1024)] = 256
     max_delay: WholeSeconds = 3600
 
 

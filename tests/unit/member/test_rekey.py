@@ -331,7 +331,7 @@ def test_a_policy_beyond_the_ceiling_is_refused_loudly() -> None:
 def test_a_flood_of_new_sas_is_bounded() -> None:
     """A hostile key server can't fill the kernel with SAs."""
     gcks, member = joined()
-    for number in range(2, 120):
+    for number in range(2, Ceiling().max_data_sas + 60):
         member.receive(gcks.rekey(esp(number)))
     assert len(member.group.holding.data_sas) == Ceiling().max_data_sas
     assert member.of(PolicyRefused)

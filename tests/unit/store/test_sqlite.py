@@ -254,6 +254,24 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
     SqliteStore(path, KEY).close()
 
 
+def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, path: Path) -> None:
+    member = j.MemberSaved("keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, reassembles=True)
+    sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
+    store.apply([sa, member])
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE members DROP COLUMN reassembles")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    again = SqliteStore(path, KEY)
+    (group,) = again.load()
+    assert group.members == (replace(member, reassembles=False),)
+    again.apply([member])
+    (group,) = again.load()
+    assert group.members == (member,)
+    again.close()
+
+
 def test_a_newer_schema_is_refused(store: SqliteStore, path: Path) -> None:
     store.close()
     change(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")

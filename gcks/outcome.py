@@ -32,6 +32,8 @@ class Path(NamedTuple):
     local: Endpoint
     remote: Endpoint
     marker: bool = False
+    stream: int = 0
+    """Number of the TCP connection (RFC 9329); 0 for UDP."""
 
 
 @dataclass(frozen=True, slots=True)

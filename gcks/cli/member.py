@@ -15,6 +15,7 @@ from gcks.daemon.dev import MEMBER_IDENTITY
 from gcks.daemon.dev_member import run_member
 from gcks.daemon.member import run as run_daemon
 from gcks.errors import LocalError
+from gcks.member.settings import Transport
 
 app = typer.Typer(
     name="gcks-member",
@@ -27,6 +28,7 @@ app = typer.Typer(
 CONFIG = typer.Option("--config", help="The configuration file, see config/member.yaml.")
 DEV = typer.Option("--dev", help="Join the development server whose data directory this is.")
 IDENTITY = typer.Option("--identity", help="With --dev: fqdn:gm<something>.dev.")
+TRANSPORT = typer.Option("--transport", help="With --dev: how IKE messages travel.")
 CERTIFICATE = typer.Option("--certificate", help="With --dev: use the certificate, not the PSK.")
 
 
@@ -36,14 +38,17 @@ def run(
     dev_dir: Annotated[Path | None, DEV] = None,
     identity: Annotated[str, IDENTITY] = MEMBER_IDENTITY,
     certificate: Annotated[bool, CERTIFICATE] = False,
+    transport: Annotated[Transport, TRANSPORT] = Transport.UDP,
 ) -> None:
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
         raise typer.BadParameter("give either --config FILE or --dev DIR")
-    if dev_dir is None and (certificate or identity != MEMBER_IDENTITY):
-        raise typer.BadParameter("--identity and --certificate go with --dev")
+    given = certificate or identity != MEMBER_IDENTITY or transport is not Transport.UDP
+    if dev_dir is None and given:
+        raise typer.BadParameter("--identity, --certificate and --transport go with --dev")
     if dev_dir is not None:
-        raise typer.Exit(run_member(dev_dir, identity, certificate=certificate))
+        code = run_member(dev_dir, identity, certificate=certificate, transport=transport)
+        raise typer.Exit(code)
     if config is None:
         raise typer.BadParameter("--config is missing")
     try:

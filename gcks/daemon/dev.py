@@ -98,7 +98,7 @@ def server_config(files: DevFiles, rekey_seconds: int) -> ServerConfig:
             TrustStore([pem_certificate(files.ca)]),
         ),
         groups={group.name: group},
-        listeners=(Listener(ADDRESS, IKE_PORTS, (NATT_PORT,)),),
+        listeners=(Listener(ADDRESS, IKE_PORTS, (NATT_PORT,), (NATT_PORT,)),),
         store_path=files.store,
         master_key=files.master_key.read_bytes(),
         metrics=METRICS,

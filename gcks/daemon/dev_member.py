@@ -23,12 +23,18 @@ from gcks.errors import LocalError
 from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.member.ceiling import Ceiling
-from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication
+from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication, Transport
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 
-def member_config(dev_dir: Path, identity: str, *, certificate: bool = False) -> MemberConfig:
+def member_config(
+    dev_dir: Path,
+    identity: str,
+    *,
+    certificate: bool = False,
+    transport: Transport = Transport.UDP,
+) -> MemberConfig:
     """Return a member's configuration from dev.json.  Raises `LocalError`."""
     path = DevFiles(dev_dir).description
     try:
@@ -52,6 +58,8 @@ def member_config(dev_dir: Path, identity: str, *, certificate: bool = False) ->
         groups,
         authentication=kind,
         natt_port=dev["natt_port"],
+        tcp_port=dev["natt_port"],
+        transport=transport,
         local_natt_port=0,
         ike_proposals=parse_ike(DEFAULT_IKE),
         reregister_jitter_seconds=1.0,
@@ -63,10 +71,16 @@ def _own(dev: dict[str, Any]) -> OwnCertificate:
     return own_certificate(Path(dev["member_certificate"]), Path(dev["member_key"]))
 
 
-def run_member(dev_dir: Path, identity: str = MEMBER_IDENTITY, *, certificate: bool = False) -> int:
+def run_member(
+    dev_dir: Path,
+    identity: str = MEMBER_IDENTITY,
+    *,
+    certificate: bool = False,
+    transport: Transport = Transport.UDP,
+) -> int:
     """Run a member of the development server to its end; return the exit code."""
     try:
-        config = member_config(dev_dir, identity, certificate=certificate)
+        config = member_config(dev_dir, identity, certificate=certificate, transport=transport)
     except (LocalError, ValueError, KeyError) as error:
         return refuse(error)
     return run_to_end(lambda: _run(config))

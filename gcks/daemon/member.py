@@ -20,6 +20,7 @@ from gcks.daemon.metrics import MemberMetrics
 from gcks.daemon.multicast import multicast_receiver
 from gcks.daemon.server import run_to_end
 from gcks.daemon.systemd import ServiceManager
+from gcks.daemon.tcp import Connection
 from gcks.daemon.udp import UdpPort, bind_udp
 from gcks.dataplane.choose import make_data_plane
 from gcks.dataplane.interface import SaCommand
@@ -50,6 +51,7 @@ class MemberRuntime:
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
         self._joined: dict[Endpoint, tuple[UdpPort, int]] = {}
+        self._connection: Connection | None = None
         self._commands: asyncio.Queue[SaCommand] = asyncio.Queue(MAX_COMMANDS)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -126,6 +128,8 @@ class MemberRuntime:
         await self._plane.close()
         if http is not None:
             http.close()
+        if self._connection is not None:
+            self._connection.close()
         for port in (*self._ports.values(), *(port for port, _ in self._joined.values())):
             port.close()
 
@@ -169,9 +173,20 @@ class MemberRuntime:
         self._tell((event,))
 
     def _send(self, transmit: Transmit) -> None:
+        if transmit.path.stream:
+            self._over_tcp(transmit)
+            return
         port = self._ports.get(transmit.path.local)
         if port is not None:
             port.send(transmit.octets, transmit.path)
+
+    def _over_tcp(self, transmit: Transmit) -> None:
+        if self._connection is None:
+            path = transmit.path
+            self._connection = Connection(
+                path.local.host, path.remote, self._receive, self._dropped
+            )
+        self._connection.send(transmit.octets, transmit.path)
 
     def _set_timer(self, at: float | None) -> None:
         if at == self._timer_at:

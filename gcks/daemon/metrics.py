@@ -167,11 +167,15 @@ class ServerMetrics:
         *,
         commits: Callable[[], int] | None = None,
         send_errors: Callable[[], int] | None = None,
+        streams: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
+        """`streams` gives the TCP connections: open ones, and how many were refused."""
         self.registry = _registry(_Gauges(lambda: _server_gauges(status())))
         self._groups = groups
         self._counters = _Counters("gcks_", SERVER_ROWS, self.registry)
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
+        if streams is not None:
+            self.registry.register(_Gauges(lambda: _stream_gauges(*streams())))
 
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
@@ -273,6 +277,12 @@ def _edge_counters(
     ):
         if value is not None:
             yield CounterMetricFamily(name, text, value=value())
+
+
+def _stream_gauges(held: int, refused: int) -> Iterator[Metric]:
+    yield GaugeMetricFamily("gcks_tcp_connections", "Open TCP connections", value=held)
+    text = "TCP connections beyond the limits"
+    yield CounterMetricFamily("gcks_tcp_connections_refused", text, value=refused)
 
 
 def _build_info() -> Iterator[Metric]:

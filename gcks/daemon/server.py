@@ -22,6 +22,7 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.systemd import ServiceManager
+from gcks.daemon.tcp import Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed, share_port
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
@@ -75,6 +76,7 @@ class ServerRuntime:
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
         self._senders: Senders = {}
+        self._streams = Streams(self._receive, self._dropped)
         self._rekeys_not_sent = 0
         self._held_back = False
         self._timer: asyncio.TimerHandle | None = None
@@ -85,7 +87,7 @@ class ServerRuntime:
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
-        sockets = self._bind()
+        sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         now = time.monotonic()
         self.engine = Engine(
@@ -105,12 +107,15 @@ class ServerRuntime:
             send_errors=lambda: (
                 self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
             ),
+            streams=lambda: (len(self._streams), self._streams.refused),
         )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )
         self.pipeline = CommitPipeline(self._store, self._send, self._fail)
         self._open(sockets)
+        for sock in tcp:
+            await self._streams.listen(sock)
         self._carry_out(self.engine.start(now))
         await self.pipeline.drain()
         if self._failure is None:
@@ -129,22 +134,25 @@ class ServerRuntime:
 
     # --- beginning and end ------------------------------------------------------------
 
-    def _bind(self) -> list[tuple[socket.socket, bool]]:
-        """Bind every port or none."""
+    def _bind(self) -> tuple[list[tuple[socket.socket, bool]], list[socket.socket]]:
+        """Bind every port, UDP and TCP, or none."""
         bound: list[tuple[socket.socket, bool]] = []
+        tcp: list[socket.socket] = []
         try:
             for listener in self.config.listeners:
                 for port in listener.ike:
                     bound.append((bind_udp(Endpoint(listener.address, port)), False))
                 for port in listener.natt:
                     bound.append((bind_udp(Endpoint(listener.address, port)), True))
+                for port in listener.tcp:
+                    tcp.append(bind_tcp(Endpoint(listener.address, port)))
             sockets = [sock for sock, _ in bound]
             self._senders = make_senders(self.config.groups.values(), sockets)
         except LocalError:
-            for sock, _ in bound:
+            for sock in (*(one for one, _ in bound), *tcp):
                 sock.close()
             raise
-        return bound
+        return bound, tcp
 
     def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:
         for sock, natt in bound:
@@ -163,14 +171,14 @@ class ServerRuntime:
 
     async def _close(self, http: asyncio.Server | None) -> None:
         self._manager.stopping()
-        for port in self._ports.values():
-            port.pause()
+        self._pause()
         if self._timer is not None:
             self._timer.cancel()
         if self._failure is None:
             await self.pipeline.drain()
         if http is not None:
             http.close()
+        self._streams.close()
         for port in self._ports.values():
             port.close()
         for sender in self._senders.values():
@@ -283,18 +291,26 @@ class ServerRuntime:
     def _hold_back(self) -> None:
         """The disk is behind: leave datagrams to the kernel until it has caught up."""
         self._held_back = True
-        for port in self._ports.values():
+        self._pause()
+
+    def _pause(self) -> None:
+        for port in self._readers():
             port.pause()
 
     def _read_again(self) -> None:
         self._held_back = False
-        for port in self._ports.values():
+        for port in self._readers():
             port.resume()
+
+    def _readers(self) -> tuple[UdpPort | Streams, ...]:
+        return (*self._ports.values(), self._streams)
 
     def _send(self, transmits: Sequence[Transmit]) -> None:
         for transmit in transmits:
             if transmit.multicast:
                 self._multicast(transmit)
+            elif transmit.path.stream:
+                self._streams.send(transmit.octets, transmit.path)
             else:
                 port = self._ports.get(transmit.path.local)
                 if port is not None:

@@ -190,6 +190,8 @@ class Channel:
         if pending is None or pending.exhausted:
             return None
         self.pending = pending.repeated(settings, now)
+        if self.path.stream:
+            return ()  # RFC 9329 section 6: TCP repeats; only the time runs out
         return addressed(pending.datagrams, self.path)
 
     def say(self, exchange: int, payloads: Sequence[Payload]) -> tuple[Transmit, ...]:
@@ -204,9 +206,9 @@ class Channel:
     def _seal(
         self, exchange: int, flags: int, message_id: int, payloads: Sequence[Payload]
     ) -> tuple[bytes, ...]:
-        return self.protection.seal_messages(
-            exchange, flags, message_id, payloads, self.fragment_octets
-        )
+        whole = self.path.stream  # nothing is fragmented over TCP
+        max_octets = None if whole else self.fragment_octets
+        return self.protection.seal_messages(exchange, flags, message_id, payloads, max_octets)
 
 
 _WRONG_ROLE: Final = {True: "our own messages come back", False: "the initiator flag is missing"}

@@ -132,6 +132,8 @@ class Secured:
         if now < self.keepalive_at:
             return ()
         self.begin_keepalives(now)
+        if self.channel.path.stream:
+            return ()
         return (Transmit(KEEPALIVE, self.channel.path._replace(marker=False)),)
 
     def _begin_due(

@@ -43,7 +43,7 @@ from gcks.member.ike_session import (
 )
 from gcks.member.informational import error_response
 from gcks.member.rekey import follow_rekey
-from gcks.member.settings import MemberSettings
+from gcks.member.settings import MemberSettings, Transport
 from gcks.member.status import MemberStatus, group_status
 from gcks.outcome import Path, Transmit
 from gcks.wire.header import Header, decode_header
@@ -83,6 +83,7 @@ class MemberEngine:
             GroupMember(membership, settings, ceiling, jitter) for membership in settings.groups
         )
         self._session: IkeSession | None = None
+        self._tcp = settings.transport is Transport.TCP
         self._serving: GroupMember | None = None
         """The group whose registration is under way."""
         self._departures: deque[tuple[GroupMember, NotifyType]] = deque()
@@ -266,6 +267,11 @@ class MemberEngine:
         session, group = self._session, self._serving
         self._session = self._serving = None
         was_established = session is not None and session.proved
+        if failure.unanswered and self._settings.transport is Transport.AUTO:
+            self._tcp = not self._tcp
+            if self._tcp and group is not None:
+                group.attempt_interrupted(now)  # nobody answers over UDP: try TCP at once
+                return
         if was_established:
             self._after_ike_sa(failure.cause, now, effects, session_lost_by=group)
             return
@@ -325,7 +331,7 @@ class MemberEngine:
         group.begin_registration()
         self._serving = group
         if self._session is None:
-            self._session = IkeSession(self._settings, self._entropy)
+            self._session = IkeSession(self._settings, self._entropy, tcp=self._tcp)
             self._session.start(now, effects)
             return
         payloads = registration_payloads(group.membership, self._sag)

@@ -38,7 +38,7 @@ from gcks.member.ike_sa_init import (
     refusal,
 )
 from gcks.member.informational import error_response
-from gcks.member.settings import MemberSettings
+from gcks.member.settings import MemberSettings, Transport
 from gcks.outcome import Endpoint, Path
 from gcks.wire.delete import Delete
 from gcks.wire.header import HEADER_OCTETS, Header
@@ -47,6 +47,8 @@ from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
 """The server may have closed the IKE SA long ago: find out quickly."""
+TRIES_BEFORE_TCP: Final = 3
+"""Over UDP, where TCP is to be tried next (RFC 9329 section 5.1)."""
 FIRST_PROTECTED_MESSAGE_ID: Final = 1
 MAJOR_VERSION: Final = 2
 """The minor version is ignored (RFC 7296 section 2.5)."""
@@ -84,6 +86,8 @@ class Failed:
 
     cause: str
     hint: str = ""
+    unanswered: bool = False
+    """Nobody answered IKE_SA_INIT: another transport may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,15 @@ class IkeSession:
     While one replaces another there are two; the newest is used.
     """
 
-    def __init__(self, settings: MemberSettings, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, settings: MemberSettings, entropy: Callable[[int], bytes], *, tcp: bool = False
+    ) -> None:
         self._settings = settings
         self._entropy = entropy
         self._path = Path(settings.local, settings.server)
+        if tcp:
+            remote = Endpoint(settings.server.host, settings.tcp_port)
+            self._path = Path(settings.local, remote, stream=1)
         self._attempt = begin(
             settings.ike_proposals,
             self._path,
@@ -155,8 +164,12 @@ class IkeSession:
     def start(self, now: float, effects: Effects) -> None:
         """Send IKE_SA_INIT."""
         request = (self._attempt.request,)
-        settings = self._settings.retransmission
-        self._init = first_transmission(ExchangeType.IKE_SA_INIT, 0, request, settings, now)
+        settings, transport = self._settings.retransmission, self._settings.transport
+        hasty = transport is Transport.AUTO and not self._path.stream
+        tries = TRIES_BEFORE_TCP if hasty else None
+        self._init = first_transmission(
+            ExchangeType.IKE_SA_INIT, 0, request, settings, now, tries=tries
+        )
         effects.send(addressed(request, self._path))
 
     def request(
@@ -215,14 +228,19 @@ class IkeSession:
         if pending.exhausted:
             return self._unanswered(pending)
         self._init = pending.repeated(self._settings.retransmission, now)
+        # Over TCP the connection may have failed: what is sent again opens another.
         effects.send(addressed(pending.datagrams, self._path))
         return None
 
     def _unanswered(self, pending: PendingRequest) -> Failed:
-        exchange = ExchangeType(pending.exchange)
-        return self._fail(
-            f"no answer to {exchange} from {self._path.remote} after {pending.sent} tries",
+        exchange, over = ExchangeType(pending.exchange), "TCP" if self._path.stream else "UDP"
+        first = self.state is SessionState.IKE_SA_INIT
+        self.close()
+        return Failed(
+            f"no answer to {exchange} from {self._path.remote} over {over}"
+            f" after {pending.sent} tries",
             "check that the server runs, its address and port, and the firewalls between",
+            unanswered=first,
         )
 
     def _fail(self, cause: str, hint: str) -> Failed:
@@ -311,7 +329,7 @@ class IkeSession:
 
     def _move_if_behind_nat(self, sa: IkeSa) -> None:
         """RFC 7296 section 2.23: go to port 4500, whichever port this began on."""
-        if sa.behind_nat:
+        if sa.behind_nat and not self._path.stream:
             settings = self._settings
             self._path = Path(
                 Endpoint(settings.local.host, settings.local_natt_port),

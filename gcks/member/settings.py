@@ -100,6 +100,15 @@ DEFAULT_IKE_PROPOSALS = SecurityAssociation(
 """AEAD and non-AEAD ciphers in separate proposals (RFC 7296 section 3.3)."""
 
 
+class Transport(Enum):
+    """How IKE messages travel; rekeys by multicast are always UDP."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    AUTO = "auto"
+    """UDP, and TCP where nobody answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How long to wait before trying to register again, after a failure."""
@@ -131,6 +140,9 @@ class MemberSettings:
     authentication: OwnAuthentication = OwnAuthentication.PSK
     natt_port: int = 4500
     """The server's port after NAT was detected (RFC 7296 section 2.23)."""
+    transport: Transport = Transport.UDP
+    tcp_port: int = 4500
+    """The server's TCP port (RFC 9329)."""
     local_natt_port: int = 4500
     """The local port that the edge uses with the marker."""
     ike_proposals: SecurityAssociation = DEFAULT_IKE_PROPOSALS

@@ -148,6 +148,34 @@ def test_members_join_by_psk_and_certificate_and_stay_keyed(
     assert "Traceback" not in server.text + members[0].text + members[1].text
 
 
+def test_a_member_registers_over_tcp_and_follows_by_multicast(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    """RFC 9329; GSA_REKEY stays UDP multicast."""
+    server, member = serve(), join(tmp_path, "--transport", "tcp")
+    member.says("rekey_received", 2)
+    assert re.search("member_registered .*remote=127.0.0.1:", server.text)
+    assert "ike_sa_closed" in server.text or member.text.count("registered ") == 1
+    assert member.stop() == 0
+    assert server.stop() == 0
+    assert "Traceback" not in server.text + member.text
+
+
+def test_a_member_falls_back_to_tcp_where_udp_is_blocked(
+    serve: Callable[[], Daemon], tmp_path: Path
+) -> None:
+    serve()
+    path = tmp_path / "dev" / "dev.json"
+    told = json.loads(path.read_text())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        told["udp_ports"][0] = nobody.getsockname()[1]
+        path.write_text(json.dumps(told))
+        member = join(tmp_path, "--transport", "auto")
+        member.says("registered ")
+        assert member.stop() == 0
+
+
 def test_a_member_that_stops_while_its_ike_sa_is_open_leaves(
     serve: Callable[[], Daemon], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ class Listener:
     address: str
     ike: tuple[int, ...] = (500, 848)
     natt: tuple[int, ...] = (4500,)
+    tcp: tuple[int, ...] = (4500,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from gcks.member.settings import (
     MemberSettings,
     OwnAuthentication,
     Retry,
+    Transport,
 )
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
@@ -90,6 +91,8 @@ def _settings(model: MemberFile) -> MemberSettings:
         ),
         authentication=OwnAuthentication.CERTIFICATE if by_certificate else OwnAuthentication.PSK,
         natt_port=model.server.natt_port,
+        tcp_port=model.server.tcp_port,
+        transport=Transport(model.server.transport),
         local_natt_port=model.local.natt_port,
         ike_proposals=parse_ike(ike.proposals),
         interface=model.local.interface,

@@ -38,6 +38,8 @@ class MemberServerSection(Section):
     address: Address
     port: Port = 500
     natt_port: Port = 4500
+    tcp_port: Port = 4500
+    transport: Literal["udp", "tcp", "auto"] = "udp"
     identity: IdentityText
 
 

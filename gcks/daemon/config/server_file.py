@@ -63,7 +63,8 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         credentials=credentials,
         groups=groups,
         listeners=tuple(
-            Listener(one.address, tuple(one.ike_ports), tuple(one.natt_ports)) for one in listen
+            Listener(one.address, tuple(one.ike_ports), tuple(one.natt_ports), tuple(one.tcp_ports))
+            for one in listen
         ),
         store_path=store_path,
         master_key=master_key,

@@ -48,6 +48,7 @@ class ListenSection(Section):
     address: Address
     ike_ports: list[Port] = [500, 848]
     natt_ports: list[Port] = [4500]
+    tcp_ports: list[Port] = [4500]
 
 
 class PskSection(Section):

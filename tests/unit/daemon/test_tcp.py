@@ -1,0 +1,226 @@
+"""IKE over TCP on real sockets (RFC 9329): prefix, framing, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import uvloop
+
+from gcks.daemon import tcp
+from gcks.daemon.tcp import MARKER, PREFIX, Connection, Streams, bind_tcp
+from gcks.errors import DropReason, LocalError
+from gcks.events import DatagramDropped
+from gcks.outcome import Endpoint, Path
+
+SECONDS = 5.0
+
+
+@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """The daemon runs on uvloop."""
+    policy: asyncio.AbstractEventLoopPolicy = request.param()
+    return policy
+
+
+MESSAGE = bytes(range(28, 60))
+
+
+def frame(message: bytes, marker: bytes = MARKER) -> bytes:
+    body = marker + message
+    return (len(body) + 2).to_bytes(2, "big") + body
+
+
+class Server:
+    """Our listening side, and what it took."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[bytes, Path]] = []
+        self.dropped: list[DatagramDropped] = []
+        self.streams = Streams(lambda octets, path: self.taken.append((octets, path)),
+                               self.dropped.append)  # fmt: skip
+        self.address = Endpoint("127.0.0.1", 0)
+
+    async def start(self) -> Server:
+        sock = bind_tcp(self.address)
+        self.address = Endpoint(*sock.getsockname())
+        await self.streams.listen(sock)
+        return self
+
+    async def peer(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self.address)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(SECONDS):
+            while len(self.taken) < count:
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = await Server().start()
+    yield server
+    server.streams.close()
+
+
+async def closed(reader: asyncio.StreamReader) -> bytes:
+    """Wait for the end of a connection; return what came before."""
+    async with asyncio.timeout(SECONDS):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+async def test_messages_come_whole_however_the_stream_is_cut(server: Server) -> None:
+    """RFC 9329 section 3: the length counts itself; section 4: the prefix comes first."""
+    _, writer = await server.peer()
+    for octet in PREFIX + frame(MESSAGE) + frame(MESSAGE[::-1]):
+        writer.write(bytes((octet,)))
+        await writer.drain()
+        await asyncio.sleep(0)
+    await server.until(2)
+    assert [octets for octets, _ in server.taken] == [MESSAGE, MESSAGE[::-1]]
+    (path,) = {path for _, path in server.taken}
+    assert path.stream > 0 and path.local == server.address
+    writer.close()
+
+
+async def test_many_messages_in_one_segment_and_an_answer_on_the_same_stream(
+    server: Server,
+) -> None:
+    reader, writer = await server.peer()
+    writer.write(PREFIX + frame(MESSAGE) * 50)
+    await server.until(50)
+    assert server.streams.send(b"answer", server.taken[0][1])
+    assert await reader.readexactly(12) == frame(b"answer")
+    writer.close()
+
+
+@pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\n", b"IKETCQ", b"\0" * 6, b"X"])
+async def test_a_stream_that_begins_otherwise_is_cut(server: Server, begin: bytes) -> None:
+    reader, writer = await server.peer()
+    writer.write(begin + frame(MESSAGE))
+    assert await closed(reader) == b""
+    assert server.taken == []
+    assert [event.reason for event in server.dropped] == [DropReason.MALFORMED]
+    writer.close()
+
+
+@pytest.mark.parametrize("length", [0, 1, 2])
+async def test_a_frame_without_content_cuts_the_stream(server: Server, length: int) -> None:
+    reader, writer = await server.peer()
+    writer.write(PREFIX + length.to_bytes(2, "big"))
+    assert await closed(reader) == b""
+    assert len(server.dropped) == 1
+    writer.close()
+
+
+async def test_esp_in_a_frame_is_counted_and_the_stream_goes_on(server: Server) -> None:
+    _, writer = await server.peer()
+    writer.write(PREFIX + frame(MESSAGE, b"\0\0\0\1") + frame(b"") + frame(MESSAGE))
+    await server.until(2)
+    assert [octets for octets, _ in server.taken] == [b"", MESSAGE]
+    assert len(server.dropped) == 1
+    writer.close()
+
+
+async def test_a_peer_that_does_not_read_is_cut(server: Server) -> None:
+    _, writer = await server.peer()
+    writer.write(PREFIX + frame(MESSAGE))
+    await server.until(1)
+    path = server.taken[0][1]
+    sent = 0
+    while server.streams.send(bytes(60_000), path):
+        sent += 1
+        assert sent < 1000
+    await asyncio.sleep(0)
+    async with asyncio.timeout(SECONDS):
+        while len(server.streams):
+            await asyncio.sleep(0)
+    assert "doesn't read" in server.dropped[-1].detail
+    writer.close()
+
+
+async def test_who_says_nothing_is_cut(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "PREFIX_SECONDS", 0.01)
+    reader, writer = await server.peer()
+    assert await closed(reader) == b""
+    writer.close()
+
+
+async def test_one_host_has_a_bounded_number_of_connections(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "MAX_STREAMS_PER_HOST", 3)
+    peers = [await server.peer() for _ in range(3)]
+    for _, writer in peers:
+        writer.write(PREFIX + frame(MESSAGE))
+    await server.until(3)
+    reader, writer = await server.peer()
+    assert await closed(reader) == b""
+    assert (len(server.streams), server.streams.refused) == (3, 1)
+    for _, one in (*peers, (reader, writer)):
+        one.close()
+
+
+async def test_a_paused_server_leaves_messages_in_the_kernel(server: Server) -> None:
+    _, writer = await server.peer()
+    writer.write(PREFIX + frame(MESSAGE))
+    await server.until(1)
+    server.streams.pause()
+    writer.write(frame(MESSAGE))
+    await writer.drain()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(server.taken) == 1
+    server.streams.resume()
+    await server.until(2)
+    writer.close()
+
+
+async def test_a_connection_is_made_when_there_is_something_to_send(server: Server) -> None:
+    taken: list[bytes] = []
+    drops: list[DatagramDropped] = []
+    connection = Connection(
+        "127.0.0.1", server.address, lambda octets, path: taken.append(octets), drops.append
+    )
+    path = Path(Endpoint("127.0.0.1", 500), server.address, stream=1)
+    connection.send(MESSAGE, path)
+    connection.send(MESSAGE[::-1], path)
+    await server.until(2)
+    server.streams.send(b"answer", server.taken[0][1])
+    async with asyncio.timeout(SECONDS):
+        while not taken:
+            await asyncio.sleep(0)
+    assert taken == [b"answer"]
+    for stream in list(server.streams._by_number.values()):
+        stream.cut()
+    async with asyncio.timeout(SECONDS):
+        while connection._stream is not None:
+            await asyncio.sleep(0)
+    connection.send(MESSAGE, path)
+    await server.until(3)
+    connection.close()
+
+
+async def test_nobody_listens_is_counted_and_no_error() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        remote = Endpoint(*sock.getsockname())
+        connection = Connection("127.0.0.1", remote, lambda *_: None, lambda _: None)
+        connection.send(MESSAGE, Path(remote, remote, stream=1))
+        async with asyncio.timeout(SECONDS):
+            while not connection.failures:
+                await asyncio.sleep(0)
+    connection.close()
+
+
+def test_an_occupied_port_is_named() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        with pytest.raises(LocalError, match="can't listen on TCP 127.0.0.1"):
+            bind_tcp(Endpoint(*sock.getsockname()))

@@ -191,7 +191,7 @@ class Channel:
             return None
         self.pending = pending.repeated(settings, now)
         if self.path.stream:
-            return ()  # RFC 9329 section 6: TCP repeats; only the time runs out
+            return ()  # RFC 9329 section 6.2: TCP repeats; only the time runs out
         return addressed(pending.datagrams, self.path)
 
     def say(self, exchange: int, payloads: Sequence[Payload]) -> tuple[Transmit, ...]:

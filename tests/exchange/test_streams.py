@@ -54,7 +54,7 @@ def test_a_request_over_a_stream_is_not_sent_again_and_given_up_in_the_end() -> 
 
 
 def test_nothing_is_fragmented_and_no_keepalive_is_sent_over_a_stream() -> None:
-    """RFC 9329 sections 6.6 and 7.1."""
+    """RFC 9329 sections 6.6 and 7.5."""
     open_ = replace(SERVER_SETTINGS, fragment_octets=256, ike_sa_idle_seconds=10.0**6)
     server, peer = Server(settings=open_), Initiator()
     over(peer, 1)

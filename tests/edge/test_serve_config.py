@@ -29,7 +29,7 @@ GROUP = """
 """
 SERVER = """
 server: {{identity: 'fqdn:gcks.test'}}
-listen: [{{address: '{address}', ike_ports: [{port}], natt_ports: [{natt}]}}]
+listen: [{{address: '{address}', ike_ports: [{port}], natt_ports: [{natt}], tcp_ports: [{natt}]}}]
 authentication: {{psk: [{{identity: 'fqdn:gm*.test', secret: 'file:psk'}}]}}
 store: {{path: gcks.sqlite, master_key: master.key}}
 logging: {{format: console}}

@@ -43,7 +43,11 @@ BOUNDED_LABELS = {"group", "reason", "notify", "result", "copy", "protocol", "st
 
 def server() -> ServerMetrics:
     return ServerMetrics(
-        lambda: SERVER_STATUS, lambda: [GROUP], commits=lambda: 8, send_errors=lambda: 9
+        lambda: SERVER_STATUS,
+        lambda: [GROUP],
+        commits=lambda: 8,
+        send_errors=lambda: 9,
+        streams=lambda: (7, 6),
     )
 
 

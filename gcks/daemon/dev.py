@@ -91,7 +91,10 @@ def server_config(files: DevFiles, rekey_seconds: int) -> ServerConfig:
     """Return the development server's configuration."""
     group = demo_group(rekey_seconds)
     return ServerConfig(
-        settings=ServerSettings(Identity.parse(SERVER_IDENTITY), parse_ike(DEFAULT_IKE)),
+        # For GMs only: who offers no Key Wrap Algorithm learns it in IKE_SA_INIT.
+        settings=ServerSettings(
+            Identity.parse(SERVER_IDENTITY), parse_ike(DEFAULT_IKE), childless=False
+        ),
         credentials=Credentials(
             (PreSharedKey(MEMBER_PATTERN, files.secret.read_bytes()),),
             own_certificate(files.server_certificate, files.server_key),

@@ -89,6 +89,11 @@ INBAND_REGISTRATION: Final[Table] = {
     Item.GM_SENDER_ID: Occurs.MAYBE_M,
     Item.GCAUTH: Occurs.NONE,
 }
+INBAND_REKEY: Final[Table] = {
+    **INBAND_REGISTRATION,
+    Item.GWP_SENDER_ID_BITS: Occurs.NONE,
+    Item.GM_SENDER_ID: Occurs.NONE,
+}
 
 TRANSFORMS: Final[Mapping[int, Mapping[int, Occurs]]] = {
     ProtocolId.GIKE_UPDATE: {
@@ -118,6 +123,11 @@ def check_registration(gsa: GroupSecurityAssociation, kd: KeyDownload, *, sender
     if rekey is not None:
         _check_gcauth(rekey, kd)
     _check_note_1(gsa, kd, sender=sender)
+
+
+def check_inband_rekey(gsa: GroupSecurityAssociation, kd: KeyDownload) -> None:
+    """Check the payloads of GSA_INBAND_REKEY.  Raises `RuleViolation`."""
+    _check(gsa, kd, INBAND_REKEY)
 
 
 def check_rekey(gsa: GroupSecurityAssociation, kd: KeyDownload) -> None:

@@ -7,7 +7,6 @@ must be durable first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from math import inf
 
@@ -23,9 +22,10 @@ from gcks.events import (
 )
 from gcks.group.authorization import authorize
 from gcks.group.copies import Outbox
+from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_download import rekey_keys
 from gcks.group.live_sa import LiveSa
-from gcks.group.membership import Member, Membership
+from gcks.group.membership import Membership
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
 from gcks.group.registration import (
     MAX_KEPT_SAG_OCTETS,
@@ -43,6 +43,7 @@ from gcks.group.restoring import (
     clock_went_back,
     forget,
     load_sas,
+    policy_change_refusal,
     terms_of,
 )
 from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
@@ -63,8 +64,8 @@ from gcks.journal import (
     SenderIdsReserved,
     StoredGroup,
 )
-from gcks.outcome import Transmit
 from gcks.wire.gsa import GsaPolicy
+from gcks.wire.payloads import Payload
 
 COALESCE_SECONDS = 1.0
 """SAs due within this time are renewed in one message."""
@@ -76,15 +77,6 @@ registers again and again must not make the whole group rekey as often."""
 STALE_REKEY_SECONDS = 30.0
 """A stored rekey older than this is repeated and followed by a fresh one: lifetimes
 count from receipt, and those of an old message would be skewed (section 2.4.1.3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupOutcome:
-    """What a change of the group asks of the edge."""
-
-    journal: tuple[JournalEntry, ...] = ()
-    transmits: tuple[Transmit, ...] = ()
-    events: tuple[Event, ...] = ()
 
 
 class Group:
@@ -130,7 +122,7 @@ class Group:
         """Make a new group with its first keys."""
         group = cls(policy, spis, entropy, wall)
         journal: list[JournalEntry] = [GroupRemoved(group.name), terms_of(policy)]
-        journal += group._make_auth_key(_rekey_policy(policy))
+        journal += group._make_auth_key(policy.rekey)
         journal += group._create(group._all_names(), now)
         events = (GroupStarted(group.name, restored=False, members=0), *group._created_events())
         return group, GroupOutcome(tuple(journal), (), events)
@@ -178,7 +170,7 @@ class Group:
         if REKEY in self.sas.current:
             numbers = {r.spi: r.next_message_id for r in stored.next_message_ids}
             self.next_message_id = numbers.get(self.sas.rekey.spi, 0)
-        else:
+        elif self.policy.rekey is not None:
             journal += self._create([REKEY], now)
         self._numbered.update(sa.name for sa in self.policy.data_sas)
         self._repeat_last(stored, now)
@@ -187,8 +179,8 @@ class Group:
         return journal
 
     def _load_auth_key(self, stored: StoredGroup) -> list[JournalEntry]:
-        rekey, saved = _rekey_policy(self.policy), stored.auth_key
-        if saved is None or saved.algorithm != rekey.authentication:
+        rekey, saved = self.policy.rekey, stored.auth_key
+        if rekey is None or saved is None or saved.algorithm != rekey.authentication:
             return self._make_auth_key(rekey)
         self._use_auth_key(rekey, SigningKey.from_pkcs8(saved.private_key))
         return []
@@ -196,14 +188,14 @@ class Group:
     def _repeat_last(self, stored: StoredGroup, now: float) -> None:
         """Send the newest rekey again unless it is known to be out: nobody may have seen it."""
         last = stored.last_rekey
-        if last is None:
+        rekey = self.policy.rekey
+        if last is None or rekey is None:
             return
         self.last_rekey_wall = last.sent_at
         sas = (*self.sas.current.values(), *self.sas.replaced)
         over = next((sa for sa in sas if sa.spi == last.spi), None)
         if over is None or not last.datagrams:
             return
-        rekey = _rekey_policy(self.policy)
         self._outbox.add(last, over, rekey, now)
         if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
             self._renew_all_at = now + rekey.spread_seconds + COALESCE_SECONDS
@@ -232,11 +224,13 @@ class Group:
         if not again and len(self.members) >= self.policy.capacity:
             raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
         self._check_sag(request)
+        inband = self.policy.is_inband(sender=role.is_sender)
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
         sender_ids = self._allocate(request.sender_id_count) if view.numbered else ()
         member = self._member(identity, request, sender_ids)
         self.members.put(member)
-        payloads = registration_payloads(view, self.policy, wrap, self._auth_key, sender_ids)
+        auth_key = None if inband else self._auth_key
+        payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids)
         journal: list[JournalEntry] = [member]
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
@@ -244,8 +238,27 @@ class Group:
         events = (SenderIdsExhausted(self.name),) if exhausted else ()
         due = self._renew_numbered(identity, now) if request.sender else inf
         return Registration(
-            payloads, tuple(journal), events, sender_ids, again, len(self.members), due
+            payloads,
+            tuple(journal),
+            events,
+            sender_ids,
+            again,
+            len(self.members),
+            due,
+            request.sender,
+            inband,
         )
+
+    def inband_payloads(
+        self, identity: str, address: str, wrap: KeyWrap, now: float, *, sender: bool
+    ) -> tuple[Payload, ...]:
+        """Return what a GM that is rekeyed in-band is told now (section 2.4.2.1).
+
+        Raises `AuthorizationFailed` where it may no longer be a member.
+        """
+        role = authorize(self.policy, identity, address, sender=sender)
+        view = self._gsa.view(self.policy, self.sas, role, 0, now, pushed=True)
+        return registration_payloads(view, self.policy, wrap, None, ())
 
     def _renew_numbered(self, identity: str, now: float) -> float:
         """Plan new SAs where an SA's only sender comes back; return when.
@@ -289,9 +302,6 @@ class Group:
             request.reassembles,
         )
 
-    def member(self, identity: str) -> Member | None:
-        return self.members.get(identity)
-
     def leave(self, identity: str, cause: str) -> GroupOutcome:
         """Remove a GM that says it leaves (section 2.3.2)."""
         if not self.members.remove(identity):
@@ -322,7 +332,7 @@ class Group:
         if any(self._renew_at(name, self.sas.current[name]) <= now for name in due):
             outcomes.append(self._renew(due, now))
         outcomes.append(self._send_due(now))
-        return _merged(outcomes)
+        return merged(outcomes)
 
     def rekey(self, now: float) -> GroupOutcome:
         """Renew every SA of the group now."""
@@ -339,14 +349,14 @@ class Group:
         return GroupOutcome(tuple(due.journal), tuple(due.transmits), tuple(due.events))
 
     def _renew_at(self, name: str, sa: LiveSa) -> float:
-        rekey = _rekey_policy(self.policy)
-        named = self.policy.data_sa(name)
-        renew_seconds = named.renew_seconds if named else rekey.renew_seconds
+        named = self.policy.data_sa(name) or self.policy.rekey
+        renew_seconds = named.renew_seconds if named is not None else None
         age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
         return min(sa.created_at + age, self._early.get(sa.spi, inf))
 
     def _overlap(self) -> float:
-        spread = _rekey_policy(self.policy).spread_seconds
+        rekey = self.policy.rekey
+        spread = rekey.spread_seconds if rekey is not None else 0.0
         return overlap_seconds(self.policy.atd_seconds, self.policy.dtd_seconds, spread)
 
     # --- rekey ----------------------------------------------------------------------
@@ -367,12 +377,13 @@ class Group:
 
     def _renew(self, names: Iterable[str], now: float) -> GroupOutcome:
         """Replace the named SAs and tell the members, make before break."""
-        old_rekey, message_id = self.sas.rekey, self._take_message_id()
+        old_rekey = self.sas.current.get(REKEY)
         configured = set(self._all_names())
         wanted = [name for name in dict.fromkeys(names) if name in configured]
         dropped = [name for name in names if name not in configured]
-        if message_id >= MAX_MESSAGE_ID - 1 and REKEY not in wanted:
+        if self._is_last_message and REKEY not in wanted:
             wanted.insert(0, REKEY)
+        message_id = self._take_message_id()
         replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
         for sa in replaced:
             self._early.pop(sa.spi, None)
@@ -382,13 +393,27 @@ class Group:
             deleted=tuple(sa for sa in replaced if sa.name != REKEY),
             next_spis=self.sas.next_spis,
         )
-        datagrams = self._build(renewal, old_rekey, message_id)
+        events = self._created_events(renewal.created)
+        if old_rekey is None:
+            return GroupOutcome(tuple(journal), (), events, renewed=self.name)
+        journal += self._announce(renewal, old_rekey, message_id, now)
+        renewed = GroupOutcome(tuple(journal), (), events, renewed=self.name)
+        return merged([renewed, self._send_due(now)])
+
+    def _announce(
+        self, renewal: Renewal, over: LiveSa, message_id: int, now: float
+    ) -> list[JournalEntry]:
+        """Build the GSA_REKEY and plan its copies."""
+        datagrams = self._build(renewal, over, message_id)
         self.last_rekey_wall = wall = self._wall()
-        saved = RekeyMessageSaved(self.name, old_rekey.spi, message_id, datagrams, wall)
-        journal += [MessageIdReserved(self.name, old_rekey.spi, message_id + 1), saved]
-        self._outbox.add(saved, old_rekey, _rekey_policy(self.policy), now)
-        created = GroupOutcome(tuple(journal), (), self._created_events(renewal.created))
-        return _merged([created, self._send_due(now)])
+        saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall)
+        self._outbox.add(saved, over, _rekey_policy(self.policy), now)
+        return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
+
+    @property
+    def _is_last_message(self) -> bool:
+        """Tell whether the Message IDs of the Rekey SA run out."""
+        return REKEY in self.sas.current and self.next_message_id >= MAX_MESSAGE_ID - 1
 
     def _take_message_id(self) -> int:
         message_id = self.next_message_id
@@ -435,7 +460,8 @@ class Group:
     # --- pieces ---------------------------------------------------------------------
 
     def _all_names(self) -> list[str]:
-        return [REKEY, *(sa.name for sa in self.policy.data_sas)]
+        rekey = [REKEY] if self.policy.rekey is not None else []
+        return rekey + [sa.name for sa in self.policy.data_sas]
 
     def _protocol(self, name: str) -> ProtocolId:
         named = self.policy.data_sa(name)
@@ -443,12 +469,13 @@ class Group:
 
     def _wanted_policy(self, name: str, spi: bytes) -> GsaPolicy | None:
         if name == REKEY:
-            return rekey_gsa_policy(_rekey_policy(self.policy), spi)
+            rekey = self.policy.rekey
+            return rekey_gsa_policy(rekey, spi) if rekey is not None else None
         named = self.policy.data_sa(name)
         return data_gsa_policy(named, spi) if named else None
 
-    def _make_auth_key(self, rekey: RekeyPolicy) -> list[JournalEntry]:
-        if rekey.authentication == IMPLICIT:
+    def _make_auth_key(self, rekey: RekeyPolicy | None) -> list[JournalEntry]:
+        if rekey is None or rekey.authentication == IMPLICIT:
             return []
         key = SigningKey.generate(rekey.authentication)
         self._use_auth_key(rekey, key)
@@ -466,26 +493,7 @@ class Group:
         )
 
 
-def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
-    """Say why members that are registered can't follow the change, or None."""
-    if _rekey_policy(old).authentication != _rekey_policy(new).authentication:
-        return "the authentication method must not change by rekey (RFC 9838 section 4.4.2.1.1)"
-    if old.mode != new.mode:
-        return "the mode is told at registration only; make a new group for another mode"
-    if new.sender_id_bits != old.sender_id_bits:
-        return "sender_id_bits is told at registration only; make a new group for another value"
-    return None
-
-
 def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:
     if policy.rekey is None:
         raise LocalError(f"{policy.name}: a group needs a rekey section")
     return policy.rekey
-
-
-def _merged(outcomes: list[GroupOutcome]) -> GroupOutcome:
-    return GroupOutcome(
-        tuple(entry for outcome in outcomes for entry in outcome.journal),
-        tuple(transmit for outcome in outcomes for transmit in outcome.transmits),
-        tuple(event for outcome in outcomes for event in outcome.events),
-    )

@@ -148,6 +148,11 @@ class GroupPolicy:
     max_sender_ids_per_request: int = 16
     capacity: int = 1_000_000
     evaluate_sag: bool = True
+    inband_senders: bool = False
+    """Senders are rekeyed over their IKE SAs, receivers by multicast (RFC 9838 section 2.4).
+
+    Without a Rekey SA all GMs are.
+    """
     name: str = field(init=False, compare=False, default="")
     """The group ID in text form."""
     _by_name: Mapping[str, DataSaPolicy] = field(
@@ -175,6 +180,10 @@ class GroupPolicy:
     def counter_mode(self) -> bool:
         """Data-Security SAs only count (ruling 11)."""
         return any(sa.counter_mode for sa in self.data_sas)
+
+    def is_inband(self, *, sender: bool) -> bool:
+        """Tell whether such a GM is rekeyed by GSA_INBAND_REKEY."""
+        return self.rekey is None or (sender and self.inband_senders)
 
     def rule_for(self, identity: str) -> MemberRule | None:
         """Return the first rule that names the identity."""

@@ -63,6 +63,9 @@ class Registration:
     members: int
     due: float = inf
     """When the group has something to do because of it (monotonic seconds)."""
+    sender: bool = False
+    inband: bool = False
+    """The GM is rekeyed over its IKE SA, which stays open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +84,55 @@ class GsaBuilder:
     __slots__ = ("_cache", "_second")
 
     def __init__(self) -> None:
-        self._cache: dict[tuple[Role, int], RoleView] = {}
+        self._cache: dict[tuple[Role, int, bool], RoleView] = {}
         self._second = -1
 
     def invalidate(self) -> None:
         self._second = -1
 
     def view(
-        self, policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float
+        self,
+        policy: GroupPolicy,
+        sas: SaSet,
+        role: Role,
+        message_id: int,
+        now: float,
+        *,
+        pushed: bool = False,
     ) -> RoleView:
-        """Return the GSA payload and its SAs; `message_id` is the next GSA_REKEY's."""
+        """Return the GSA payload and its SAs; `message_id` is the next GSA_REKEY's.
+
+        `pushed`: for a GSA_INBAND_REKEY, which holds nothing about Sender-IDs.
+        """
         if self._second != int(now):
             self._cache.clear()
             self._second = int(now)
-        found = self._cache.get((role, message_id))
+        found = self._cache.get((role, message_id, pushed))
         if found is None:
-            found = _view(policy, sas, role, message_id, now)
-            self._cache[role, message_id] = found
+            inband = policy.is_inband(sender=role.is_sender)
+            make = _inband_view if inband else _view
+            found = make(policy, sas, role, message_id, now, pushed)
+            self._cache[role, message_id, pushed] = found
         return found
 
 
-def _view(policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float) -> RoleView:
+def _inband_view(
+    policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float, pushed: bool
+) -> RoleView:
+    """No Rekey SA, no lifetime, no GSA_NEXT_SPI: the IKE SA tells all changes (section 5)."""
+    del message_id
+    data = [sa for sa in sas_for(policy, sas, role, now) if sa.name != REKEY]
+    numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)
+    policies = [replace(sa.policy, lifetime_seconds=None, next_spis=()) for sa in data]
+    wide = group_wide(policy, policy.sender_id_bits if numbered and not pushed else None)
+    gsa = GroupSecurityAssociation(tuple(policies), wide)
+    return RoleView(EncodedPayload(PayloadType.GSA, gsa.encode()), tuple(data), numbered)
+
+
+def _view(
+    policy: GroupPolicy, sas: SaSet, role: Role, message_id: int, now: float, pushed: bool
+) -> RoleView:
+    del pushed
     given = tuple(sas_for(policy, sas, role, now))
     data = [sa for sa in given if sa.name != REKEY]
     numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)

@@ -98,9 +98,9 @@ def _has_sas(policy: GroupPolicy) -> Problems:
         yield PolicyProblem("data_sas", "a group needs at least one Data-Security SA")
     if len(policy.data_sas) > MAX_DATA_SAS:
         yield PolicyProblem("data_sas", f"more than {MAX_DATA_SAS} Data-Security SAs")
-    if policy.rekey is None:
+    if policy.rekey is None and policy.inband_senders:
         yield PolicyProblem(
-            "rekey", "missing: groups without a multicast Rekey SA are not supported yet"
+            "inband_senders", "without a rekey section every member is rekeyed in-band already"
         )
 
 
@@ -144,13 +144,13 @@ def _delays(policy: GroupPolicy) -> Problems:
 
 
 def _lifetimes_outlast_delays(policy: GroupPolicy) -> Problems:
-    if policy.rekey is None:
-        return
-    overlap = overlap_seconds(policy.atd_seconds, policy.dtd_seconds, policy.rekey.spread_seconds)
+    spread = policy.rekey.spread_seconds if policy.rekey is not None else 0.0
+    overlap = overlap_seconds(policy.atd_seconds, policy.dtd_seconds, spread)
     lifetimes = [
         (f"data_sas.{sa.name}", sa.lifetime_seconds, sa.renew_seconds) for sa in policy.data_sas
     ]
-    lifetimes.append(("rekey", policy.rekey.lifetime_seconds, policy.rekey.renew_seconds))
+    if policy.rekey is not None:
+        lifetimes.append(("rekey", policy.rekey.lifetime_seconds, policy.rekey.renew_seconds))
     for where, lifetime, renew in lifetimes:
         if not 2 * overlap < lifetime <= MAX_LIFETIME_SECONDS:
             yield PolicyProblem(

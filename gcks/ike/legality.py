@@ -112,6 +112,12 @@ TABLE: Final[dict[Rule, Counts]] = {
         Delete: (0, MAX_DELETES),
         Authentication: (0, 1),
     },
+    # RFC 9838 sections 2.4.2 and 2.4.3
+    Rule(ExchangeType.GSA_INBAND_REKEY, is_response=False): {
+        GroupSecurityAssociation: (0, 1),
+        KeyDownload: (0, 1),
+        Delete: (0, MAX_DELETES),
+    },
     # RFC 7296 section 1.4
     Rule(ExchangeType.INFORMATIONAL, is_response=False): {Delete: (0, MAX_DELETES)},
     Rule(ExchangeType.INFORMATIONAL, is_response=True): {Delete: (0, MAX_DELETES)},
@@ -153,6 +159,10 @@ class Contents:
 
     def all(self, kind: type[P]) -> list[P]:
         return self._by_type.get(kind, [])  # type: ignore[return-value]
+
+    def everything(self) -> list[Payload]:
+        """Return all payloads, those of one type in their order."""
+        return [payload for found in self._by_type.values() for payload in found]
 
     def notify(self, notify_type: int) -> Notify | None:
         """Return the first notification of the type."""

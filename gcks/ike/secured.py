@@ -49,6 +49,7 @@ class Asked(Enum):
     LIVENESS = "liveness check"
     REKEY = "rekey"
     DELETE = "Delete"
+    PUSH = "GSA_INBAND_REKEY"
 
 
 class SecuredSettings(Protocol):

@@ -31,7 +31,8 @@ from gcks.events import (
     RegistrationRefused,
     RequestRefused,
 )
-from gcks.group.group import Group, GroupOutcome
+from gcks.group.group import Group
+from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
@@ -40,15 +41,15 @@ from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
 from gcks.ike.secured import Asked
 from gcks.journal import JournalEntry, StoredGroup
-from gcks.keyserver import gsa_auth, gsa_registration, ike_sa_init, lifecycle, succession
+from gcks.keyserver import gsa_auth, ike_sa_init, lifecycle, succession
 from gcks.keyserver.commands import Command, RekeyGroup
 from gcks.keyserver.exchanges import (
     HANDLERS,
     RULES,
     Reply,
     authenticated_only,
+    first_registration,
     refused,
-    registered,
     registration_refused,
     request_refused,
 )
@@ -61,10 +62,11 @@ from gcks.keyserver.ike_sa import (
     Refused,
 )
 from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.pushing import Pushes
 from gcks.keyserver.served_groups import ServedGroups
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
-from gcks.keyserver.succession import close
+from gcks.keyserver.succession import close, initial_contact
 from gcks.outcome import Outcome, Path, Transmit
 from gcks.wire.header import FLAG_RESPONSE, HEADER_OCTETS, NO_SPI, Header, decode_header
 from gcks.wire.identification import IDi
@@ -99,6 +101,7 @@ class Engine:
         self._cookies = CookieJar(entropy, now)
         self._served = ServedGroups(entropy, wall)
         self.ike_sas = IkeSaTable(entropy)
+        self.pushes = Pushes()
         self._speaking: IkeSa | None = None
         """The SA whose authentic message is in hand: what an internal error takes down."""
 
@@ -113,7 +116,7 @@ class Engine:
         """Create or restore every group; what is stored and no longer configured goes."""
         configured, stored = self._configured, self._stored
         self._configured, self._stored = {}, ()
-        return self._merged(self._served.start(configured, stored, now))
+        return self._merged(self._served.start(configured, stored, now), now)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> Outcome:
         """Handle one datagram; never raises for anything that a peer sends."""
@@ -127,6 +130,8 @@ class Engine:
         except Exception as error:
             if self._speaking is not None:
                 self.ike_sas.drop(self._speaking)
+            if isinstance(self._speaking, Established):
+                self.pushes.closed(self._speaking)
             return self._dropped(DropReason.INTERNAL_ERROR, path, _place(error))
 
     def handle_timeout(self, now: float) -> Outcome:
@@ -140,15 +145,15 @@ class Engine:
             outcomes += self._served.handle_timeout(now)
         except Exception as error:
             raise LocalError(f"internal error: {_place(error)}") from error
-        return self._merged(outcomes)
+        return self._merged(outcomes, now)
 
     def command(self, command: Command, now: float) -> Outcome:
         """Carry out an operator's command.  Raises `LocalError` where it can't be done."""
         if isinstance(command, RekeyGroup):
-            return self._merged(self._served.rekey(command.group, now))
+            return self._merged(self._served.rekey(command.group, now), now)
         outcomes = self._served.reload(command.groups, now)
         self.settings, self.credentials = command.settings, command.credentials
-        return self._merged(outcomes)
+        return self._merged(outcomes, now)
 
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""
@@ -162,10 +167,14 @@ class Engine:
 
     # --- outcomes -------------------------------------------------------------------
 
-    def _merged(self, outcomes: list[GroupOutcome]) -> Outcome:
+    def _merged(self, outcomes: list[GroupOutcome], now: float) -> Outcome:
+        for outcome in outcomes:
+            if outcome.renewed:
+                self.pushes.plan(outcome.renewed)
+        transmits = [transmit for outcome in outcomes for transmit in outcome.transmits]
         return Outcome(
             tuple(entry for outcome in outcomes for entry in outcome.journal),
-            tuple(transmit for outcome in outcomes for transmit in outcome.transmits),
+            (*transmits, *self._push(now)),
             tuple(event for outcome in outcomes for event in outcome.events),
             self.next_timeout,
         )
@@ -336,39 +345,14 @@ class Engine:
             sa.begin_keepalives(now)
         announced = lifecycle.negotiate(sa, contents, self.settings)
         peer = replace(peer, proof=(*peer.proof, *announced)) if announced else peer
-        events = self._initial_contact(sa, contents)
+        events = initial_contact(self, sa, contents)
         self._speaking = sa
         if exchange == ExchangeType.IKE_AUTH:
             reply = authenticated_only(sa, contents, peer)
         else:
-            reply = self._first_registration(sa, contents, peer, now)
+            reply = first_registration(self, sa, contents, peer, now)
         reply = replace(reply, events=(*events, *reply.events)) if events else reply
         return self._reply(sa, exchange, reply, now)
-
-    def _initial_contact(self, sa: Established, contents: Contents) -> tuple[Event, ...]:
-        """Forget older IKE SAs of a peer that says it has none (RFC 7296 section 2.4)."""
-        if contents.notify(NotifyType.INITIAL_CONTACT) is None:
-            return ()
-        others = [one for one in self.ike_sas.of_peer(sa.name) if one is not sa]
-        return tuple(close(self, one, "initial contact") for one in others)
-
-    def _first_registration(
-        self,
-        sa: Established,
-        contents: Contents,
-        peer: gsa_auth.Authenticated,
-        now: float,
-    ) -> Reply:
-        """Every refusal but AUTHENTICATION_FAILED carries our proof (ruling 24)."""
-        remote = str(sa.path.remote)
-        try:
-            group = gsa_registration.find_group(self.groups, contents)
-            done = gsa_registration.register(group, contents, sa, now)
-        except PeerError as error:
-            event = registration_refused(contents, sa.identity, remote, error)
-            return refused(error, event, *peer.proof)
-        reply = registered(group, done, sa.identity, remote, peer.method)
-        return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
     def _refuse_ike_auth(self, half: HalfOpen, secured: Agreed, datagram: bytes) -> Outcome:
         """A plain IKEv2 peer: it learns at once that there is nothing for it here."""
@@ -433,6 +417,10 @@ class Engine:
         transmits = sa.channel.respond(exchange, reply.payloads)
         self._served.wake(reply.due)
         events = reply.events
+        if reply.inband is not None:
+            self.pushes.enrol(sa, reply.inband[0], sender=reply.inband[1])
+        if reply.leaves:
+            self.pushes.leave(sa, reply.leaves)
         if reply.successor is not None:
             events = (*events, succession.replaced(self, sa, reply.successor, now))
         if reply.closes:
@@ -454,11 +442,20 @@ class Engine:
         events: tuple[Event, ...] = ()
         if asked is Asked.DELETE:
             events = (close(self, sa, "registration is over"),)
+        elif asked is Asked.PUSH:
+            self.pushes.answered(sa)
         elif asked is Asked.REKEY:
             transmits, events = succession.rekey_answered(self, sa, response, now)
         if sa.asked is not None or asked is not Asked.DELETE:
             self._heard(sa, now)
+        transmits = (*transmits, *self._push(now))
         return Outcome((), transmits, events, self.next_timeout)
+
+    def _push(self, now: float) -> list[Transmit]:
+        transmits, asked = self.pushes.send(self.groups, self.settings, now)
+        for sa in asked:
+            self.ike_sas.touch(sa, sa.wants_at)
+        return transmits
 
     # --- time ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Final, Protocol
 
@@ -52,6 +52,10 @@ class Reply:
     """Why the IKE SA ends with this response; "" where it doesn't."""
     due: float = inf
     """When the groups have something to do because of it."""
+    inband: tuple[str, bool] | None = None
+    """Group that is rekeyed over this IKE SA from now on, and whether the GM sends."""
+    leaves: str = ""
+    """Group that the GM has left."""
     successor: Successor | None = None
     """The IKE SA that the peer has made in place of this one."""
 
@@ -87,7 +91,14 @@ def registered(
         registration.members,
     )
     events = (event, *registration.events)
-    return Reply(registration.payloads, registration.journal, events, due=registration.due)
+    inband = (group.name, registration.sender) if registration.inband else None
+    return Reply(
+        registration.payloads,
+        registration.journal,
+        events,
+        due=registration.due,
+        inband=inband,
+    )
 
 
 def authenticated_only(sa: Established, contents: Contents, peer: Authenticated) -> Reply:
@@ -96,6 +107,21 @@ def authenticated_only(sa: Established, contents: Contents, peer: Authenticated)
     asked = contents.maybe(SecurityAssociation) is not None
     event = PeerAuthenticated(str(sa.path.remote), sa.name, peer.method)
     return Reply((*peer.proof, refusal) if asked else peer.proof, (), (event,))
+
+
+def first_registration(
+    serving: Serving, sa: Established, contents: Contents, peer: Authenticated, now: float
+) -> Reply:
+    """Register in GSA_AUTH; a refusal carries our proof too (ruling 24)."""
+    remote = str(sa.path.remote)
+    try:
+        group = gsa_registration.find_group(serving.groups, contents)
+        done = gsa_registration.register(group, contents, sa, now)
+    except PeerError as error:
+        event = registration_refused(contents, sa.identity, remote, error)
+        return refused(error, event, *peer.proof)
+    reply = registered(group, done, sa.identity, remote, peer.method)
+    return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
 
 def registration_refused(
@@ -117,7 +143,7 @@ def gsa_registration_request(
         cause = gsa_registration.leaving_cause(contents)
         if cause is not None:
             outcome = group.leave(sa.name, cause)
-            return Reply((), outcome.journal, outcome.events)
+            return Reply((), outcome.journal, outcome.events, leaves=group.name)
         done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
         return refused(error, registration_refused(contents, sa.identity, remote, error))

@@ -101,7 +101,10 @@ class Refused:
 class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
-    __slots__ = ("due", "identity", "name", "spi_i", "spi_r", "timer_at", "wrap")
+    __slots__ = (
+        "due", "identity", "inband", "name", "pushing", "spi_i", "spi_r", "timer_at", "to_push",
+        "wrap",
+    )  # fmt: skip
 
     def __init__(
         self, channel: Channel, parent: Parent, gsk_w: bytes, identity: Identity, name: str
@@ -111,6 +114,12 @@ class Established(Secured):
         self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
         self.identity, self.name = identity, name
         self.due = self.timer_at = inf
+        self.inband: dict[str, bool] = {}
+        """Groups that are rekeyed over this SA, and whether the GM is a sender there."""
+        self.to_push: set[str] = set()
+        """Groups whose newest state the GM has yet to be told."""
+        self.pushing = ""
+        """The group of the push under way."""
 
     @property
     def path(self) -> Path:

@@ -13,6 +13,7 @@ from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.legality import Contents
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.pushing import Pushes
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Transmit
 from gcks.wire.notify import Notify
@@ -24,6 +25,7 @@ class Keeper(Protocol):
     settings: ServerSettings
     entropy: Callable[[int], bytes]
     ike_sas: IkeSaTable
+    pushes: Pushes
 
 
 def negotiate(sa: Established, contents: Contents, settings: ServerSettings) -> tuple[Notify, ...]:
@@ -42,7 +44,7 @@ def ask(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...] | N
 
 def used(sa: Established, settings: ServerSettings, now: float) -> None:
     """Keep an IKE SA a while longer: its peer has asked for something."""
-    if sa.replaced_by is None:
+    if sa.replaced_by is None and not sa.inband:
         sa.ends_at = now + settings.ike_sa_idle_seconds
 
 

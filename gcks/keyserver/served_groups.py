@@ -7,8 +7,10 @@ from math import inf
 
 from gcks.errors import LocalError
 from gcks.events import GroupRemovedEvent
-from gcks.group.group import Group, GroupOutcome, policy_change_refusal
+from gcks.group.group import Group
+from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
+from gcks.group.restoring import policy_change_refusal
 from gcks.group.spi import SpiPool
 from gcks.journal import GroupRemoved, StoredGroup
 
@@ -61,8 +63,6 @@ class ServedGroups:
 
     def _why(self, new: GroupPolicy) -> str | None:
         """Say why the policy can't be taken over, or None."""
-        if new.rekey is None:
-            return "a group needs a rekey section"
         old = self.by_name.get(new.name)
         return policy_change_refusal(old.policy, new) if old is not None else None
 

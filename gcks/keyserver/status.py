@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gcks.group.group import Group
+from gcks.group.sa_set import REKEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ class ServerStatus:
 
 
 def group_status(group: Group, now: float) -> GroupStatus:
-    rekey = group.sas.rekey
+    rekey = group.sas.current.get(REKEY)
     return GroupStatus(
         group.name,
         len(group.members),
         group.next_message_id,
-        rekey.spi.hex(),
+        rekey.spi.hex() if rekey is not None else "",
         len(group.sas.data),
         group.sender_ids.left,
         group.last_rekey_wall,
-        rekey.expires_at - now,
+        rekey.expires_at - now if rekey is not None else 0.0,
     )

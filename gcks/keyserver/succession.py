@@ -7,8 +7,10 @@ from typing import NamedTuple
 from gcks.crypto.errors import InvalidPublicKey
 from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
+from gcks.iana import NotifyType
 from gcks.ike.channel import Response
 from gcks.ike.ike_rekey import Successor, Try, surviving
+from gcks.ike.legality import Contents
 from gcks.ike.secured import REKEY_RETRY_SECONDS
 from gcks.keyserver import lifecycle
 from gcks.keyserver.ike_sa import Established
@@ -49,13 +51,14 @@ def _take_over(keeper: Keeper, sa: Established, made: Successor, now: float) -> 
     if theirs is not None and (loser := keeper.ike_sas.of_spi(theirs.spi_r)) is not None:
         loser.outlived(now)
         keeper.ike_sas.touch(loser, loser.wants_at)
+    _use(keeper, sa, new)
     event = IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=False)
     return Progress(delete(keeper, sa, now), (event,))
 
 
 def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> IkeSaRekeyed:
     """Put the IKE SA in place that the peer has made; the peer will delete this one."""
-    _put(keeper, sa, made, now)
+    _use(keeper, sa, _put(keeper, sa, made, now))
     sa.replaced_by = made
     sa.outlived(now)
     return IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=True)
@@ -69,6 +72,13 @@ def _put(keeper: Keeper, sa: Established, made: Successor, now: float) -> Establ
     return new
 
 
+def _use(keeper: Keeper, old: Established, new: Established) -> None:
+    """Rekey in-band over the new IKE SA."""
+    if old.inband:
+        keeper.pushes.move(old, new)
+        keeper.ike_sas.touch(new, new.wants_at)
+
+
 def delete(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...]:
     """Ask the peer to close an IKE SA."""
     transmits = sa.delete(keeper.settings, now)
@@ -79,4 +89,13 @@ def delete(keeper: Keeper, sa: Established, now: float) -> tuple[Transmit, ...]:
 def close(keeper: Keeper, sa: Established, cause: str) -> IkeSaClosed:
     """Forget an IKE SA; return the event."""
     keeper.ike_sas.drop(sa)
+    keeper.pushes.closed(sa)
     return IkeSaClosed(str(sa.path.remote), sa.name, cause)
+
+
+def initial_contact(keeper: Keeper, sa: Established, contents: Contents) -> tuple[IkeSaClosed, ...]:
+    """Forget older IKE SAs of a peer that says it has none (RFC 7296 section 2.4)."""
+    if contents.notify(NotifyType.INITIAL_CONTACT) is None:
+        return ()
+    others = [one for one in keeper.ike_sas.of_peer(sa.name) if one is not sa]
+    return tuple(close(keeper, one, "initial contact") for one in others)

@@ -38,9 +38,11 @@ from gcks.member.ike_session import (
     IkeSession,
     KeysAgreed,
     Progress,
+    Pushed,
     Rekeyed,
     SessionState,
 )
+from gcks.member.inband import follow_push, group_of_push
 from gcks.member.informational import error_response
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings, Transport
@@ -178,6 +180,8 @@ class MemberEngine:
             self._failed(progress, now, effects)
         elif isinstance(progress, ClosedByServer):
             self._closed("deleted by the server", now, effects)
+        elif isinstance(progress, Pushed):
+            self._pushed(progress, now, effects)
         elif isinstance(progress, Rekeyed):
             settings = self._settings
             server, identity = str(settings.server), str(settings.server_identity)
@@ -261,6 +265,17 @@ class MemberEngine:
             effects.tell(PolicyRefused(group.name, str(error)))
             hint = "raise this member's ceiling, or lower the group's policy"
         group.attempt_failed(f"policy refused: {error}", hint, now, effects)
+
+    def _pushed(self, pushed: Pushed, now: float, effects: Effects) -> None:
+        """Follow a GSA_INBAND_REKEY (section 2.4.2.2)."""
+        group = group_of_push(self._groups, pushed.payloads)
+        if group is None:
+            return
+        kwa = pushed.secured.parent.suite.kwa or 0
+        try:
+            follow_push(group, pushed.payloads, kwa, pushed.secured.gsk_w, now, effects)
+        except GcksError as error:
+            self._refuse_policy(group, error, now, effects)
 
     def _failed(self, failure: Failed, now: float, effects: Effects) -> None:
         """The session is gone without the server's Delete."""

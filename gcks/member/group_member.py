@@ -216,7 +216,7 @@ class GroupMember:
         Raises GcksError, and then everything is as it was.
         """
         gsa, kd = gsa_and_kd(payloads)
-        mode = _mode(payloads)
+        mode = mode_of(payloads)
         check_registration(gsa, kd, sender=self.membership.sender)
         check_policy(self.ceiling, gsa, mode, data_sas_held=self.others_held(gsa))
         opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
@@ -248,6 +248,15 @@ class GroupMember:
         effects.do(holding.advance(now))
         self._note_registered(len(opened.data), now, effects)
         self._check_sending(effects)
+
+    def install_pushed(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
+        """Replace the Data-Security SAs by those of a GSA_INBAND_REKEY; Sender-IDs stay."""
+        holding = self.holding
+        holding.remember_delays(opened.group_wide or GroupWidePolicy())
+        effects.do(self.install_data(opened, self.clock(now)))
+        kept = {(ProtocolId(keys.policy.protocol), keys.policy.spi) for keys in opened.data}
+        gone = [sa.key for sa in holding.data_sas if sa.key not in kept]
+        holding.retire(gone, now + holding.dtd_seconds)
 
     def _check_sending(self, effects: Effects) -> None:
         """Tell where a sender can't send: a packet that silently goes nowhere is hard to find."""
@@ -330,7 +339,7 @@ def gsa_and_kd(payloads: Sequence[Payload]) -> tuple[GroupSecurityAssociation, K
     return gsa, kd
 
 
-def _mode(payloads: Sequence[Payload]) -> Mode:
+def mode_of(payloads: Sequence[Payload]) -> Mode:
     """Section 2.3.4: USE_TRANSPORT_MODE in the response, else tunnel mode."""
     transport = any(
         isinstance(one, Notify) and one.type == NotifyType.USE_TRANSPORT_MODE for one in payloads

@@ -96,13 +96,21 @@ class ClosedByServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """The authentic payloads of a GSA_INBAND_REKEY, which is answered already."""
+
+    payloads: tuple[Payload, ...]
+    secured: Secured
+
+
+@dataclass(frozen=True, slots=True)
 class Rekeyed:
     """A new IKE SA has taken over."""
 
     by_peer: bool
 
 
-Progress = KeysAgreed | Answered | Failed | ClosedByServer | Rekeyed
+Progress = KeysAgreed | Answered | Failed | ClosedByServer | Rekeyed | Pushed
 
 
 class IkeSession:
@@ -411,6 +419,8 @@ class IkeSession:
             one.outlived(now)
             self._take_over(one, follows, now)
             return Rekeyed(by_peer=True)
+        if isinstance(follows, Pushed):
+            return follows
         if isinstance(follows, ClosedByServer):
             self._sas.remove(one)
             if any(other.asked is not Asked.DELETE for other in self._sas):
@@ -429,7 +439,7 @@ class IkeSession:
 
     def _answer(
         self, one: Secured, request: Request
-    ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | None]:
+    ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]:
         """Return the response's payloads, and what follows from the request."""
         handler = _HANDLERS.get(request.exchange)
         if handler is None:
@@ -453,6 +463,12 @@ class IkeSession:
         closes = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
         return (), ClosedByServer() if closes else None
 
+    def _gsa_inband_rekey(
+        self, one: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], Pushed]:
+        """RFC 9838 section 2.4.2: the response is empty, whatever comes of it."""
+        return (), Pushed(tuple(contents.everything()), one)
+
     def _create_child_sa(
         self, one: Secured, contents: Contents
     ) -> tuple[tuple[Payload, ...], Successor]:
@@ -463,10 +479,11 @@ class IkeSession:
         return one.answer_rekey(contents, self._settings, spi, self._entropy)
 
 
-_Answer = tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | None]
+_Answer = tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]
 _HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] = {
     ExchangeType.INFORMATIONAL: IkeSession._informational,
     ExchangeType.CREATE_CHILD_SA: IkeSession._create_child_sa,
+    ExchangeType.GSA_INBAND_REKEY: IkeSession._gsa_inband_rekey,
 }
 
 

@@ -34,7 +34,7 @@ def build_group(
     policy = GroupPolicy(
         Identity.parse(section.id),
         tuple(sa for _, sa in data_sas),
-        _rekey(section.rekey, default_source),
+        _rekey(section.rekey, default_source) if section.rekey is not None else None,
         tuple(MemberRule(m.identity, m.send, m.receive) for m in section.members),
         mode=section.mode,
         atd_seconds=section.atd,
@@ -43,6 +43,7 @@ def build_group(
         max_sender_ids_per_request=section.max_sender_ids_per_request,
         capacity=section.capacity,
         evaluate_sag=section.evaluate_sag,
+        inband_senders=section.inband_senders,
     )
     places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):

@@ -143,7 +143,8 @@ class GroupSection(Section):
     mode: Literal["tunnel", "transport"] = "tunnel"
     members: list[MemberSection]
     data_sas: list[DataSaSection]
-    rekey: RekeySection
+    rekey: RekeySection | None = None
+    inband_senders: bool = False
     atd: WholeSeconds = 5
     dtd: WholeSeconds = 15
     sender_id_bits: int = 16

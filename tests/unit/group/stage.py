@@ -11,7 +11,8 @@ from gcks.crypto.key_wrap import unwrap
 from gcks.errors import Discard
 from gcks.events import Event
 from gcks.group.attribute_rules import check_registration, check_rekey
-from gcks.group.group import Group, GroupOutcome
+from gcks.group.group import Group
+from gcks.group.group_outcome import GroupOutcome
 from gcks.group.key_download import find_transform, rekey_keys
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.registration import KeyWrap, Registration, RegistrationRequest

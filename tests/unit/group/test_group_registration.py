@@ -236,7 +236,7 @@ def test_exhaustion_refuses_senders_and_nobody_else() -> None:
     stage.until(stage.now + 3000)  # rekeys don't bring them back
     with pytest.raises(RegistrationFailed, match="no Sender-ID is left"):
         stage.register("s3", sender=True)
-    assert stage.group.member("fqdn:s3.dev") is None
+    assert stage.group.members.get("fqdn:s3.dev") is None
     assert stage.register("gm1").data
 
 

@@ -86,7 +86,7 @@ BAD = [
     ("no copies", rekey(copies=0), "rekey.copies"),
     ("long spread (2.4.1.3)", rekey(spread_seconds=60.0), "few seconds"),
     ("ttl", rekey(ttl=0), "rekey.ttl"),
-    ("no rekey", group_policy(rekey=None), "not supported yet"),
+    ("all in-band already", group_policy(rekey=None, inband_senders=True), "in-band already"),
     ("single without sender", data(single("x", "", "192.0.2.7")), "must name it"),
     ("single, wildcard source", data(esp(senders="single", sender=S1)), "sender's address"),
     ("many with sender", data(esp(sender=S1)), "only an SA with senders: single"),

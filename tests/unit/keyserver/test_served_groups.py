@@ -86,7 +86,7 @@ def test_a_group_that_comes_back_is_a_new_one() -> None:
     [
         replace(ONE, mode="transport"),
         replace(ONE, sender_id_bits=8),
-        replace(TWO, rekey=None),
+        replace(ONE, rekey=None),
     ],
 )
 def test_a_reload_that_can_not_be_done_changes_nothing(bad: GroupPolicy) -> None:

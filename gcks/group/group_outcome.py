@@ -1,0 +1,31 @@
+"""What a change of a group asks of the edge: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gcks.events import Event
+from gcks.journal import JournalEntry
+from gcks.outcome import Transmit
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOutcome:
+    """What a change of the group asks of the edge."""
+
+    journal: tuple[JournalEntry, ...] = ()
+    transmits: tuple[Transmit, ...] = ()
+    events: tuple[Event, ...] = ()
+    renewed: str = ""
+    """The group whose SAs have changed: its GMs that are rekeyed in-band are to be told."""
+
+
+def merged(outcomes: Sequence[GroupOutcome]) -> GroupOutcome:
+    """Join outcomes in their order."""
+    return GroupOutcome(
+        tuple(entry for outcome in outcomes for entry in outcome.journal),
+        tuple(transmit for outcome in outcomes for transmit in outcome.transmits),
+        tuple(event for outcome in outcomes for event in outcome.events),
+        next((outcome.renewed for outcome in outcomes if outcome.renewed), ""),
+    )

@@ -1,0 +1,127 @@
+"""GSA_INBAND_REKEY: rekeys over the IKE SAs of single GMs (RFC 9838 section 2.4.2).
+
+<--  HDR, SK{GSA, KD, [N]}
+-->  HDR, SK{}
+
+Always the newest state: a GM that was busy while the group changed twice is told
+once.  Retransmission and giving up are those of every request of the IKE SA.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from math import inf
+from typing import Final
+
+from gcks.errors import PeerError
+from gcks.group.group import Group
+from gcks.iana import ExchangeType
+from gcks.ike.secured import Asked
+from gcks.keyserver.ike_sa import Established
+from gcks.keyserver.settings import ServerSettings
+from gcks.outcome import Transmit
+
+MAX_IN_FLIGHT: Final = 256
+"""Pushes that wait for their response; the others wait for these."""
+
+
+class Pushes:
+    """Which IKE SAs are to be told of which groups."""
+
+    __slots__ = ("_by_group", "_in_flight", "_waiting")
+
+    def __init__(self) -> None:
+        self._by_group: dict[str, dict[bytes, Established]] = {}
+        self._in_flight: set[bytes] = set()
+        self._waiting: deque[Established] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
+        """Rekey this GM in-band from now on; its IKE SA stays open."""
+        sa.inband[group] = sender
+        sa.ends_at = inf
+        self._by_group.setdefault(group, {})[sa.own_spi] = sa
+
+    def leave(self, sa: Established, group: str) -> None:
+        """Rekey this GM no longer."""
+        sa.inband.pop(group, None)
+        self._forget(sa, group)
+
+    def _forget(self, sa: Established, group: str) -> None:
+        members = self._by_group.get(group, {})
+        members.pop(sa.own_spi, None)
+        if not members:
+            self._by_group.pop(group, None)
+
+    def move(self, old: Established, new: Established) -> None:
+        """Go on over the IKE SA that has replaced one."""
+        for group, sender in old.inband.items():
+            self.enrol(new, group, sender=sender)
+        new.to_push = old.to_push | ({old.pushing} if old.pushing else set())
+        self.closed(old)
+        if new.to_push:
+            self._waiting.append(new)
+
+    def closed(self, sa: Established) -> None:
+        """Forget an IKE SA."""
+        for group in sa.inband:
+            self._forget(sa, group)
+        sa.to_push = set()
+        self._in_flight.discard(sa.own_spi)
+
+    def plan(self, group: str) -> None:
+        """Tell every GM that is rekeyed in-band what the group is now."""
+        for sa in self._by_group.get(group, {}).values():
+            if not sa.to_push:
+                self._waiting.append(sa)
+            sa.to_push.add(group)
+
+    def answered(self, sa: Established) -> None:
+        """Note the response to a push."""
+        sa.pushing = ""
+        self._in_flight.discard(sa.own_spi)
+        if sa.to_push:
+            self._waiting.append(sa)
+
+    def send(
+        self, groups: Mapping[str, Group], settings: ServerSettings, now: float
+    ) -> tuple[list[Transmit], list[Established]]:
+        """Send what may be sent now; return it and the SAs that wait for a response."""
+        transmits: list[Transmit] = []
+        asked: list[Established] = []
+        for _ in range(len(self._waiting)):
+            if len(self._in_flight) >= MAX_IN_FLIGHT:
+                break
+            sa = self._waiting.popleft()
+            if sa.channel.pending is not None:
+                if sa.to_push:
+                    self._waiting.append(sa)  # its own request first: a rekey, a liveness check
+                continue
+            sent = self._push(sa, groups, settings, now)
+            if sent:
+                transmits += sent
+                asked.append(sa)
+        return transmits, asked
+
+    def _push(
+        self, sa: Established, groups: Mapping[str, Group], settings: ServerSettings, now: float
+    ) -> tuple[Transmit, ...]:
+        while sa.to_push:
+            name = sa.to_push.pop()
+            group = groups.get(name)
+            if group is None:
+                continue
+            host, sender = sa.path.remote.host, sa.inband.get(name, False)
+            try:
+                payloads = group.inband_payloads(sa.name, host, sa.wrap, now, sender=sender)
+            except PeerError:
+                self.leave(sa, name)  # no longer authorized: it learns no new key
+                continue
+            sa.pushing = name
+            self._in_flight.add(sa.own_spi)
+            return sa.ask(Asked.PUSH, ExchangeType.GSA_INBAND_REKEY, payloads, settings, now)
+        return ()

@@ -1,0 +1,69 @@
+"""Following GSA_INBAND_REKEY: from an authentic request to changed SAs (RFC 9838 section 2.4.2).
+
+The GSA, KD and N payloads are processed as if they had come in a registration;
+the message names no group, so that its SAs have to tell (ruling 16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gcks.events import RekeyReceived
+from gcks.group.attribute_rules import check_inband_rekey
+from gcks.member.ceiling import check_policy
+from gcks.member.effects import Effects
+from gcks.member.group_member import GroupMember, gsa_and_kd, mode_of
+from gcks.member.registration import KeySource, open_gsa
+from gcks.member.rekey import read_deletions
+from gcks.wire.delete import Delete
+from gcks.wire.gsa import GroupSecurityAssociation
+from gcks.wire.payloads import Payload
+
+
+def group_of_push(groups: Sequence[GroupMember], payloads: Sequence[Payload]) -> GroupMember | None:
+    """Return the group that a message is about: the only one, or by selectors or SPIs."""
+    inband = [group for group in groups if group.registered and group.holding.current_rekey is None]
+    if len(inband) == 1:
+        return inband[0]
+    selectors = {
+        (policy.source, policy.destination)
+        for gsa in payloads
+        if isinstance(gsa, GroupSecurityAssociation)
+        for policy in gsa.policies
+    }
+    spis = {spi for one in payloads if isinstance(one, Delete) for spi in one.spis}
+    for group in inband:
+        held = group.holding.data_sas
+        if any(sa.selectors in selectors or sa.key[1] in spis for sa in held):
+            return group
+    return None
+
+
+def follow_push(
+    group: GroupMember,
+    payloads: Sequence[Payload],
+    kwa: int,
+    kwk: bytes,
+    now: float,
+    effects: Effects,
+) -> None:
+    """Do what the message says.  Raises GcksError, and then everything is as it was."""
+    deletions = read_deletions(payloads)
+    if deletions.whole_gsa:
+        group.exclude("the server deleted the group", now, effects)
+        return
+    holding = group.holding
+    deleted = [sa.key for sa in holding.data_sas if deletions.all_data or sa.key in deletions.data]
+    created = 0
+    if any(isinstance(one, GroupSecurityAssociation) for one in payloads):
+        gsa, kd = gsa_and_kd(payloads)
+        check_inband_rekey(gsa, kd)
+        mode = mode_of(payloads)
+        check_policy(group.ceiling, gsa, mode, data_sas_held=group.others_held(gsa))
+        opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
+        group.install_pushed(opened, now, effects)
+        created = len(opened.data)
+    holding.retire(deleted, now + holding.dtd_seconds)
+    effects.do(holding.advance(now))
+    group.rekeys += 1
+    effects.tell(RekeyReceived(group.name, 0, created, rekey_sa=False, deleted=len(deleted)))

@@ -1,0 +1,151 @@
+"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gcks.events import Registered, RekeyReceived, Reregistering
+from gcks.group.policy import GroupPolicy
+from gcks.iana import ExchangeType, NotifyType
+from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
+from gcks.wire.kd import KeyDownload
+from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy, keys_of, state
+from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, notifies
+from tests.exchange.network import MemberNode, Weather
+
+LIFETIME = 2000.0
+
+
+def inband(**options: object) -> GroupPolicy:
+    return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
+
+
+def current(world: World) -> set[tuple[bytes, bytes]]:
+    group = world.server.groups["keyid:demo"]
+    return {(sa.spi, sa.keymat) for sa in group.sas.data}
+
+
+def follow(member: MemberNode) -> bool:
+    """Tell whether the member went on without a new registration."""
+    return len(member.all(Registered)) == 1 and not member.all(Reregistering)
+
+
+def test_a_group_without_rekey_sa_is_rekeyed_over_its_ike_sas() -> None:
+    world = World(groups=(inband(),))
+    members = [world.member(f"gm{number}") for number in range(5)]
+    world.run(3 * LIFETIME)
+    for member in members:
+        assert len(member.all(RekeyReceived)) >= 2
+        assert follow(member)
+        assert state(member) == "registered"
+        assert current(world) <= keys_of(member)
+        assert member.engine.status(0.0).ike_sa == "established"
+
+
+def test_senders_in_band_and_receivers_by_multicast() -> None:
+    """RFC 9838 section 2.4: the GCKS MAY combine the two."""
+    world = World(groups=(replace(group_policy(), inband_senders=True),))
+    sender, receiver = world.member("sender1"), world.member("gm1")
+    world.run(3 * LIFETIME)
+    assert sender.engine._groups[0].holding.current_rekey is None
+    assert receiver.engine._groups[0].holding.current_rekey is not None
+    for member in (sender, receiver):
+        assert len(member.all(RekeyReceived)) >= 2
+        assert follow(member)
+    assert current(world) <= keys_of(sender)
+    assert current(world) <= keys_of(receiver)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bad_weather_and_rekeys_of_the_ike_sa_lose_nobody(seed: int) -> None:
+    """Retransmission makes it reliable (section 2.4); a lost IKE SA means a new registration."""
+    settings = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=170.0, liveness_seconds=50.0)
+    weather = Weather(loss=0.2, duplication=0.1, most_delay=0.5)
+    world = World(seed=seed, weather=weather, settings=settings, groups=(inband(),))
+    members = [world.member(f"gm{n}", ike_sa_rekey_seconds=180.0) for n in range(3)]
+    world.run(LIFETIME)
+    world.network.weather = Weather()
+    world.run(2 * LIFETIME)
+    for member in members:
+        assert state(member) == "registered"
+        assert current(world) <= keys_of(member)
+
+
+def test_a_killed_server_is_noticed_and_members_come_back() -> None:
+    settings = replace(SERVER_SETTINGS, liveness_seconds=30.0)
+    world = World(settings=settings, groups=(inband(),))
+    member = world.member("gm1", liveness_seconds=30.0)
+    world.run(50.0)
+    world.start_server()
+    world.run(LIFETIME)
+    assert state(member) == "registered"
+    assert current(world) <= keys_of(member)
+
+
+def pushed(server: Server, peer: Initiator) -> tuple[GroupSecurityAssociation, KeyDownload]:
+    outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
+    (transmit,) = [t for t in outcome.transmits if not t.multicast]
+    assert transmit.octets[18] == ExchangeType.GSA_INBAND_REKEY
+    gsa, kd = peer.read(transmit.octets)[:2]
+    assert isinstance(gsa, GroupSecurityAssociation) and isinstance(kd, KeyDownload)
+    return decode_gsa(gsa.encode()), kd
+
+
+def inband_server() -> Server:
+    server = Server()
+    policy = inband(id=server.engine.groups["keyid:demo"].policy.id)
+    server.engine.command(Reload(SERVER_SETTINGS, PSK, {}), 0.0)
+    server.engine.command(Reload(SERVER_SETTINGS, PSK, {policy.name: policy}), 0.0)
+    return server
+
+
+def test_attributes_are_those_that_inband_rekey_allows() -> None:
+    """RFC 9838 sections 4.4.2.2, 4.5.3.3 and 5: no lifetime, no SPI ahead, no Sender-ID."""
+    server, peer = inband_server(), Initiator("sender")
+    registered = peer.register(server, DEMO, group_sender())
+    assert notifies(registered) == []
+    gsa, kd = pushed(server, peer)
+    assert all(p.lifetime_seconds is None and not p.next_spis for p in gsa.policies)
+    assert all(p.initial_message_id is None for p in gsa.policies)
+    assert gsa.group_wide is None or gsa.group_wide.sender_id_bits is None
+    assert kd.member_bags == ()
+    assert len(kd.group_bags) == len(gsa.policies) == 1
+
+
+def test_one_push_at_a_time_and_then_the_newest_state() -> None:
+    server, peer = inband_server(), Initiator()
+    peer.register(server)
+    pushed(server, peer)
+    for _ in range(3):
+        outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
+        assert outcome.transmits == ()
+    response = peer.respond(ExchangeType.GSA_INBAND_REKEY, 0)
+    (transmit,) = server.receive(response, peer).transmits
+    gsa, _ = peer.read(transmit.octets)[:2]
+    newest = {sa.spi for sa in server.engine.groups["keyid:demo"].sas.data}
+    assert {p.spi for p in decode_gsa(gsa.encode()).policies} >= newest  # type: ignore[union-attr]
+    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == ()
+
+
+def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
+    server, peer = inband_server(), Initiator()
+    peer.register(server)
+    policy = server.engine.groups["keyid:demo"].policy
+    others = replace(policy, members=(replace(policy.members[0], identity="fqdn:else.dev"),))
+    outcome = server.engine.command(Reload(SERVER_SETTINGS, PSK, {policy.name: others}), 1.0)
+    assert outcome.transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == ()
+
+
+def test_a_gm_that_leaves_is_pushed_no_more() -> None:
+    """RFC 9838 section 2.3.2."""
+    from gcks.wire.notify import Notify
+
+    server, peer = inband_server(), Initiator()
+    peer.register(server)
+    leave = (DEMO, Notify(NotifyType.REGISTRATION_FAILED))
+    assert peer.ask(server, ExchangeType.GSA_REGISTRATION, *leave) == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
 from gcks.events import Registered, RekeyReceived, Reregistering
 from gcks.group.policy import GroupPolicy
-from gcks.iana import ExchangeType, NotifyType
+from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.outcome import Path
+from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
 from gcks.wire.kd import KeyDownload
+from gcks.wire.notify import Notify
 from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy, keys_of, state
 from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, notifies
 from tests.exchange.network import MemberNode, Weather
@@ -142,10 +147,30 @@ def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
 
 def test_a_gm_that_leaves_is_pushed_no_more() -> None:
     """RFC 9838 section 2.3.2."""
-    from gcks.wire.notify import Notify
-
     server, peer = inband_server(), Initiator()
     peer.register(server)
     leave = (DEMO, Notify(NotifyType.REGISTRATION_FAILED))
     assert peer.ask(server, ExchangeType.GSA_REGISTRATION, *leave) == ()
     assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_member_carries_out_deletes(whole_group: bool) -> None:
+    """RFC 9838 section 2.4.3: in GSA_INBAND_REKEY too; the group's end means to register again."""
+    world = World(groups=(inband(),))
+    member = world.member("gm1")
+    world.run(10.0)
+    (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    ((spi, _),) = current(world)
+    delete = Delete(0, 0, ()) if whole_group else Delete(ProtocolId.ESP, 4, (spi,))
+    exchange = ExchangeType.GSA_INBAND_REKEY
+    (sent,) = sa.ask(Asked.PUSH, exchange, (delete,), SERVER_SETTINGS, world.network.now)
+    path = Path(sent.path.remote, sent.path.local)
+    outcome = member.engine.receive(sent.octets, path, world.network.now)
+    group = member.engine._groups[0]
+    assert len(outcome.transmits) == 1, "answered by SK{}"
+    if whole_group:
+        assert any(isinstance(event, Reregistering) for event in outcome.events)
+    else:
+        (held,) = group.holding.data_sas
+        assert held.remove_at < inf

@@ -258,13 +258,13 @@ class Engine:
 
     def _new_ike_sa(self, request: ike_sa_init.InitRequest, now: float) -> Outcome:
         path, header = request.path, request.header
-        if self.ike_sas.half_open >= self.settings.cookie_threshold:
+        if self.ike_sas.wants_cookie(path.remote.host, self.settings):
             made = (request.nonce, path.remote, header.spi_i)
             if not self._cookies.accepts(request.cookie, *made, now):
                 notify = Notify(NotifyType.COOKIE, self._cookies.make(*made, now))
                 octets = ike_sa_init.answer_in_clear(header, notify)
                 return self._answer(octets, path, (CookieRequired(str(path.remote)),))
-        self.ike_sas.check_room(self.settings)
+        self.ike_sas.check_room(path.remote.host, self.settings)
         choice = ike_sa_init.negotiate(request, self.settings)
         half = ike_sa_init.accept(
             request,

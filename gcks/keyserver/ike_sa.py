@@ -86,11 +86,12 @@ class Refused:
     doesn't leave an honest peer in the dark; no second guess is possible.
     """
 
-    __slots__ = ("due", "path", "request", "response", "spi_i", "spi_r", "timer_at")
+    __slots__ = ("due", "init_path", "path", "request", "response", "spi_i", "spi_r", "timer_at")
 
     def __init__(self, half: HalfOpen, request: bytes, response: bytes) -> None:
         self.spi_i, self.spi_r = half.spi_i, half.spi_r
         self.path, self.request, self.response = half.path, request, response
+        self.init_path = half.init_path
         self.due, self.timer_at = half.due, half.timer_at
 
     @property

@@ -7,6 +7,7 @@ from math import inf
 
 from gcks.errors import Discard, DropReason
 from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa, Refused
+from gcks.keyserver.prefixes import PrefixCounts
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.timers import Timers
 from gcks.outcome import Path
@@ -17,7 +18,8 @@ class IkeSaTable:
     """Per-datagram work is flat in the number of SAs."""
 
     __slots__ = (
-        "_by_init", "_by_name", "_by_spi", "_entropy", "established", "half_open", "timers",
+        "_by_init", "_by_name", "_by_spi", "_entropy", "_prefixes", "established", "half_open",
+        "timers",
     )  # fmt: skip
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
@@ -26,13 +28,15 @@ class IkeSaTable:
         self._by_init: dict[tuple[bytes, Path], HalfOpen] = {}
         self._by_name: dict[str, dict[bytes, Established]] = {}
         self.timers = Timers()
+        self._prefixes = PrefixCounts()
         self.half_open = 0
         """All that is not authenticated, refused peers included."""
         self.established = 0
 
     def __len__(self) -> int:
         """Count the entries of all indexes: 0 where nothing is left of any SA."""
-        return len(self._by_spi) + len(self._by_init) + len(self._by_name)
+        by_spi, by_init, by_name = len(self._by_spi), len(self._by_init), len(self._by_name)
+        return by_spi + by_init + by_name + len(self._prefixes)
 
     def find(self, header: Header) -> IkeSa:
         """Return the SA of a message's SPI pair.  Raises `Discard`."""
@@ -57,8 +61,17 @@ class IkeSaTable:
             if spi != NO_SPI and spi not in self._by_spi:
                 return spi
 
-    def check_room(self, settings: ServerSettings) -> None:
-        """Raise `Discard` where no further IKE SA may begin."""
+    def wants_cookie(self, host: str, settings: ServerSettings) -> bool:
+        """Tell whether a new peer has to prove that it receives at its address."""
+        return (
+            self.half_open >= settings.cookie_threshold
+            or self._prefixes.of(host) >= settings.cookie_threshold_per_prefix
+        )
+
+    def check_room(self, host: str, settings: ServerSettings) -> None:
+        """Raise `Discard` where no further IKE SA may begin, or none from that network."""
+        if self._prefixes.of(host) >= settings.max_half_open_per_prefix:
+            raise Discard(DropReason.LIMIT, "too many half-open IKE SAs of one network")
         if self.half_open >= settings.max_half_open or self.established >= settings.max_ike_sas:
             raise Discard(DropReason.LIMIT, "too many IKE SAs")
 
@@ -66,11 +79,13 @@ class IkeSaTable:
         self._by_spi[half.spi_r] = half
         self._by_init[half.init_key] = half
         self.half_open += 1
+        self._prefixes.add(half.init_path.remote.host)
         self.timers.set(half)
 
     def establish(self, half: HalfOpen, sa: Established) -> None:
         """Put the authenticated SA where the half-open one was."""
         self._forget_init(half)
+        self._prefixes.remove(half.init_path.remote.host)
         sa.due, sa.timer_at = half.due, half.timer_at
         self.half_open -= 1
         self.put(sa)
@@ -98,6 +113,7 @@ class IkeSaTable:
             self._forget_peer(sa)
             return
         self.half_open -= 1
+        self._prefixes.remove(sa.init_path.remote.host)
         if isinstance(sa, HalfOpen):
             self._forget_init(sa)
 

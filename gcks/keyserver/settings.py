@@ -32,7 +32,10 @@ class ServerSettings:
     """None: only regular rekeys of the IKE SA."""
     childless: bool = True
     """Whether any IKEv2 peer may authenticate with IKE_AUTH without a Child SA (RFC 6023)."""
+    cookie_threshold_per_prefix: int = 250
+    """Half-open IKE SAs of one network (IPv4 /24, IPv6 /56) from which on it is asked for one."""
     max_half_open: int = 20_000
+    max_half_open_per_prefix: int = 2_000
     max_ike_sas: int = 100_000
     retransmission: Retransmission = field(
         default_factory=lambda: Retransmission(first_seconds=2.0, factor=2.0, tries=4)

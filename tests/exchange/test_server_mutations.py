@@ -123,3 +123,4 @@ def test_every_octet_of_a_certificate() -> None:
         (event,) = outcome.events
         assert isinstance(event, RegistrationRefused)
         assert event.notify is NotifyType.AUTHENTICATION_FAILED
+        server.wait(1.0)  # what was refused is forgotten in time

@@ -66,7 +66,9 @@ class IkeSection(CommonIkeSection):
     idle: Seconds = 5.0
     half_open: Seconds = 30.0
     cookie_threshold: Annotated[int, Field(ge=0)] = 500
+    cookie_threshold_per_prefix: Annotated[int, Field(ge=0)] = 250
     max_half_open: Annotated[int, Field(ge=1)] = 20_000
+    max_half_open_per_prefix: Annotated[int, Field(ge=1)] = 2_000
     max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
     retransmit_first: Seconds = 2.0
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 2.0

@@ -130,14 +130,14 @@ def test_a_refused_peer_still_counts_as_half_open(table: IkeSaTable) -> None:
 def test_limits_are_kept(table: IkeSaTable) -> None:
     settings = replace(SERVER_SETTINGS, max_half_open=2, max_ike_sas=1)
     half = half_open(table)
-    table.check_room(settings)
+    table.check_room("10.0.0.1", settings)
     half_open(table, b"another!")
     with pytest.raises(Discard) as caught:
-        table.check_room(settings)
+        table.check_room("10.0.0.1", settings)
     assert caught.value.reason is DropReason.LIMIT
     established(table, half)
     with pytest.raises(Discard):
-        table.check_room(settings)
+        table.check_room("10.0.0.1", settings)
 
 
 def test_a_deadline_that_moved_forward_is_due_once(table: IkeSaTable) -> None:

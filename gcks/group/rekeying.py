@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from gcks.group.key_download import key_download
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
-from gcks.group.registration import group_wide, mode_notifies
+from gcks.group.registration import mode_notifies
 from gcks.iana import ProtocolId
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
-from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy
+from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.payloads import Payload
 
 
@@ -36,7 +36,10 @@ def rekey_payloads(renewal: Renewal, gsk_w: bytes, policy: GroupPolicy) -> tuple
         return deletes
     policies = tuple(_announced(sa, renewal.next_spis) for sa in renewal.created)
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in renewal.created]
-    gsa = GroupSecurityAssociation(policies, group_wide(policy, None))
+    # Delays of zero are said too: whether GMs keep those of the registration where a
+    # GSA_REKEY has none is not told (section 4.4.3.1.1), and a reload may end them.
+    wide = GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds)
+    gsa = GroupSecurityAssociation(policies, wide)
     return (gsa, key_download(keys, gsk_w), *mode_notifies(policy), *deletes)
 
 

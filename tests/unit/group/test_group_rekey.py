@@ -127,6 +127,17 @@ def test_gsa_rekey_carries_lifetimes_delays_and_next_spis() -> None:
     assert {spi for spis in announced.values() for spi in spis} == fresh
 
 
+def test_delays_that_end_by_a_reload_are_told_as_zero() -> None:
+    """RFC 9838 section 4.4.3.1.1: GMs must not go on with the delays of their registration."""
+    stage = Stage()
+    listener = stage.listener()
+    stage.reload(replace(stage.policy, atd_seconds=0, dtd_seconds=0))
+    listener.hear(stage.rekey().transmits)
+    gsa = next(p for p in listener.last if isinstance(p, GroupSecurityAssociation))
+    assert gsa.group_wide is not None
+    assert (gsa.group_wide.atd_seconds, gsa.group_wide.dtd_seconds) == (0, 0)
+
+
 def test_every_sa_has_keys_of_its_own() -> None:
     """RFC 9838 section 2.5: a unique key for each Data-Security SA, also over rekeys."""
     stage = Stage(group_policy(esp("audio"), esp("video")))

@@ -97,7 +97,7 @@ class Group:
         self.next_message_id = 0
         self.last_rekey_wall: float | None = None
         self._entropy, self._wall = entropy, wall
-        self._needs = needs_of(policy)
+        self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
         self._gsa = GsaBuilder()
         self._signer: Signer | None = None
         self._auth_key: bytes | None = None
@@ -223,8 +223,8 @@ class Group:
         again = identity in self.members
         if not again and len(self.members) >= self.policy.capacity:
             raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
-        self._check_sag(request)
         inband = self.policy.is_inband(sender=role.is_sender)
+        self._check_sag(request, inband=inband)
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
         sender_ids = self._allocate(request.sender_id_count) if view.numbered else ()
         member = self._member(identity, request, sender_ids)
@@ -275,10 +275,11 @@ class Group:
             self._numbered.add(name)
         return due
 
-    def _check_sag(self, request: RegistrationRequest) -> None:
+    def _check_sag(self, request: RegistrationRequest, *, inband: bool) -> None:
+        """A GM that is rekeyed in-band gets no Rekey SA and need not be able to do it."""
         if request.sag is None or not self.policy.evaluate_sag:
             return
-        mismatch = first_mismatch(request.sag, self._needs)
+        mismatch = first_mismatch(request.sag, self._needs_inband if inband else self._needs)
         if mismatch is not None:
             raise NoProposalChosen(
                 mismatch, hint="let the GM support it, or change the group's suites"
@@ -370,7 +371,7 @@ class Group:
         if refusal is not None:
             raise LocalError(f"{self.name}: {refusal}")
         self.policy = policy
-        self._needs = needs_of(policy)
+        self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
         self.sender_ids.limit = 1 << policy.sender_id_bits
         self._gsa.invalidate()
         return self._adopt(now)

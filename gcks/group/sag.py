@@ -29,10 +29,10 @@ class Need(NamedTuple):
 Needs = tuple[Need, ...]
 
 
-def needs_of(policy: GroupPolicy) -> Needs:
+def needs_of(policy: GroupPolicy, *, inband: bool = False) -> Needs:
     """Return what a GM must support, the Rekey SA first; equal SAs count once."""
     found: dict[tuple[ProtocolId, tuple[Transform, ...]], Need] = {}
-    if policy.rekey is not None:
+    if policy.rekey is not None and not inband:
         wanted = (*policy.rekey.transforms, policy.rekey.gcauth)
         need = Need("Rekey SA", ProtocolId.GIKE_UPDATE, wanted)
         found[need.protocol, need.transforms] = need

@@ -410,6 +410,16 @@ def test_spis_and_foreign_transforms_in_sag_are_ignored() -> None:
     assert stage.register(sag=odd)
 
 
+def test_who_is_rekeyed_in_band_need_not_be_able_to_do_the_rekey_sa() -> None:
+    """RFC 9838 sections 2.3.4 and 4.3: SAg is held against the policy that the GM gets."""
+    stage = Stage(group_policy(inband_senders=True))
+    _, (_, tek) = capable(stage)
+    only_data = sag((1, ProtocolId.ESP, tek))
+    assert stage.register("s1", sender=True, sag=only_data)
+    with pytest.raises(NoProposalChosen, match="does not announce GIKE_UPDATE"):
+        stage.register("gm1", sag=only_data)
+
+
 def test_no_sag_and_no_evaluation_admit() -> None:
     """RFC 9838 section 2.3.4: the GCKS may evaluate it."""
     stage = Stage(group_policy(evaluate_sag=False))

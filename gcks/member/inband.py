@@ -22,9 +22,9 @@ from gcks.wire.payloads import Payload
 
 def group_of_push(groups: Sequence[GroupMember], payloads: Sequence[Payload]) -> GroupMember | None:
     """Return the group that a message is about: the only one, or by selectors or SPIs."""
-    inband = [group for group in groups if group.registered and group.holding.current_rekey is None]
-    if len(inband) == 1:
-        return inband[0]
+    candidates = _candidates(groups, payloads)
+    if len(candidates) == 1:
+        return candidates[0]
     selectors = {
         (policy.source, policy.destination)
         for gsa in payloads
@@ -32,11 +32,21 @@ def group_of_push(groups: Sequence[GroupMember], payloads: Sequence[Payload]) ->
         for policy in gsa.policies
     }
     spis = {spi for one in payloads if isinstance(one, Delete) for spi in one.spis}
-    for group in inband:
+    for group in candidates:
         held = group.holding.data_sas
         if any(sa.selectors in selectors or sa.key[1] in spis for sa in held):
             return group
+        if any(group.holding.rekey_sa(spi) for spi in spis):
+            return group
     return None
+
+
+def _candidates(groups: Sequence[GroupMember], payloads: Sequence[Payload]) -> list[GroupMember]:
+    """Groups that are rekeyed in-band; a Delete may be for one rekeyed by multicast (2.4.3)."""
+    registered = [group for group in groups if group.registered]
+    inband = [group for group in registered if group.holding.current_rekey is None]
+    creates = any(isinstance(one, GroupSecurityAssociation) for one in payloads)
+    return inband if inband or creates else registered
 
 
 def follow_push(
@@ -53,6 +63,7 @@ def follow_push(
         group.exclude("the server deleted the group", now, effects)
         return
     holding = group.holding
+    had_rekey_sa = holding.current_rekey is not None
     deleted = [sa.key for sa in holding.data_sas if deletions.all_data or sa.key in deletions.data]
     created = 0
     if any(isinstance(one, GroupSecurityAssociation) for one in payloads):
@@ -61,9 +72,14 @@ def follow_push(
         mode = mode_of(payloads)
         check_policy(group.ceiling, gsa, mode, data_sas_held=group.others_held(gsa))
         opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
+        group.mode = mode  # as in a registration exchange (section 2.4.2.2)
         group.install_pushed(opened, now, effects)
         created = len(opened.data)
     holding.retire(deleted, now + holding.dtd_seconds)
+    for spi in deletions.rekey:
+        holding.retire_one_rekey(spi, now + holding.dtd_seconds)
+    if had_rekey_sa and holding.rekey_deleted:
+        group.reregister("the Rekey SA was deleted", now, effects)
     effects.do(holding.advance(now))
     group.rekeys += 1
     effects.tell(RekeyReceived(group.name, 0, created, rekey_sa=False, deleted=len(deleted)))

@@ -7,16 +7,18 @@ from math import inf
 
 import pytest
 
-from gcks.events import Registered, RekeyReceived, Reregistering
+from gcks.events import Event, Registered, RekeyReceived, Reregistering
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.member.data_plane import Mode
 from gcks.outcome import Path
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
 from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy, keys_of, state
 from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, notifies
 from tests.exchange.network import MemberNode, Weather
@@ -154,23 +156,59 @@ def test_a_gm_that_leaves_is_pushed_no_more() -> None:
     assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()
 
 
+def push(world: World, member: MemberNode, *payloads: Payload) -> tuple[Event, ...]:
+    """Let the server send these in a GSA_INBAND_REKEY; return what the member tells."""
+    (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    exchange = ExchangeType.GSA_INBAND_REKEY
+    (sent,) = sa.ask(Asked.PUSH, exchange, payloads, SERVER_SETTINGS, world.network.now)
+    path = Path(sent.path.remote, sent.path.local)
+    outcome = member.engine.receive(sent.octets, path, world.network.now)
+    assert len(outcome.transmits) == 1, "answered by SK{}"
+    return outcome.events
+
+
+def test_the_mode_of_a_push_counts_as_that_of_a_registration() -> None:
+    """RFC 9838 section 2.4.2.2: GSA, KD and N as if received in a registration exchange."""
+    world = World(groups=(inband(),))
+    member = world.member("gm1")
+    world.run(10.0)
+    group = world.server.groups["keyid:demo"]
+    (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    group.rekey(world.network.now)
+    payloads = group.inband_payloads(
+        "fqdn:gm1.dev", member.host, sa.wrap, world.network.now, sender=False
+    )
+    push(world, member, *payloads, Notify(NotifyType.USE_TRANSPORT_MODE))
+    newest = member.engine._groups[0].holding.data_sas[-1]
+    assert newest.install.mode is Mode.TRANSPORT
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_a_gm_rekeyed_by_multicast_is_excluded_over_its_ike_sa(zero: bool) -> None:
+    """RFC 9838 section 2.4.3: a Delete of GIKE_UPDATE may come in either of the exchanges."""
+    world = World(settings=replace(SERVER_SETTINGS, ike_sa_idle_seconds=1000.0))
+    member = world.member("gm1")
+    world.run(10.0)
+    holding = member.engine._groups[0].holding
+    assert holding.current_rekey_spi is not None
+    spi = bytes(16) if zero else holding.current_rekey_spi
+    events = push(world, member, Delete(ProtocolId.GIKE_UPDATE, 16, (spi,)))
+    assert any(isinstance(event, Reregistering) for event in events)
+    assert (holding.data_sas == ()) == zero
+
+
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_a_member_carries_out_deletes(whole_group: bool) -> None:
     """RFC 9838 section 2.4.3: in GSA_INBAND_REKEY too; the group's end means to register again."""
     world = World(groups=(inband(),))
     member = world.member("gm1")
     world.run(10.0)
-    (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
     ((spi, _),) = current(world)
     delete = Delete(0, 0, ()) if whole_group else Delete(ProtocolId.ESP, 4, (spi,))
-    exchange = ExchangeType.GSA_INBAND_REKEY
-    (sent,) = sa.ask(Asked.PUSH, exchange, (delete,), SERVER_SETTINGS, world.network.now)
-    path = Path(sent.path.remote, sent.path.local)
-    outcome = member.engine.receive(sent.octets, path, world.network.now)
+    events = push(world, member, delete)
     group = member.engine._groups[0]
-    assert len(outcome.transmits) == 1, "answered by SK{}"
     if whole_group:
-        assert any(isinstance(event, Reregistering) for event in outcome.events)
+        assert any(isinstance(event, Reregistering) for event in events)
     else:
         (held,) = group.holding.data_sas
         assert held.remove_at < inf

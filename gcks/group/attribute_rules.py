@@ -146,6 +146,8 @@ def _check(gsa: GroupSecurityAssociation, kd: KeyDownload, table: Table) -> None
     for item, count, place in chain(_count_gsa(gsa), _count_kd(kd)):
         _hold(count, table[item], f"{item.value} in {place}")
     for policy in gsa.policies:
+        if not any(policy.spi):
+            raise RuleViolation("a policy with SPI zero, which stands for all SAs (section 2.4.3)")
         _check_transforms(policy)
     for bag in kd.group_bags:
         _check_key_ids(bag)
@@ -201,6 +203,8 @@ def _check_transforms(policy: GsaPolicy) -> None:
         _hold(_number_of(kind, policy), occurs, f"{TransformType(kind)} in {title} (4.4.2.1)")
     if any(transform.type not in rules for transform in policy.transforms):
         raise RuleViolation(f"a transform of a foreign type in {title} (section 4.4.2.1)")
+    if any(t.signature_algorithm and t.type != TransformType.GCAUTH for t in policy.transforms):
+        raise RuleViolation(f"Signature Algorithm Identifier outside GCAUTH in {title}")
     _check_integrity(policy.transforms, title)
 
 

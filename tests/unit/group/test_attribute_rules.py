@@ -14,6 +14,7 @@ from gcks.group.attribute_rules import (
     MULTICAST_REGISTRATION,
     Item,
     RuleViolation,
+    check_inband_rekey,
     check_registration,
     check_rekey,
 )
@@ -159,6 +160,13 @@ REGISTRATION: dict[str, Callable[[], Pair]] = {
         registration(),
         transforms=(*registration()[0].policies[-1].transforms, Transform(TransformType.KWA, 3)),
     ),
+    "Signature Algorithm Identifier in ENCR": lambda: kek(
+        registration(),
+        transforms=(
+            replace(GCM, signature_algorithm=b"\x30\x00"),
+            *without(registration(), TransformType.ENCR),
+        ),
+    ),
     "INTEG beside AEAD": lambda: tek(
         registration(), transforms=(*registration()[0].policies[-1].transforms, HMAC)
     ),
@@ -232,6 +240,33 @@ def test_registration_payloads_against_the_inband_table(make: Callable[[], Pair]
 def test_a_lifetime_is_optional_in_band() -> None:
     """RFC 9838 section 4.4.2.2.1."""
     check_registration(*tek(inband(), lifetime_seconds=None), sender=False)
+
+
+INBAND_REKEY: dict[str, Callable[[], Pair]] = {
+    "GM_SENDER_ID": lambda: more(inband(), MemberKeyBag(sender_ids=(1,))),
+    "GWP_SENDER_ID_BITS": lambda: wide(inband(), sender_id_bits=8),
+    "WRAP_KEY": lambda: more(inband(), MemberKeyBag((WRAP,))),
+    "AUTH_KEY": lambda: more(inband(), MemberKeyBag(auth_key=b"key")),
+    "GSA_NEXT_SPI": lambda: tek(inband(), next_spis=(b"next",)),
+    "two SA_KEYs": lambda: bag(inband(), 0, sa_keys=(KEY, KEY)),
+}
+
+
+@pytest.mark.parametrize("make", INBAND_REKEY.values(), ids=INBAND_REKEY)
+def test_gsa_inband_rekey_payloads_against_the_table(make: Callable[[], Pair]) -> None:
+    """RFC 9838 sections 4.5.3, 4.5.3.3 and 5 (in-band table)."""
+    check_inband_rekey(*inband())
+    with pytest.raises(RuleViolation):
+        check_inband_rekey(*make())
+
+
+def test_an_spi_of_zero_names_no_sa() -> None:
+    """RFC 9838 section 2.4.3: in a Delete it stands for all; RFC 4303 section 2.1: reserved."""
+    gsa, kd = registration()
+    zero = bytes(4)
+    pair = bag(tek((gsa, kd), spi=zero), 1, spi=zero)
+    with pytest.raises(RuleViolation, match="SPI zero"):
+        check_registration(*pair, sender=False)
 
 
 REKEY: dict[str, Callable[[], Pair]] = {

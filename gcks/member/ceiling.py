@@ -59,6 +59,8 @@ UDP: Final = 17
 
 _NEVER_ENCR: Final = frozenset({Encr.NULL, Encr.NULL_AUTH_AES_GMAC}) | IMPLICIT_IV
 """They don't encrypt, or MUST NOT be used (section 2.7); no setting makes them acceptable."""
+_WITH_KEY_LENGTH: Final = (TransformType.ENCR, TransformType.INTEG)
+"""Whose Key Length is compared with the accepted ones."""
 _ADDRESS_RANGES: Final = (TsType.IPV4_ADDR_RANGE, TsType.IPV6_ADDR_RANGE)
 
 
@@ -123,10 +125,19 @@ def transform_of(transforms: Iterable[Transform], kind: TransformType) -> Transf
 
 
 def _check_sa(ceiling: Ceiling, policy: GsaPolicy) -> None:
+    _check_transform_attributes(policy)
     if policy.protocol == ProtocolId.GIKE_UPDATE:
         _check_rekey_sa(ceiling, policy)
     else:
         _check_data_sa(ceiling, policy)
+
+
+def _check_transform_attributes(policy: GsaPolicy) -> None:
+    """An attribute that isn't understood makes its transform unacceptable (RFC 7296 3.3.6)."""
+    for transform in policy.transforms:
+        lengthened = transform.key_length is not None and transform.type not in _WITH_KEY_LENGTH
+        if transform.others or lengthened:
+            raise PolicyUnacceptable(f"{transform} has an attribute that it doesn't take")
 
 
 def _check_data_sa(ceiling: Ceiling, policy: GsaPolicy) -> None:

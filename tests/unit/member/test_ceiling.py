@@ -11,6 +11,7 @@ from gcks.group.attribute_rules import TRANSFORMS
 from gcks.iana import IMPLICIT_IV, Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, check_policy, supported_transforms
 from gcks.member.data_plane import Mode
+from gcks.wire.attribute import Attribute
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
@@ -109,6 +110,30 @@ def test_what_is_beyond_the_ceiling_is_refused_with_its_reason(
     policy: GsaPolicy, reason: str
 ) -> None:
     assert reason in refusal(policy)
+
+
+ODD = Attribute(99, b"\0\0", tv=True)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        transforms(ESP, replace(GCM, others=(ODD,)), SN),
+        transforms(ESP, GCM, replace(SN, others=(ODD,))),
+        transforms(ESP, GCM, replace(SN, key_length=128)),
+        transforms(REKEY, GCM, replace(KWA, key_length=128), ED25519),
+    ],
+)
+def test_an_attribute_that_is_not_understood_makes_its_transform_unacceptable(
+    policy: GsaPolicy,
+) -> None:
+    """RFC 9838 section 4.4.2 uses the transforms of RFC 7296 section 3.3.2, 3.3.6."""
+    assert "attribute" in refusal(policy)
+
+
+def test_the_source_of_the_rekey_sa_may_be_a_wildcard() -> None:
+    """RFC 9838 section 4.4.2: MAY define wildcard address and port."""
+    judge(replace(REKEY, source=TrafficSelector.any(4, 17)), ESP)
 
 
 def test_null_encryption_is_refused_even_where_configured() -> None:

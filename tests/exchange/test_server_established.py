@@ -127,7 +127,7 @@ def test_a_full_group_is_refused_with_registration_failed() -> None:
     server, peer = registered()
     group = server.engine.groups["keyid:other"]
     group.policy = replace(group.policy, capacity=0)
-    assert notifies(peer.ask(server, REGISTRATION, OTHER)) == [NotifyType.REGISTRATION_FAILED]
+    assert peer.ask(server, REGISTRATION, OTHER) == (Notify(NotifyType.REGISTRATION_FAILED),)
 
 
 def test_a_malformed_group_sender_ends_the_sa() -> None:

@@ -425,12 +425,19 @@ def test_a_large_sag_is_no_problem() -> None:
     assert proved(peer, payloads).type == NotifyType.NO_PROPOSAL_CHOSEN
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", bytes(3), bytes(5)])
-def test_a_malformed_group_sender_ends_the_sa(data: bytes) -> None:
-    """RFC 9838 section 4.7.4: the count MUST be 4 octets long."""
+@pytest.mark.parametrize(
+    "notify",
+    [
+        *(Notify(NotifyType.GROUP_SENDER, data) for data in (b"", b"\0", bytes(3), bytes(5))),
+        Notify(NotifyType.GROUP_SENDER, bytes(4), ProtocolId.GIKE_UPDATE),
+        Notify(NotifyType.GROUP_SENDER, bytes(4), 0, b"spi1"),
+    ],
+)
+def test_a_malformed_group_sender_ends_the_sa(notify: Notify) -> None:
+    """RFC 9838 section 4.7.4: the count MUST be 4 octets long, Protocol ID and SPI Size zero."""
     server, peer = Server(), Initiator("sender1")
     peer.meet(server)
-    outcome = server.receive(peer.auth(DEMO, Notify(NotifyType.GROUP_SENDER, data)), peer)
+    outcome = server.receive(peer.auth(DEMO, notify), peer)
     payloads = read(peer, outcome.transmits[0].octets)
     assert proved(peer, payloads).type == NotifyType.INVALID_SYNTAX
     assert server.forgot_all_peers

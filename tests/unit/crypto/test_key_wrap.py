@@ -12,7 +12,7 @@ from gcks.iana import Kwa
 
 
 @pytest.mark.parametrize("kwa", sorted(KWAS))
-@pytest.mark.parametrize("octets", [*range(1, 18), 36, 68, 255])
+@pytest.mark.parametrize("octets", [*range(1, 18), 36, 68, 255, 256])
 def test_unwrap_undoes_wrap(kwa: int, octets: int) -> None:
     """RFC 5649 section 4.1: padded to whole semiblocks, one semiblock of check value before."""
     kwk, key = bytes(range(kwk_octets(kwa))), bytes(range(octets))

@@ -108,6 +108,7 @@ class ServerRuntime:
                 self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
             ),
             streams=lambda: (len(self._streams), self._streams.refused),
+            limits=lambda: self.engine.settings.limits,
         )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None

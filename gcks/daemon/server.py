@@ -87,6 +87,7 @@ class ServerRuntime:
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
+        self._handle(self.stop, signal.SIGTERM, signal.SIGINT)  # during the start, too
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         now = time.monotonic()
@@ -126,7 +127,8 @@ class ServerRuntime:
             raise self._failure
 
     async def _serve(self, ready: Ready | None) -> None:
-        self._signals()
+        # Without a file to read again, SIGHUP means that the terminal is gone.
+        self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
         self._feed_watchdog()
         if ready is not None:
             ready(self)
@@ -160,12 +162,9 @@ class ServerRuntime:
             port = UdpPort(sock, self._receive, self._dropped, natt=natt)
             self._ports[port.local] = port
 
-    def _signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        # Without a file to read again, SIGHUP means that the terminal is gone.
-        loop.add_signal_handler(signal.SIGHUP, self.reload if self._load_again else self.stop)
+    def _handle(self, action: Callable[[], None], *numbers: signal.Signals) -> None:
+        for number in numbers:
+            asyncio.get_running_loop().add_signal_handler(number, action)
 
     def stop(self) -> None:
         self._stopped.set()

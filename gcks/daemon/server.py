@@ -79,6 +79,7 @@ class ServerRuntime:
         self._streams = Streams(self._receive, self._dropped)
         self._rekeys_not_sent = 0
         self._held_back = False
+        self._serving = self._reload_waits = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
@@ -87,7 +88,10 @@ class ServerRuntime:
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
-        self._handle(self.stop, signal.SIGTERM, signal.SIGINT)  # during the start, too
+        # Signals count from the very start.
+        self._handle(self.stop, signal.SIGTERM, signal.SIGINT)
+        # Without a file to read again, SIGHUP means that the terminal is gone.
+        self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         now = time.monotonic()
@@ -127,12 +131,13 @@ class ServerRuntime:
             raise self._failure
 
     async def _serve(self, ready: Ready | None) -> None:
-        # Without a file to read again, SIGHUP means that the terminal is gone.
-        self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
         self._feed_watchdog()
         if ready is not None:
             ready(self)
         self._manager.ready(f"{len(self.engine.groups)} groups")
+        self._serving = True
+        if self._reload_waits:
+            self.reload()
         await self._stopped.wait()
 
     # --- beginning and end ------------------------------------------------------------
@@ -201,6 +206,9 @@ class ServerRuntime:
     def reload(self) -> None:
         """SIGHUP: take over a changed configuration as a whole or not at all."""
         if self._load_again is None:
+            return
+        if not self._serving:
+            self._reload_waits = True
             return
         self._manager.reloading(time.monotonic())
         try:

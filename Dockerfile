@@ -23,6 +23,6 @@ COPY --from=build /opt/gcks /opt/gcks
 ENV PATH=/opt/gcks/bin:$PATH PYTHONUNBUFFERED=1
 USER gcks
 VOLUME /var/lib/gcks
-EXPOSE 500/udp 848/udp 4500/udp 9848/tcp
+EXPOSE 500/udp 848/udp 4500/udp 4500/tcp 9848/tcp
 ENTRYPOINT ["gcks"]
 CMD ["serve", "/etc/gcks/gcks.yaml"]

@@ -6,7 +6,7 @@ notification names: never what a peer can make up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -168,12 +168,15 @@ class ServerMetrics:
         commits: Callable[[], int] | None = None,
         send_errors: Callable[[], int] | None = None,
         streams: Callable[[], tuple[int, int]] | None = None,
+        limits: Callable[[], Mapping[str, int]] | None = None,
     ) -> None:
         """`streams` gives the TCP connections: open ones, and how many were refused."""
         self.registry = _registry(_Gauges(lambda: _server_gauges(status())))
         self._groups = groups
         self._counters = _Counters("gcks_", SERVER_ROWS, self.registry)
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
+        if limits is not None:
+            self.registry.register(_Gauges(lambda: _limit_gauges(limits())))
         if streams is not None:
             self.registry.register(_Gauges(lambda: _stream_gauges(*streams())))
 
@@ -277,6 +280,13 @@ def _edge_counters(
     ):
         if value is not None:
             yield CounterMetricFamily(name, text, value=value())
+
+
+def _limit_gauges(limits: Mapping[str, int]) -> Iterator[Metric]:
+    family = GaugeMetricFamily("gcks_limit", "Thresholds of the configuration", labels=["limit"])
+    for name, value in limits.items():
+        family.add_metric([name], value)
+    yield family
 
 
 def _stream_gauges(held: int, refused: int) -> Iterator[Metric]:

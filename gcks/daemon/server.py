@@ -79,6 +79,7 @@ class ServerRuntime:
         self._streams = Streams(self._receive, self._dropped)
         self._rekeys_not_sent = 0
         self._held_back = False
+        self._serving = self._reload_waits = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
@@ -87,6 +88,10 @@ class ServerRuntime:
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
+        # Signals count from the very start.
+        self._handle(self.stop, signal.SIGTERM, signal.SIGINT)
+        # Without a file to read again, SIGHUP means that the terminal is gone.
+        self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         now = time.monotonic()
@@ -108,6 +113,7 @@ class ServerRuntime:
                 self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
             ),
             streams=lambda: (len(self._streams), self._streams.refused),
+            limits=lambda: self.engine.settings.limits,
         )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
@@ -125,11 +131,13 @@ class ServerRuntime:
             raise self._failure
 
     async def _serve(self, ready: Ready | None) -> None:
-        self._signals()
         self._feed_watchdog()
         if ready is not None:
             ready(self)
         self._manager.ready(f"{len(self.engine.groups)} groups")
+        self._serving = True
+        if self._reload_waits:
+            self.reload()
         await self._stopped.wait()
 
     # --- beginning and end ------------------------------------------------------------
@@ -159,12 +167,9 @@ class ServerRuntime:
             port = UdpPort(sock, self._receive, self._dropped, natt=natt)
             self._ports[port.local] = port
 
-    def _signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        # Without a file to read again, SIGHUP means that the terminal is gone.
-        loop.add_signal_handler(signal.SIGHUP, self.reload if self._load_again else self.stop)
+    def _handle(self, action: Callable[[], None], *numbers: signal.Signals) -> None:
+        for number in numbers:
+            asyncio.get_running_loop().add_signal_handler(number, action)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -201,6 +206,9 @@ class ServerRuntime:
     def reload(self) -> None:
         """SIGHUP: take over a changed configuration as a whole or not at all."""
         if self._load_again is None:
+            return
+        if not self._serving:
+            self._reload_waits = True
             return
         self._manager.reloading(time.monotonic())
         try:

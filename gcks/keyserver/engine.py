@@ -97,7 +97,7 @@ class Engine:
     ) -> None:
         self.settings, self.credentials = settings, credentials
         self._configured, self._stored = dict(groups), tuple(stored)
-        self.entropy, self._wall, self._key_log = entropy, wall, key_log
+        self.entropy, self._wall, self.key_log = entropy, wall, key_log
         self._cookies = CookieJar(entropy, now)
         self._served = ServedGroups(entropy, wall)
         self.ike_sas = IkeSaTable(entropy)
@@ -298,7 +298,7 @@ class Engine:
         if header.message_id != AUTH_MESSAGE_ID:
             raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
         try:
-            secured = gsa_auth.secure(half, self.entropy, self._key_log)
+            secured = gsa_auth.secure(half, self.entropy, self.key_log)
         except InvalidPublicKey as error:
             self.ike_sas.drop(half)
             raise Discard(DropReason.MALFORMED, str(error)) from None

@@ -28,6 +28,7 @@ from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.protect import IkeProtection
+from gcks.ike.suite import IkeSuite
 from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
@@ -79,14 +80,14 @@ def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | No
     )
     half.secured = Agreed(keys, channel)
     if key_log is not None:
-        key_log(_log_entry(half, keys))
+        key_log(log_entry(half.suite, half.spi_i, half.spi_r, keys))
     return half.secured
 
 
-def _log_entry(half: HalfOpen, keys: IkeKeys) -> IkeKeyLogEntry:
-    suite = half.suite
+def log_entry(suite: IkeSuite, spi_i: bytes, spi_r: bytes, keys: IkeKeys) -> IkeKeyLogEntry:
+    """Return what decrypts one IKE SA."""
     return IkeKeyLogEntry(
-        half.spi_i, half.spi_r, suite.encr, suite.encr_bits, suite.integ,
+        spi_i, spi_r, suite.encr, suite.encr_bits, suite.integ,
         keys.sk_ei, keys.sk_er, keys.sk_ai, keys.sk_ar,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.legality import Contents
+from gcks.keyserver.gsa_auth import KeyLog
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.pushing import Pushes
@@ -26,6 +27,7 @@ class Keeper(Protocol):
     entropy: Callable[[int], bytes]
     ike_sas: IkeSaTable
     pushes: Pushes
+    key_log: KeyLog | None
 
 
 def negotiate(sa: Established, contents: Contents, settings: ServerSettings) -> tuple[Notify, ...]:

@@ -43,3 +43,14 @@ class ServerSettings:
     """Of our own requests."""
     fragment_octets: int | None = 1200
     """IKE messages above it go out in fragments (RFC 7383); None: not offered."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What is allowed of unproven and of established peers, by name."""
+        return {
+            "cookie_threshold": self.cookie_threshold,
+            "cookie_threshold_per_prefix": self.cookie_threshold_per_prefix,
+            "max_half_open": self.max_half_open,
+            "max_half_open_per_prefix": self.max_half_open_per_prefix,
+            "max_ike_sas": self.max_ike_sas,
+        }

@@ -13,6 +13,7 @@ from gcks.ike.ike_rekey import Successor, Try, surviving
 from gcks.ike.legality import Contents
 from gcks.ike.secured import REKEY_RETRY_SECONDS
 from gcks.keyserver import lifecycle
+from gcks.keyserver.gsa_auth import log_entry
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.outcome import Transmit
@@ -66,6 +67,8 @@ def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> Ik
 
 def _put(keeper: Keeper, sa: Established, made: Successor, now: float) -> Established:
     new = lifecycle.successor(sa, made, keeper)
+    if keeper.key_log is not None:
+        keeper.key_log(log_entry(made.suite, made.spi_i, made.spi_r, made.keys))
     keeper.ike_sas.put(new)
     lifecycle.begin_timers(new, keeper.settings, now)
     keeper.ike_sas.touch(new, new.wants_at)

@@ -41,9 +41,9 @@ from gcks.member.ike_session import (
     Pushed,
     Rekeyed,
     SessionState,
+    error_response,
 )
 from gcks.member.inband import follow_push, group_of_push
-from gcks.member.informational import error_response
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings, Transport
 from gcks.member.status import MemberStatus, group_status

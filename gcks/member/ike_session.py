@@ -37,7 +37,6 @@ from gcks.member.ike_sa_init import (
     read_retry,
     refusal,
 )
-from gcks.member.informational import error_response
 from gcks.member.settings import MemberSettings, Transport
 from gcks.outcome import Endpoint, Path
 from gcks.wire.delete import Delete
@@ -485,6 +484,11 @@ _HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] 
     ExchangeType.CREATE_CHILD_SA: IkeSession._create_child_sa,
     ExchangeType.GSA_INBAND_REKEY: IkeSession._gsa_inband_rekey,
 }
+
+
+def error_response(notify: NotifyType, data: bytes = b"") -> tuple[Payload, ...]:
+    """Refuse a request of the server."""
+    return (Notify(notify, data),)
 
 
 def _as_failure(error: GcksError) -> ExchangeFailed:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
+from gcks.keyserver.gsa_auth import IkeKeyLogEntry
 from gcks.keyserver.ike_sa import Established
 from tests.exchange.demo import SERVER_SETTINGS, World, state
 from tests.exchange.network import MemberNode, Weather
@@ -107,3 +108,16 @@ def test_initial_contact_ends_what_an_earlier_life_left() -> None:
     place.run(12.0)
     (new,) = server_sas(place)
     assert new is not old
+
+
+@pytest.mark.parametrize("by", ["server", "member"])
+def test_the_key_log_has_every_ike_sa(by: str) -> None:
+    """What an operator asks Wireshark to decrypt goes on after a rekey."""
+    place = world(100.0 if by == "server" else NEVER)
+    seen: list[IkeKeyLogEntry] = []
+    place.server.key_log = seen.append
+    place.member("gm1", ike_sa_rekey_seconds=100.0 if by == "member" else NEVER, **QUIET)
+    place.run(250.0)
+    (sa,) = server_sas(place)
+    assert len(seen) == 3
+    assert (seen[-1].spi_i, seen[-1].spi_r) == (sa.spi_i, sa.spi_r)

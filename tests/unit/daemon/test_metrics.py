@@ -38,7 +38,17 @@ MEMBER_STATUS = MemberStatus(
     "established",
     (MembershipStatus(GROUP, "registered", "00", 6, "", (), (1, 2), 1, 0, "", None),),
 )
-BOUNDED_LABELS = {"group", "reason", "notify", "result", "copy", "protocol", "state", "version"}
+BOUNDED_LABELS = {
+    "group",
+    "reason",
+    "notify",
+    "result",
+    "copy",
+    "protocol",
+    "state",
+    "version",
+    "limit",
+}
 
 
 def server() -> ServerMetrics:
@@ -48,6 +58,7 @@ def server() -> ServerMetrics:
         commits=lambda: 8,
         send_errors=lambda: 9,
         streams=lambda: (7, 6),
+        limits=lambda: {"cookie_threshold": 500},
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from gcks.errors import GcksError
 from gcks.events import NothingToSendOn
-from gcks.iana import NotifyType, ProtocolId
+from gcks.group.key_download import key_download
+from gcks.iana import Kwa, NotifyType, ProtocolId
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable
 from gcks.member.data_plane import (
     ActivateSa,
@@ -19,6 +20,7 @@ from gcks.member.data_plane import (
     Mode,
     RemoveSa,
 )
+from gcks.member.effects import Effects
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.kd import KeyDownload, MemberKeyBag
 from gcks.wire.notify import Notify
@@ -228,6 +230,21 @@ def test_initial_message_id_never_goes_back_under_one_spi() -> None:
     rekey = member.group.holding.current_rekey
     assert rekey is not None
     assert rekey.next_message_id == 9
+
+
+def test_the_key_wraps_of_ike_sa_and_rekey_sa_may_differ() -> None:
+    """RFC 9838 section 4.5.4: each SA's keys are wrapped with that SA's algorithm and GSK_w."""
+    gcks, member = LittleGcks(), Member()
+    gsa, _ = gcks.registration(esp(1))
+    assert isinstance(gsa, GroupSecurityAssociation)
+    kwk = b"\x16" * 16
+    keys = [(policy.protocol, policy.spi, gcks.keymat(policy)) for policy in gsa.policies]
+    payloads = (gsa, key_download(keys, kwk, gcks.auth_key))
+    member.group.accept_registration(payloads, Kwa.KW_5649_128, kwk, 0.0, Effects())
+    assert len(gcks.gsk_w) == 32
+    member.receive(gcks.rekey(esp(2)))
+    (install,) = member.of(InstallSa)
+    assert install.key_e == gcks.keymat(esp(2))
 
 
 def test_an_expired_sa_is_removed_with_its_keys() -> None:

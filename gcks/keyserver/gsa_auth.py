@@ -168,7 +168,7 @@ def _verify_certificate(
     certificates = contents.all(Certificate)
     chain = [c.data for c in certificates if c.encoding == CertEncoding.X509_SIGNATURE]
     try:
-        key = credentials.trust.validate(chain, identity, at)
+        key = credentials.trust.validate(chain, identity, at).key
     except (CertificateInvalid, CryptoError) as error:
         raise AuthenticationFailed(
             str(error), hint="check the member's certificate and the trust anchors"

@@ -121,7 +121,7 @@ def _verify_certificate(
         one.data for one in contents.all(Certificate) if one.encoding == CertEncoding.X509_SIGNATURE
     ]
     try:
-        key = credentials.trust.validate(chain, settings.server_identity, wall())
+        key = credentials.trust.validate(chain, settings.server_identity, wall()).key
     except CryptoError as error:
         raise AuthenticationFailed(f"the server's certificate: {error}") from None
     verify_signature(key, octets, auth)

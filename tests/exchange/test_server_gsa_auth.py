@@ -258,7 +258,7 @@ def test_a_member_registers_with_its_certificate(kind: str) -> None:
     certificate, auth = payloads[1:3]
     assert isinstance(certificate, Certificate)
     assert isinstance(auth, Authentication)
-    key = authority.trust.validate([certificate.data], SERVER_IDENTITY, 1_800_000_000.0)
+    key = authority.trust.validate([certificate.data], SERVER_IDENTITY, 1_800_000_000.0).key
     octets = signed_octets(
         peer.suite.prf,
         peer.response_octets,

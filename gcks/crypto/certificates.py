@@ -15,10 +15,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from OpenSSL import crypto as openssl
 
 from gcks.crypto.certificate_reading import (
     MAX_CERTIFICATE_OCTETS,
+    UNREADABLE,
     has_strong_key,
     is_strong,
     is_strongly_signed,
@@ -34,7 +36,13 @@ from gcks.crypto.revocation import MAX_OCSP_RESPONSES, Crl, Revocation, Revocati
 from gcks.crypto.signature import PublicKey, usable_key
 from gcks.wire.identification import Identity
 
-__all__ = ["MAX_CERTIFICATES", "MAX_CERTIFICATE_OCTETS", "TrustStore", "Validated"]
+__all__ = [
+    "MAX_CERTIFICATES",
+    "MAX_CERTIFICATE_OCTETS",
+    "TrustStore",
+    "Validated",
+    "authorities_above",
+]
 
 MAX_CERTIFICATES: Final = 8
 MAX_JUDGED: Final = 4096
@@ -66,7 +74,9 @@ _ChainKey = tuple[bytes | Identity, ...]
 class TrustStore:
     """Trust anchors, and nothing else, decide which chains are good; CRLs which no longer."""
 
-    __slots__ = ("_anchors", "_judged", "_second", "_store", "authorities", "revocation")
+    __slots__ = (
+        "_anchors", "_judged", "_second", "_store", "anchors", "authorities", "revocation",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -75,13 +85,14 @@ class TrustStore:
         revocation: Revocation = Revocation.OFF,
     ) -> None:
         """Take DER certificates, of intermediate CAs too.  Raises `CertificateInvalid`."""
+        self.anchors = tuple(anchors)
         self._anchors: list[openssl.X509] = []
         self._store = openssl.X509Store()
         self._second: int | None = None
         self._judged: OrderedDict[_ChainKey, _Judged] = OrderedDict()
         self.revocation = RevocationCheck(revocation, crls)
         digests: list[bytes] = []
-        for der in anchors:
+        for der in self.anchors:
             certificate = parse(der)
             if not has_strong_key(certificate):
                 raise CertificateInvalid(f"{subject(certificate)}: the key is too weak")
@@ -159,6 +170,30 @@ class TrustStore:
                 self._store.add_cert(anchor)
             self._second = int(at)
         return self._store
+
+
+def authorities_above(chain: Sequence[bytes], anchors: Iterable[bytes]) -> frozenset[bytes]:
+    """Return the key digests (RFC 7296 section 3.7) of the CAs above a chain's leaf.
+
+    `chain` and `anchors` are DER; only CAs among them are known.  Raises `CertificateInvalid`.
+    """
+    pool = [parse(der) for der in (*chain[1:], *anchors)]
+    found: dict[bytes, x509.Certificate] = {}
+    below = [parse(chain[0])] if chain else []
+    while below:
+        above = [one for one in pool for child in below if _has_issued(one, child)]
+        new = {key_digest(one): one for one in above}
+        below = [one for digest, one in new.items() if digest not in found]
+        found.update(new)
+    return frozenset(found)
+
+
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, *UNREADABLE):
+        return False
+    return True
 
 
 def _to_openssl(certificate: x509.Certificate) -> openssl.X509:

@@ -52,7 +52,7 @@ _UNUSED_BITS_OCTETS: Final = 1
 class Revocation(Enum):
     """How strict to be where nothing current tells about a certificate."""
 
-    OFF = "off"
+    OFF = "ignore"
     SOFT = "soft"
     """What is known to be revoked is refused."""
     HARD = "hard"

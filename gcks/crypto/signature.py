@@ -147,16 +147,18 @@ class SigningKey:
     def to_pkcs8(self) -> bytes:
         return self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
-    def algorithm(self, announced: Collection[int] = HASHES) -> SignatureAlgorithm:
-        """Choose the algorithm for hashes that the peer announced (RFC 7427 section 4).
+    def algorithms(self, announced: Collection[int] = HASHES) -> list[SignatureAlgorithm]:
+        """Return those that fit hashes which the peer announced, the most wanted first.
 
-        Raises `SignatureInvalid` where there is none.
+        RFC 7427 section 4.
         """
         wanted = _preferred_hash(self._key)
         fitting = [a for a in ALGORITHMS.values() if a.kind == self.kind and a.hash_id in announced]
-        if not fitting:
-            raise SignatureInvalid(f"the peer announced no hash that fits the {self.kind} key")
-        return next((a for a in fitting if a.hash_id == wanted), fitting[0])
+        return sorted(fitting, key=lambda one: one.hash_id != wanted)
+
+    def algorithm(self) -> SignatureAlgorithm:
+        """Return the one that we like best."""
+        return self.algorithms()[0]
 
     def auth_key(self, algorithm: SignatureAlgorithm) -> bytes:
         """Return the public key as AUTH_KEY wants it (RFC 9838 section 4.5.3.2, ruling 5)."""

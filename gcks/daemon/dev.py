@@ -97,7 +97,7 @@ def server_config(files: DevFiles, rekey_seconds: int) -> ServerConfig:
         ),
         credentials=Credentials(
             (PreSharedKey(MEMBER_PATTERN, files.secret.read_bytes()),),
-            own_certificate(files.server_certificate, files.server_key),
+            (own_certificate(files.server_certificate, files.server_key),),
             TrustStore([pem_certificate(files.ca)]),
         ),
         groups={group.name: group},

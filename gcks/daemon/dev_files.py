@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.signature import SigningKey
 from gcks.errors import LocalError
-from gcks.ike.credentials import OwnCertificate
+from gcks.ike.credentials import OwnCredential
 
 SERVER_IDENTITY: Final = "fqdn:gcks.dev"
 CERTIFICATE_IDENTITY: Final = "fqdn:gm-cert.dev"
@@ -162,8 +162,8 @@ def pem_certificate(path: Path) -> bytes:
     return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
 
 
-def own_certificate(certificate: Path, key: Path) -> OwnCertificate:
+def own_certificate(certificate: Path, key: Path) -> OwnCredential:
     private = load_pem_private_key(key.read_bytes(), None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise LocalError(f"{key}: not the key that gcks made here")
-    return OwnCertificate((pem_certificate(certificate),), SigningKey(private))
+    return OwnCredential((pem_certificate(certificate),), SigningKey(private))

@@ -20,7 +20,7 @@ from gcks.daemon.screen import Screen
 from gcks.daemon.server import refuse, run_to_end
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.errors import LocalError
-from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
+from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication, Transport
@@ -43,9 +43,7 @@ def member_config(
         raise LocalError(f"can't read {path}; is `gcks serve --dev` running?") from None
     credentials = Credentials(
         (PreSharedKey(dev["identity"], bytes.fromhex(dev["psk"]["secret"].removeprefix("hex:"))),),
-        own_certificate(Path(dev["member_certificate"]), Path(dev["member_key"]))
-        if certificate
-        else None,
+        (_own(dev),) if certificate else (),
         TrustStore([pem_certificate(Path(dev["ca"]))]),
     )
     groups = tuple(GroupMembership(Identity.parse(g["id"]), sender=True) for g in dev["groups"])
@@ -67,7 +65,7 @@ def member_config(
     return MemberConfig(settings, credentials, Ceiling(), DataPlaneOptions("none"), logs=dev_logs())
 
 
-def _own(dev: dict[str, Any]) -> OwnCertificate:
+def _own(dev: dict[str, Any]) -> OwnCredential:
     return own_certificate(Path(dev["member_certificate"]), Path(dev["member_key"]))
 
 

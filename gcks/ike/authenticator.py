@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from hmac import compare_digest
 from typing import Final
 
-from gcks.crypto.errors import CryptoError, SignatureInvalid
+from gcks.crypto.errors import CryptoError
 from gcks.crypto.prf import prf
-from gcks.crypto.signature import PublicKey, SigningKey, verify
+from gcks.crypto.signature import PublicKey, SignatureAlgorithm, SigningKey, verify
 from gcks.errors import AuthenticationFailed, WireError
 from gcks.iana import AuthMethod
 from gcks.wire.authentication import (
@@ -44,26 +44,26 @@ def verify_psk(prf_id: int, secret: bytes, octets: bytes, auth: Authentication) 
         raise AuthenticationFailed("the pre-shared keys differ", hint="compare both PSKs")
 
 
-def sign(key: SigningKey, announced: Collection[int], octets: bytes) -> Authentication:
-    """Make the AUTH payload of a digital signature (RFC 7427 section 3).
-
-    `announced` are the peer's SIGNATURE_HASH_ALGORITHMS.  Raises
-    `AuthenticationFailed` where none fits our key.
-    """
-    try:
-        algorithm = key.algorithm(announced)
-    except SignatureInvalid as error:
-        raise AuthenticationFailed(str(error), hint="use another kind of certificate") from None
+def sign(key: SigningKey, algorithm: SignatureAlgorithm, octets: bytes) -> Authentication:
+    """Make the AUTH payload of a digital signature (RFC 7427 section 3)."""
     signature = DigitalSignature(algorithm.identifier, key.sign(algorithm, octets))
     return Authentication(AuthMethod.DIGITAL_SIGNATURE, signature.encode_data())
 
 
-def verify_signature(key: PublicKey, octets: bytes, auth: Authentication) -> None:
-    """Check a peer's digital signature.  Raises `AuthenticationFailed`."""
+def verify_signature(keys: Sequence[PublicKey], octets: bytes, auth: Authentication) -> None:
+    """Check a peer's digital signature by one of its keys.  Raises `AuthenticationFailed`."""
     if auth.method != AuthMethod.DIGITAL_SIGNATURE:
         raise AuthenticationFailed(f"expected a digital signature, got {AuthMethod(auth.method)}")
     try:
         content = decode_digital_signature(auth.data)
-        verify(key, content.algorithm_identifier, content.signature, octets)
-    except (CryptoError, WireError) as error:
+    except WireError as error:
         raise AuthenticationFailed(str(error)) from None
+    cause = "no public key to verify with"
+    for key in keys:
+        try:
+            verify(key, content.algorithm_identifier, content.signature, octets)
+        except CryptoError as error:
+            cause = str(error)
+        else:
+            return
+    raise AuthenticationFailed(cause)

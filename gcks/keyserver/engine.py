@@ -39,6 +39,7 @@ from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
+from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.secured import Asked
 from gcks.journal import JournalEntry, StoredGroup
 from gcks.keyserver import gsa_auth, ike_sa_init, lifecycle, succession
@@ -312,13 +313,14 @@ class Engine:
         try:
             payloads = decode_chain(received.first, received.chain)
             contents = check(gsa_auth.REQUESTS[ExchangeType(exchange)], payloads)
+            wishes = read_wishes(contents, half.hashes)
         except (WireError, PeerError) as error:
             told = answer(error, Phase.UNAUTHENTICATED)
             notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
             remote, kind = str(path.remote), NotifyType(notify.type)
             event: Event = RegistrationRefused("", "", remote, kind, str(error))
             return self._refuse(half, secured, exchange, datagram, notify, event)
-        return self._authenticate(half, secured, exchange, datagram, contents, now)
+        return self._authenticate(half, secured, exchange, datagram, contents, wishes, now)
 
     def _authenticate(
         self,
@@ -327,11 +329,14 @@ class Engine:
         exchange: int,
         datagram: bytes,
         contents: Contents,
+        wishes: Wishes,
         now: float,
     ) -> Outcome:
         own, wall = self.settings.identity, self._wall()
         try:
-            peer = gsa_auth.authenticate(half, secured.keys, contents, own, self.credentials, wall)
+            peer = gsa_auth.authenticate(
+                half, secured.keys, contents, wishes, own, self.credentials, wall
+            )
         except AuthenticationFailed as error:
             remote = str(half.path.remote)
             event = registration_refused(contents, contents.one(IDi).identity, remote, error)

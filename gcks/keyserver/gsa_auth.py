@@ -12,21 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gcks.crypto.errors import CertificateInvalid, CryptoError
 from gcks.errors import AuthenticationFailed
-from gcks.iana import AuthMethod, CertEncoding, ExchangeType
+from gcks.iana import AuthMethod, ExchangeType
 from gcks.ike.authenticator import (
     psk_authentication,
-    sign,
     signed_octets,
     verify_psk,
     verify_signature,
 )
 from gcks.ike.channel import Channel
-from gcks.ike.credentials import Credentials
+from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
+from gcks.ike.proof import PeerKeys, Wishes, peer_keys, signed_proof
 from gcks.ike.protect import IkeProtection
 from gcks.ike.suite import IkeSuite
 from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
@@ -103,17 +102,20 @@ class Authenticated:
     gsk_w: bytes = field(repr=False)
     parent: Parent
     """What a rekey of this IKE SA derives from."""
+    keys: PeerKeys
+    """What the peer proved itself with; no keys where it was a pre-shared key."""
 
 
 def authenticate(
     half: HalfOpen,
     keys: IkeKeys,
     contents: Contents,
+    wishes: Wishes,
     own: Identity,
     credentials: Credentials,
     at: float,
 ) -> Authenticated:
-    """Verify the peer's AUTH at POSIX time `at` and make ours by the same method.
+    """Verify the peer's AUTH at POSIX time `at` and make ours, by the same method if we can.
 
     Raises `AuthenticationFailed`.
     """
@@ -124,21 +126,53 @@ def authenticate(
     prf = half.suite.prf
     theirs = signed_octets(prf, half.request, half.nr, keys.sk_pi, identity.encode())
     ours = signed_octets(prf, half.response, half.ni, keys.sk_pr, own.encode())
-    if auth.method == AuthMethod.SHARED_KEY_MIC:
-        secret = _verify_psk(prf, identity, theirs, auth, credentials)
-        proof: tuple[Payload, ...] = (IDr(own), psk_authentication(prf, secret, ours))
-        method = "psk"
+    by_psk = auth.method == AuthMethod.SHARED_KEY_MIC
+    proved = PeerKeys(())
+    if by_psk:
+        _verify_psk(prf, identity, theirs, auth, credentials)
     else:
-        _verify_certificate(identity, theirs, auth, contents, credentials, at)
-        proof = (IDr(own), *_certificate_proof(half, ours, credentials))
-        method = "certificate"
-    gsk_w = derive_gsk_w(half.suite, keys.sk_d)
-    return Authenticated(identity, method, proof, gsk_w, Parent(half.suite, keys.sk_d))
+        proved = peer_keys(credentials, identity, contents.all(Certificate), at)
+        verify_signature(proved.keys, theirs, auth)
+    psk = credentials.find_psk(str(identity))
+    if _own_method(auth.method, wishes, credentials, psk) == AuthMethod.SHARED_KEY_MIC and psk:
+        proof: tuple[Payload, ...] = (psk_authentication(prf, psk.secret, ours),)
+    else:
+        proof = signed_proof(credentials.own, wishes, ours)
+    return Authenticated(
+        identity,
+        "psk" if by_psk else "certificate" if proved.references else "raw_public_key",
+        (IDr(own), *proof),
+        derive_gsk_w(half.suite, keys.sk_d),
+        Parent(half.suite, keys.sk_d),
+        proved,
+    )
+
+
+def _own_method(
+    theirs: int, wishes: Wishes, credentials: Credentials, psk: PreSharedKey | None
+) -> AuthMethod:
+    """Return how to prove ourselves: as the peer did, or as it announces (RFC 9593).
+
+    Raises `AuthenticationFailed`.
+    """
+    order = [AuthMethod.SHARED_KEY_MIC, AuthMethod.DIGITAL_SIGNATURE]
+    if theirs != AuthMethod.SHARED_KEY_MIC:
+        order.reverse()
+    if wishes.methods is None:
+        del order[1:]  # nothing says that the peer can verify the other
+    has = {AuthMethod.DIGITAL_SIGNATURE: bool(credentials.own), AuthMethod.SHARED_KEY_MIC: psk}
+    method = next((one for one in order if has[one] and wishes.accepts(one)), None)
+    if method is None:
+        raise AuthenticationFailed(
+            "this server has no key that the peer says it can verify",
+            hint="configure server.certificate and server.key, or a pre-shared key",
+        )
+    return method
 
 
 def _verify_psk(
     prf: int, identity: Identity, octets: bytes, auth: Authentication, credentials: Credentials
-) -> bytes:
+) -> None:
     entry = credentials.find_psk(str(identity))
     try:
         verify_psk(prf, entry.secret if entry else _NOBODY, octets, auth)
@@ -149,41 +183,3 @@ def _verify_psk(
         raise AuthenticationFailed(
             f"no pre-shared key for {identity}", hint="add one under authentication"
         )
-    return entry.secret
-
-
-def _verify_certificate(
-    identity: Identity,
-    octets: bytes,
-    auth: Authentication,
-    contents: Contents,
-    credentials: Credentials,
-    at: float,
-) -> None:
-    if credentials.trust is None:
-        raise AuthenticationFailed(
-            f"{AuthMethod(auth.method)}, but no trust anchors are configured",
-            hint="configure authentication.trust_anchors",
-        )
-    certificates = contents.all(Certificate)
-    chain = [c.data for c in certificates if c.encoding == CertEncoding.X509_SIGNATURE]
-    try:
-        key = credentials.trust.validate(chain, identity, at).key
-    except (CertificateInvalid, CryptoError) as error:
-        raise AuthenticationFailed(
-            str(error), hint="check the member's certificate and the trust anchors"
-        ) from None
-    verify_signature(key, octets, auth)
-
-
-def _certificate_proof(
-    half: HalfOpen, octets: bytes, credentials: Credentials
-) -> tuple[Payload, ...]:
-    if credentials.own is None:
-        raise AuthenticationFailed(
-            "the peer uses a certificate and this server has none",
-            hint="configure server.certificate and server.key",
-        )
-    encoding = CertEncoding.X509_SIGNATURE
-    chain = tuple(Certificate(encoding, der) for der in credentials.own.chain)
-    return (*chain, sign(credentials.own.key, half.hashes, octets))

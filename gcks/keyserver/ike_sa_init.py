@@ -1,7 +1,7 @@
 """IKE_SA_INIT as the responder (RFC 7296 section 1.2, RFC 9838 section 2.3.4).
 
 HDR, SAi1, KEi, Ni, [N(COOKIE),] N(NAT...), N(HASHES)   -->
-             <--   HDR, SAr1, KEr, Nr, N(NAT...), N(HASHES), [CERTREQ]
+             <--   HDR, SAr1, KEr, Nr, N(NAT...), N(HASHES), [N(AUTH_METHODS),] [CERTREQ]
         or   <--   HDR, N(COOKIE)  |  N(INVALID_KE_PAYLOAD)  |  N(NO_PROPOSAL_CHOSEN)
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.signature import HASHES
 from gcks.errors import InvalidKePayload, InvalidSyntax
-from gcks.iana import CertEncoding, ExchangeType, Ke, NotifyType
+from gcks.iana import ExchangeType, Ke, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
@@ -22,7 +22,6 @@ from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Path
-from gcks.wire.certificate import CertificateRequest
 from gcks.wire.header import FLAG_RESPONSE, NO_SPI, Header
 from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import encode_message
@@ -147,9 +146,9 @@ def accept(
         payloads.append(CHILDLESS_SUPPORTED)
     if half.fragment_octets is not None:
         payloads.append(FRAGMENTATION_SUPPORTED)
-    if credentials.trust is not None:
-        encoding = CertEncoding.X509_SIGNATURE
-        payloads.append(CertificateRequest(encoding, credentials.trust.authorities))
+    if credentials.announcement is not None:
+        payloads.append(credentials.announcement)
+    payloads += credentials.requests
     half.response = encode_message(
         half.spi_i, spi_r, ExchangeType.IKE_SA_INIT, FLAG_RESPONSE, 0, payloads
     )

@@ -9,23 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gcks.crypto.errors import CryptoError
-from gcks.errors import AuthenticationFailed, PeerError
-from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType
+from gcks.errors import PeerError
+from gcks.iana import AuthMethod, ExchangeType, NotifyType
 from gcks.ike.authenticator import (
     psk_authentication,
-    sign,
     signed_octets,
     verify_psk,
     verify_signature,
 )
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
+from gcks.ike.proof import peer_keys, signed_proof
 from gcks.member.gsa_registration import registration_payloads
 from gcks.member.ike_sa_init import ExchangeFailed, IkeSa
 from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication
 from gcks.wire.authentication import Authentication
-from gcks.wire.certificate import Certificate, CertificateRequest
+from gcks.wire.certificate import Certificate
 from gcks.wire.identification import IDi, IDr
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
@@ -45,29 +44,50 @@ def request_payloads(
     """
     own = IDi(settings.identity)
     octets = signed_octets(sa.suite.prf, sa.request, sa.nonce_r, sa.keys.sk_pi, own.encode())
-    certificates: tuple[Payload, ...] = ()
-    if settings.authentication is OwnAuthentication.PSK:
-        auth = psk_authentication(sa.suite.prf, _secret(settings, credentials), octets)
-    elif credentials.own is None:
-        raise ExchangeFailed("no certificate is configured")
-    else:
-        certificates = tuple(
-            Certificate(CertEncoding.X509_SIGNATURE, der) for der in credentials.own.chain
-        )
-        auth = sign(credentials.own.key, sa.peer_hashes, octets)
-    if credentials.trust is not None:
-        request = CertificateRequest(CertEncoding.X509_SIGNATURE, credentials.trust.authorities)
-        certificates = (*certificates, request)
+    *certificates, auth = _proof(sa, settings, credentials, octets)
+    announcement = credentials.announcement
     codes = settings.optimized_rekey
     return (
         own,
         *certificates,
+        *credentials.requests,
         IDr(settings.server_identity),
         auth,
         *registration_payloads(membership, sag),
         Notify(NotifyType.INITIAL_CONTACT),
+        *((announcement,) if announcement is not None else ()),
         *((Notify(codes.supported),) if codes is not None else ()),
     )
+
+
+def _proof(
+    sa: IkeSa, settings: MemberSettings, credentials: Credentials, octets: bytes
+) -> tuple[Payload, ...]:
+    """Return [CERT,] AUTH: as configured, or by what else the server can verify (RFC 9593)."""
+    wishes, psk = sa.wishes, credentials.find_psk(str(settings.server_identity))
+    order = _ORDER[settings.authentication]
+    has = {AuthMethod.DIGITAL_SIGNATURE: bool(credentials.own), AuthMethod.SHARED_KEY_MIC: psk}
+    method = next((one for one in order if has[one] and wishes.accepts(one)), None)
+    if method is AuthMethod.DIGITAL_SIGNATURE:
+        return signed_proof(credentials.own, wishes, octets)
+    if method is not None and psk is not None:
+        return (psk_authentication(sa.suite.prf, psk.secret, octets),)
+    if not has[order[0]]:
+        raise ExchangeFailed(_MISSING[order[0]].format(settings.server_identity))
+    raise ExchangeFailed(
+        "the server verifies none of this member's credentials",
+        "compare authentication of both sides: pre-shared keys, certificates, raw public keys",
+    )
+
+
+_ORDER: Final = {
+    OwnAuthentication.PSK: (AuthMethod.SHARED_KEY_MIC, AuthMethod.DIGITAL_SIGNATURE),
+    OwnAuthentication.CERTIFICATE: (AuthMethod.DIGITAL_SIGNATURE, AuthMethod.SHARED_KEY_MIC),
+}
+_MISSING: Final = {
+    AuthMethod.SHARED_KEY_MIC: "no pre-shared key is configured for {}",
+    AuthMethod.DIGITAL_SIGNATURE: "no certificate is configured",
+}
 
 
 def _secret(settings: MemberSettings, credentials: Credentials) -> bytes:
@@ -103,28 +123,10 @@ def authenticate_server(
     if auth.method == AuthMethod.SHARED_KEY_MIC:
         verify_psk(sa.suite.prf, _secret(settings, credentials), octets, auth)
     else:
-        _verify_certificate(settings, credentials, contents, auth, octets, wall)
+        certificates = contents.all(Certificate)
+        proved = peer_keys(credentials, settings.server_identity, certificates, wall())
+        verify_signature(proved.keys, octets, auth)
     return contents
-
-
-def _verify_certificate(
-    settings: MemberSettings,
-    credentials: Credentials,
-    contents: Contents,
-    auth: Authentication,
-    octets: bytes,
-    wall: Callable[[], float],
-) -> None:
-    if credentials.trust is None:
-        raise AuthenticationFailed("the server uses a certificate, but no CA is configured")
-    chain = [
-        one.data for one in contents.all(Certificate) if one.encoding == CertEncoding.X509_SIGNATURE
-    ]
-    try:
-        key = credentials.trust.validate(chain, settings.server_identity, wall()).key
-    except CryptoError as error:
-        raise AuthenticationFailed(f"the server's certificate: {error}") from None
-    verify_signature(key, octets, auth)
 
 
 def error_notify(payloads: Sequence[Payload]) -> Notify | None:

@@ -17,6 +17,7 @@ from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import check_answer
+from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.protect import IkeProtection
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Path
@@ -72,7 +73,8 @@ class IkeSa:
     response: bytes
     nonce_i: bytes
     nonce_r: bytes
-    peer_hashes: tuple[int, ...]
+    wishes: Wishes
+    """What the server can verify."""
     behind_nat: bool
     """Either side."""
     own_nat: bool
@@ -236,7 +238,7 @@ def complete(
         datagram,
         attempt.nonce,
         nonce.data,
-        _peer_hashes(contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)),
+        read_wishes(contents, _peer_hashes(contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS))),
         any(nat),
         nat[1],
         contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,

@@ -28,7 +28,7 @@ from gcks.daemon.dev_files import DevFiles, prepare
 from gcks.group.group import Group
 from gcks.group.registration import KeyWrap, RegistrationRequest
 from gcks.group.spi import SpiPool
-from gcks.ike.credentials import OwnCertificate
+from gcks.ike.credentials import OwnCredential
 from gcks.ike.retransmission import Retransmission
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
@@ -84,7 +84,7 @@ def make_initiators(files: DevFiles, count: int, *, certificate: bool) -> list[I
     ]
 
 
-def issue(ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, host: str) -> OwnCertificate:
+def issue(ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, host: str) -> OwnCredential:
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(host)])
     leaf = (
@@ -99,7 +99,7 @@ def issue(ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, host: str) -
         .add_extension(names, critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    return OwnCertificate((leaf.public_bytes(Encoding.DER),), SigningKey(key))
+    return OwnCredential((leaf.public_bytes(Encoding.DER),), SigningKey(key))
 
 
 def exchange(sock: socket.socket, requests: list[bytes]) -> dict[bytes, bytes]:

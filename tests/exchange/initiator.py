@@ -20,7 +20,7 @@ from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.authenticator import psk_authentication, sign, signed_octets
-from gcks.ike.credentials import Credentials, OwnCertificate
+from gcks.ike.credentials import Credentials, OwnCredential
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.nat import detection_payloads
 from gcks.ike.negotiation import suite_of
@@ -119,7 +119,7 @@ class Initiator:
         host: str = "10.0.0.1",
         port: int = 500,
         secret: bytes = SECRET,
-        certificate: OwnCertificate | None = None,
+        certificate: OwnCredential | None = None,
         identity: str = "",
         offer: SecurityAssociation = SERVER_SETTINGS.ike_proposals,
     ) -> None:
@@ -203,7 +203,7 @@ class Initiator:
             return (psk_authentication(self.suite.prf, self.secret, octets),)
         encoding = CertEncoding.X509_SIGNATURE
         chain = tuple(Certificate(encoding, der) for der in self.certificate.chain)
-        return (*chain, sign(self.certificate.key, HASHES, octets))
+        return (*chain, sign(self.certificate.key, self.certificate.key.algorithm(), octets))
 
     def auth(self, *payloads: Payload, exchange: int = ExchangeType.GSA_AUTH) -> bytes:
         """HDR, SK{IDi, [CERT,] AUTH, IDg ...}; IDg is of the group "demo" unless given."""

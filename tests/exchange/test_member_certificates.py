@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from gcks.crypto.certificates import TrustStore
 from gcks.crypto.signature import SigningKey
 from gcks.events import RegistrationFailedEvent
-from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
+from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from tests.exchange.demo import SECRET, World, state
 from tests.exchange.network import WALL_AT_ZERO
 
@@ -59,12 +59,12 @@ class Authority:
             )
         return builder.sign(self.key, hashes.SHA256())
 
-    def issue(self, name: str, kind: str = "ecdsa-p256", until=NOW + 30 * DAY) -> OwnCertificate:  # type: ignore[no-untyped-def]
+    def issue(self, name: str, kind: str = "ecdsa-p256", until=NOW + 30 * DAY) -> OwnCredential:  # type: ignore[no-untyped-def]
         key = KEYS[kind]()
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._build(subject, key.public_key(), name, until)
         pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return OwnCertificate(
+        return OwnCredential(
             (certificate.public_bytes(Encoding.DER),), SigningKey.from_pkcs8(pkcs8)
         )
 
@@ -84,15 +84,15 @@ def meet(server: Credentials, member: Credentials, *, certificate: bool = True) 
 def test_both_sides_prove_themselves_by_certificate(kind: str) -> None:
     """RFC 7427 section 3."""
     ca = Authority()
-    server = Credentials(own=ca.issue("gcks.dev", kind), trust=ca.trust)
-    member = Credentials(own=ca.issue("gm1.dev", kind), trust=ca.trust)
+    server = Credentials(own=(ca.issue("gcks.dev", kind),), trust=ca.trust)
+    member = Credentials(own=(ca.issue("gm1.dev", kind),), trust=ca.trust)
     assert meet(server, member) == ("registered", "")
 
 
 def test_a_server_from_another_ca_is_refused() -> None:
     ca, other = Authority(), Authority("other")
-    server = Credentials(own=other.issue("gcks.dev"), trust=ca.trust)
-    member = Credentials(own=ca.issue("gm1.dev"), trust=ca.trust)
+    server = Credentials(own=(other.issue("gcks.dev"),), trust=ca.trust)
+    member = Credentials(own=(ca.issue("gm1.dev"),), trust=ca.trust)
     found, cause = meet(server, member)
     assert found == "waiting"
     assert "certificate" in cause
@@ -101,15 +101,15 @@ def test_a_server_from_another_ca_is_refused() -> None:
 def test_a_server_certificate_for_another_name_is_refused() -> None:
     """RFC 4945 section 3.1: the certificate must name the configured identity."""
     ca = Authority()
-    server = Credentials(own=ca.issue("evil.dev"), trust=ca.trust)
-    member = Credentials(own=ca.issue("gm1.dev"), trust=ca.trust)
+    server = Credentials(own=(ca.issue("evil.dev"),), trust=ca.trust)
+    member = Credentials(own=(ca.issue("gm1.dev"),), trust=ca.trust)
     assert meet(server, member)[0] == "waiting"
 
 
 def test_an_expired_server_certificate_is_refused() -> None:
     ca = Authority()
-    server = Credentials(own=ca.issue("gcks.dev", until=NOW - DAY), trust=ca.trust)
-    member = Credentials(own=ca.issue("gm1.dev"), trust=ca.trust)
+    server = Credentials(own=(ca.issue("gcks.dev", until=NOW - DAY),), trust=ca.trust)
+    member = Credentials(own=(ca.issue("gm1.dev"),), trust=ca.trust)
     found, cause = meet(server, member)
     assert found == "waiting"
     assert "certificate" in cause
@@ -117,16 +117,16 @@ def test_an_expired_server_certificate_is_refused() -> None:
 
 def test_a_server_certificate_without_trust_anchor_is_refused() -> None:
     ca = Authority()
-    server = Credentials(own=ca.issue("gcks.dev"), trust=ca.trust)
-    member = Credentials(own=ca.issue("gm1.dev"))
+    server = Credentials(own=(ca.issue("gcks.dev"),), trust=ca.trust)
+    member = Credentials(own=(ca.issue("gm1.dev"),))
     found, cause = meet(server, member)
     assert found == "waiting"
-    assert "no CA is configured" in cause
+    assert "no trust anchors are configured" in cause
 
 
 def test_a_member_without_certificate_says_so_before_it_sends_anything() -> None:
     ca = Authority()
-    server = Credentials(own=ca.issue("gcks.dev"), trust=ca.trust)
+    server = Credentials(own=(ca.issue("gcks.dev"),), trust=ca.trust)
     found, cause = meet(server, Credentials(trust=ca.trust))
     assert found == "waiting"
     assert cause == "no certificate is configured"

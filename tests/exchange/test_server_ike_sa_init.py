@@ -63,7 +63,7 @@ def refusal(server: Server, peer: Initiator, request: bytes) -> Notify:
 
 
 def test_the_response_holds_what_the_rfc_wants() -> None:
-    """HDR, SAi1, KEi, Ni -->  <-- HDR, SAr1, KEr, Nr, N(NAT...), N(HASHES)"""
+    """HDR, SAi1, KEi, Ni -->  <-- HDR, SAr1, KEr, Nr, N(NAT...), N(HASHES), N(AUTH_METHODS)"""
     server, peer = Server(), Initiator()
     outcome = server.receive(peer.init(), peer)
     assert only(outcome, IkeSaInitAnswered) == IkeSaInitAnswered("10.0.0.1:500")
@@ -77,6 +77,7 @@ def test_the_response_holds_what_the_rfc_wants() -> None:
         NotifyType.NAT_DETECTION_DESTINATION_IP,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
         NotifyType.CHILDLESS_IKEV2_SUPPORTED,
+        NotifyType.SUPPORTED_AUTH_METHODS,
     ]
     seen = behind_nat(payloads, peer.spi_i, peer.spi_r, SERVER, peer.path.remote)
     assert seen == (False, False)
@@ -106,7 +107,7 @@ def test_hash_algorithms_are_announced_to_those_who_announce_theirs() -> None:
 def test_certreq_names_the_trust_anchors() -> None:
     """RFC 7296 section 3.7."""
     trust: TrustStore = Authority().trust
-    server, peer = Server(credentials=Credentials((), None, trust)), Initiator()
+    server, peer = Server(credentials=Credentials((), (), trust)), Initiator()
     found = peer.accept(server.answer(peer.init(), peer))
     request = found[CertificateRequest]
     assert isinstance(request, CertificateRequest)

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gcks.crypto.certificates import TrustStore
+from gcks.crypto.certificates import TrustStore, authorities_above
 from gcks.crypto.errors import CryptoError
-from gcks.crypto.signature import SigningKey
+from gcks.crypto.revocation import Revocation
+from gcks.crypto.signature import SigningKey, load_public_key
+from gcks.daemon.config.credential_model import KeyPairSection, OwnSection, TrustSection
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.problems import Findings, KeyPath
-from gcks.ike.credentials import OwnCertificate
+from gcks.ike.credentials import OwnCredential, RawPublicKey
 from gcks.wire.identification import Identity
+
+T = TypeVar("T")
 
 EXPIRES_SOON_SECONDS: Final = 30 * 86400
 
 
 def read_secret(text: str, path: KeyPath, files: Files, findings: Findings) -> bytes | None:
     """Return a pre-shared key."""
+    return _tried(lambda: files.secret(text), path, findings)
+
+
+def _tried(read: Callable[[], T], path: KeyPath, findings: Findings) -> T | None:
     try:
-        return files.secret(text)
-    except ValueError as error:
+        return read()
+    except (ValueError, CryptoError) as error:
         findings.add(path, str(error))
         return None
 
 
-def read_trust(
+# --- whom to believe --------------------------------------------------------------------
+
+
+def _read_anchors(
     texts: Sequence[str], path: KeyPath, files: Files, findings: Findings
-) -> TrustStore | None:
-    """Return a store of the trust anchors in these files; None where there are none."""
+) -> list[bytes]:
+    """Return the trust anchors in these files (DER)."""
     anchors: list[bytes] = []
     for place, text in enumerate(texts):
         try:
@@ -44,56 +55,114 @@ def read_trust(
             continue
         for der in found:
             _warn_of_expiry(der, text, (*path, place), findings)
-    return TrustStore(anchors) if anchors else None
+    return anchors
+
+
+def read_trust(
+    section: TrustSection, path: KeyPath, files: Files, findings: Findings
+) -> TrustStore | None:
+    """Return a store of the trust anchors with their CRLs; None where there are none."""
+    anchors = _read_anchors(section.trust_anchors, (*path, "trust_anchors"), files, findings)
+    crls = [
+        _tried(lambda text=text: files.crl(text), (*path, "crls", place), findings)  # type: ignore[misc]
+        for place, text in enumerate(section.crls)
+    ]
+    for place, crl in enumerate(crls):
+        if crl is not None and crl.next_update < time.time():
+            text = f"{section.crls[place]}: out of date; fetch a new one"
+            findings.add((*path, "crls", place), text, warning=True)
+    mode = section.revocation or ("soft" if section.crls else "ignore")
+    if not section.trust_anchors and (section.crls or section.revocation):
+        findings.add((*path, "trust_anchors"), "missing: crls and revocation are about them")
+    found = (crl for crl in crls if crl is not None)
+    return TrustStore(anchors, found, Revocation(mode)) if anchors else None
+
+
+def read_raw_public_key(
+    text: str, identity: str, path: KeyPath, files: Files, findings: Findings
+) -> RawPublicKey | None:
+    """Return a peer's raw public key."""
+
+    def read() -> RawPublicKey:
+        spki = files.public_key(text)
+        return RawPublicKey(identity, spki, load_public_key(spki))
+
+    return _tried(read, path, findings)
+
+
+# --- who we are -------------------------------------------------------------------------
 
 
 def read_own(
-    certificate: str,
-    key: str,
+    section: OwnSection,
     path: KeyPath,
     identity: Identity | None,
+    anchors: Sequence[bytes],
     files: Files,
     findings: Findings,
-) -> OwnCertificate | None:
-    """Return our chain and key: they belong together, name us and are valid now."""
-    chain, signing = _read_pair(certificate, key, path, files, findings)
+) -> tuple[OwnCredential, ...]:
+    """Return our keys with their chains: they belong together, name us and are valid now."""
+    pairs = list(enumerate(section.certificates))
+    listed = [(one, (*path, "certificates", place)) for place, one in pairs]
+    if section.key is not None:
+        first = KeyPairSection(key=section.key, certificate=section.certificate, ocsp=section.ocsp)
+        listed.insert(0, (first, path))
+    elif section.certificate is not None or section.ocsp is not None:
+        findings.add(path, "a certificate needs its key; give key too")
+    found = [_read_pair(one, place, identity, anchors, files, findings) for one, place in listed]
+    return tuple(one for one in found if one is not None)
+
+
+def _read_pair(
+    pair: KeyPairSection,
+    path: KeyPath,
+    identity: Identity | None,
+    anchors: Sequence[bytes],
+    files: Files,
+    findings: Findings,
+) -> OwnCredential | None:
+    key = _tried(lambda: files.private_key(pair.key), (*path, "key"), findings)
+    ocsp = None
+    if pair.ocsp is not None:
+        text = pair.ocsp
+        ocsp = _tried(lambda: files.ocsp(text), (*path, "ocsp"), findings)
+    if pair.certificate is None:
+        return OwnCredential((), key) if key is not None else None
+    chain = _read_chain(pair.certificate, path, identity, files, findings)
+    if not chain or key is None or not _belong_together(chain[0], key, pair, path, files, findings):
+        return None
+    return OwnCredential(chain, key, authorities_above(chain, anchors), ocsp)
+
+
+def _read_chain(
+    text: str, path: KeyPath, identity: Identity | None, files: Files, findings: Findings
+) -> tuple[bytes, ...]:
+    place = (*path, "certificate")
+    chain = _tried(lambda: files.certificates(text), place, findings) or ()
     if chain and identity is not None:
         try:
             # With the leaf as its own anchor everything but the chain is judged as peers do.
             TrustStore(chain[:1]).validate(chain[:1], identity, time.time())
         except CryptoError as error:
-            findings.add((*path, "certificate"), f"{error}; peers would refuse it")
-        _warn_of_expiry(chain[0], certificate, (*path, "certificate"), findings)
-    if not chain or signing is None:
-        return None
-    if _public_key(chain[0]) != signing.public_spki:
-        findings.add((*path, "key"), f"{files.path(key)} is not the key of the certificate")
-        return None
-    return OwnCertificate(chain, signing)
+            findings.add(place, f"{error}; peers would refuse it")
+        _warn_of_expiry(chain[0], text, place, findings)
+    return chain
 
 
-def _read_pair(
-    certificate: str, key: str, path: KeyPath, files: Files, findings: Findings
-) -> tuple[tuple[bytes, ...], SigningKey | None]:
-    chain: tuple[bytes, ...] = ()
-    signing = None
-    try:
-        chain = files.certificates(certificate)
-    except ValueError as error:
-        findings.add((*path, "certificate"), str(error))
-    try:
-        signing = files.private_key(key)
-    except ValueError as error:
-        findings.add((*path, "key"), str(error))
-    return chain, signing
-
-
-def _public_key(der: bytes) -> bytes:
-    return (
-        x509.load_der_x509_certificate(der)
-        .public_key()
-        .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
+def _belong_together(
+    leaf: bytes,
+    key: SigningKey,
+    pair: KeyPairSection,
+    path: KeyPath,
+    files: Files,
+    findings: Findings,
+) -> bool:
+    public = x509.load_der_x509_certificate(leaf).public_key()
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if spki != key.public_spki:
+        text = f"{files.path(pair.key)} is not the key of the certificate"
+        findings.add((*path, "key"), text)
+    return spki == key.public_spki
 
 
 def _warn_of_expiry(der: bytes, text: str, path: KeyPath, findings: Findings) -> None:

@@ -18,16 +18,20 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.errors import CryptoError
+from gcks.crypto.revocation import MAX_CRL_OCTETS, Crl, check_ocsp
 from gcks.crypto.signature import SigningKey
 
 MIN_PSK_OCTETS: Final = 16
 _MAX_OCTETS: Final = 1 << 20
 _OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
+_PEM: Final = b"-----BEGIN"
 _VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
@@ -36,6 +40,8 @@ class Files:
 
     def __init__(self, config: Path) -> None:
         self._config = config
+        self.seen: set[Path] = set()
+        """The files that were read."""
 
     def path(self, text: str) -> Path:
         """Expand environment references; relative paths start at the configuration."""
@@ -50,17 +56,18 @@ class Files:
 
         return self._config.parent / _VARIABLE.sub(value, text)
 
-    def read(self, text: str, *, secret: bool = False) -> bytes:
+    def read(self, text: str, *, secret: bool = False, most: int = _MAX_OCTETS) -> bytes:
         path = self.path(text)
+        self.seen.add(path)
         try:
             if secret:
                 _check_private(path)
             with path.open("rb") as file:
-                content = file.read(_MAX_OCTETS + 1)
+                content = file.read(most + 1)
         except OSError as error:
             raise ValueError(f"can't read {path}: {error.strerror}") from None
-        if len(content) > _MAX_OCTETS:
-            raise ValueError(f"{path} is larger than {_MAX_OCTETS} octets")
+        if len(content) > most:
+            raise ValueError(f"{path} is larger than {most} octets")
         return content
 
     def secret(self, text: str) -> bytes:
@@ -106,6 +113,36 @@ class Files:
         except ValueError:
             raise ValueError(f"{self.path(text)} holds no PEM certificate") from None
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+
+    def crl(self, text: str) -> Crl:
+        """Read a complete CRL, PEM or DER."""
+        content = self.read(text, most=MAX_CRL_OCTETS)
+        try:
+            if content.startswith(_PEM):
+                content = x509.load_pem_x509_crl(content).public_bytes(Encoding.DER)
+            return Crl(content)
+        except (ValueError, CryptoError) as error:
+            raise ValueError(f"{self.path(text)}: {error}") from None
+
+    def ocsp(self, text: str) -> bytes:
+        """Read an OCSP response (DER)."""
+        content = self.read(text)
+        try:
+            check_ocsp(content)
+        except CryptoError as error:
+            raise ValueError(f"{self.path(text)}: {error}") from None
+        return content
+
+    def public_key(self, text: str) -> bytes:
+        """Read a PEM public key; return its SubjectPublicKeyInfo (DER)."""
+        try:
+            key = load_pem_public_key(self.read(text))
+            return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except (ValueError, UnsupportedAlgorithm):
+            raise ValueError(
+                f"{self.path(text)} holds no PEM public key; "
+                "make it with: openssl pkey -in KEY -pubout"
+            ) from None
 
     def private_key(self, text: str) -> SigningKey:
         """Read a PEM private key that others can't read."""

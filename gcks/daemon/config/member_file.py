@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gcks.daemon.config.credentials import read_own, read_secret, read_trust
+from gcks.crypto.certificates import TrustStore
+from gcks.daemon.config.credentials import (
+    read_own,
+    read_raw_public_key,
+    read_secret,
+    read_trust,
+)
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import optimized_rekey, retransmission
 from gcks.daemon.config.loaded import LogOptions, MemberConfig
@@ -21,7 +27,7 @@ from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.iana import ProtocolId
-from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
+from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Mode
@@ -78,7 +84,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
 
 
 def _settings(model: MemberFile) -> MemberSettings:
-    by_certificate = model.authentication.certificate is not None
+    signs = model.authentication.key is not None or bool(model.authentication.certificates)
     ike = model.ike
     return MemberSettings(
         Identity.parse(model.identity),
@@ -89,7 +95,7 @@ def _settings(model: MemberFile) -> MemberSettings:
             GroupMembership(Identity.parse(g.id), g.send, g.sender_ids, g.receive_own_data)
             for g in model.groups
         ),
-        authentication=OwnAuthentication.CERTIFICATE if by_certificate else OwnAuthentication.PSK,
+        authentication=OwnAuthentication.CERTIFICATE if signs else OwnAuthentication.PSK,
         natt_port=model.server.natt_port,
         tcp_port=model.server.tcp_port,
         transport=Transport(model.server.transport),
@@ -152,26 +158,44 @@ def _credentials(content: Any, files: Files, findings: Findings) -> Credentials:
     if auth is None:
         return Credentials()
     place = ("authentication",)
-    if (auth.psk is None) == (auth.certificate is None):
-        findings.add(place, "give either psk, or certificate and key")
-    trust = read_trust(auth.trust_anchors, (*place, "trust_anchors"), files, findings)
-    if auth.certificate is not None and not auth.trust_anchors:
+    signs = auth.key is not None or auth.certificate is not None or bool(auth.certificates)
+    if auth.psk is None and not signs:
+        findings.add(place, "give psk, or certificate and key")
+    trust = read_trust(auth, place, files, findings)
+    if signs and not auth.trust_anchors and not auth.raw_public_keys:
         findings.add((*place, "trust_anchors"), "missing: the server can't be verified")
     secret = read_secret(auth.psk, (*place, "psk"), files, findings) if auth.psk else None
     keys = (PreSharedKey(server.identity, secret),) if server and secret else ()
-    return Credentials(keys, _own(content, auth, files, findings), trust)
+    raw = _raw_public_keys(auth, server, files, findings) if server else []
+    return Credentials(keys, _own(content, auth, trust, files, findings), trust, raw)
+
+
+def _raw_public_keys(
+    auth: MemberAuthenticationSection,
+    server: MemberServerSection,
+    files: Files,
+    findings: Findings,
+) -> list[RawPublicKey]:
+    identity = str(Identity.parse(server.identity))
+    found = [
+        read_raw_public_key(
+            text, identity, ("authentication", "raw_public_keys", place), files, findings
+        )
+        for place, text in enumerate(auth.raw_public_keys)
+    ]
+    return [one for one in found if one is not None]
 
 
 def _own(
-    content: Any, auth: MemberAuthenticationSection, files: Files, findings: Findings
-) -> OwnCertificate | None:
-    if auth.certificate is None and auth.key is None:
-        return None
-    if auth.certificate is None or auth.key is None:
-        findings.add(("authentication",), "certificate and key go together; give both or neither")
-        return None
+    content: Any,
+    auth: MemberAuthenticationSection,
+    trust: TrustStore | None,
+    files: Files,
+    findings: Findings,
+) -> tuple[OwnCredential, ...]:
     try:
         identity = Identity.parse(content.get("identity", ""))
     except (ValueError, AttributeError):
         identity = None
-    return read_own(auth.certificate, auth.key, ("authentication",), identity, files, findings)
+    anchors = trust.anchors if trust else ()
+    return read_own(auth, ("authentication",), identity, anchors, files, findings)

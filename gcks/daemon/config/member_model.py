@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gcks.crypto.signature import ALGORITHMS
+from gcks.daemon.config.credential_model import OwnSection, TrustSection
 from gcks.daemon.config.ike_model import CommonIkeSection, Section
 from gcks.daemon.config.server_model import LoggingSection, MetricsSection
 from gcks.daemon.config.values import (
@@ -51,11 +52,9 @@ class LocalSection(Section):
     data_addresses: list[Address] = []
 
 
-class MemberAuthenticationSection(Section):
+class MemberAuthenticationSection(OwnSection, TrustSection):
     psk: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    trust_anchors: list[str] = []
+    raw_public_keys: list[str] = []
 
 
 class MembershipSection(Section):

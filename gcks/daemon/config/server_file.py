@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gcks.daemon.config.credentials import read_own, read_secret, read_trust
+from gcks.crypto.certificates import TrustStore
+from gcks.daemon.config.credentials import (
+    read_own,
+    read_raw_public_key,
+    read_secret,
+    read_trust,
+)
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.groups import build_groups
 from gcks.daemon.config.ike_model import optimized_rekey, retransmission
@@ -17,13 +23,14 @@ from gcks.daemon.config.server_model import (
     AuthenticationSection,
     ListenSection,
     PskSection,
+    RawPublicKeySection,
     ServerFile,
     ServerSection,
     StoreSection,
 )
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
-from gcks.ike.credentials import Credentials, OwnCertificate, PreSharedKey
+from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint
@@ -120,18 +127,39 @@ def _credentials(
     place = ("authentication",)
     given = content.get("authentication", {})
     keys = _pre_shared_keys(given, files, findings)
-    chosen = section(content, "authentication", AuthenticationSection)
-    texts = chosen.trust_anchors if chosen else []
-    trust = read_trust(texts, (*place, "trust_anchors"), files, findings)
-    if chosen and not chosen.psk and not texts:
-        findings.add(place, "nobody can authenticate; give psk entries or trust_anchors")
-    own = _own(server, files, findings) if server else None
-    if server and texts and server.certificate is None and server.key is None:
+    raw = _raw_public_keys(given, files, findings)
+    valid = section(content, "authentication", AuthenticationSection)
+    chosen = valid or AuthenticationSection()
+    trust = read_trust(chosen, place, files, findings)
+    if valid and not (valid.psk or valid.trust_anchors or valid.raw_public_keys):
+        findings.add(
+            place, "nobody can authenticate; give psk entries, trust_anchors or raw_public_keys"
+        )
+    own = _own(server, trust, files, findings) if server else ()
+    if server and (chosen.trust_anchors or raw) and not _has_key(server):
         findings.add(
             ("server", "certificate"),
             "missing: members with certificates want one from the server; give certificate and key",
         )
-    return Credentials(keys, own, trust)
+    return Credentials(keys, own, trust, raw)
+
+
+def _has_key(server: ServerSection) -> bool:
+    return server.key is not None or server.certificate is not None or bool(server.certificates)
+
+
+def _raw_public_keys(content: Any, files: Files, findings: Findings) -> list[RawPublicKey]:
+    found = [
+        read_raw_public_key(
+            one.key,
+            str(Identity.parse(one.identity)),
+            ("authentication", "raw_public_keys", place, "key"),
+            files,
+            findings,
+        )
+        for place, one in entries(content, "raw_public_keys", RawPublicKeySection)
+    ]
+    return [one for one in found if one is not None]
 
 
 def _pre_shared_keys(content: Any, files: Files, findings: Findings) -> tuple[PreSharedKey, ...]:
@@ -146,14 +174,11 @@ def _pre_shared_keys(content: Any, files: Files, findings: Findings) -> tuple[Pr
     return tuple(keys.values())
 
 
-def _own(server: ServerSection, files: Files, findings: Findings) -> OwnCertificate | None:
-    if server.certificate is None and server.key is None:
-        return None
-    if server.certificate is None or server.key is None:
-        findings.add(("server",), "certificate and key go together; give both or neither")
-        return None
-    identity = Identity.parse(server.identity)
-    return read_own(server.certificate, server.key, ("server",), identity, files, findings)
+def _own(
+    server: ServerSection, trust: TrustStore | None, files: Files, findings: Findings
+) -> tuple[OwnCredential, ...]:
+    identity, anchors = Identity.parse(server.identity), trust.anchors if trust else ()
+    return read_own(server, ("server",), identity, anchors, files, findings)
 
 
 def _store(store: StoreSection | None, files: Files, findings: Findings) -> tuple[Path, bytes]:

@@ -11,6 +11,7 @@ from pydantic import (
     field_validator,
 )
 
+from gcks.daemon.config.credential_model import OwnSection, TrustSection
 from gcks.daemon.config.ike_model import CommonIkeSection, FragmentSize, Section
 from gcks.daemon.config.values import (
     Address,
@@ -38,10 +39,8 @@ def _key_wrap(value: str) -> str:
     return value
 
 
-class ServerSection(Section):
+class ServerSection(OwnSection):
     identity: IdentityText
-    certificate: str | None = None
-    key: str | None = None
 
 
 class ListenSection(Section):
@@ -56,9 +55,15 @@ class PskSection(Section):
     secret: str
 
 
-class AuthenticationSection(Section):
+class RawPublicKeySection(Section):
+    identity: IdentityText
+    key: str
+
+
+class AuthenticationSection(TrustSection):
     psk: list[PskSection] = []
-    trust_anchors: list[str] = []
+    raw_public_keys: list[RawPublicKeySection] = []
+    certificate_end: Literal["keep", "remove"] = "keep"
 
 
 class IkeSection(CommonIkeSection):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509 import ocsp
 
 from gcks.crypto.certificates import TrustStore
 from gcks.crypto.errors import CertificateInvalid
@@ -186,7 +187,13 @@ def test_a_delegate_of_another_ca_says_nothing(made: Made, tmp_path: Path) -> No
 def test_a_changed_ocsp_response_says_nothing(made: Made) -> None:
     content = made.ca.ocsp(made.good, made.ca.pem, "-resp_no_certs")
     validate(made, GOOD, HARD, (made.root_crl,), (content,))
-    for at in range(len(content)):
+    response = ocsp.load_der_ocsp_response(content)
+    for part in (response.tbs_response_bytes, response.signature):
+        refuse_changes(made, content, content.index(part), len(part))
+
+
+def refuse_changes(made: Made, content: bytes, start: int, octets: int) -> None:
+    for at in range(start, start + octets):
         changed = content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]
         with pytest.raises(CertificateInvalid, match="no current CRL"):
             validate(made, GOOD, HARD, (made.root_crl,), (changed,))

@@ -158,8 +158,8 @@ def test_the_algorithm_follows_the_key_and_the_announced_hashes() -> None:
     """RFC 7427 section 4."""
     assert KEYS["ecdsa-p256"].algorithm().name == "ecdsa-sha256"
     assert KEYS["ecdsa-p384"].algorithm().name == "ecdsa-sha384"
-    assert KEYS["ecdsa-p384"].algorithm([Hash.SHA2_512]).name == "ecdsa-sha512"
-    assert KEYS["rsa-pss"].algorithm([Hash.SHA2_384]).name == "rsa-pss-sha384"
+    assert [a.name for a in KEYS["ecdsa-p384"].algorithms([Hash.SHA2_512])] == ["ecdsa-sha512"]
+    assert [a.name for a in KEYS["rsa-pss"].algorithms([Hash.SHA2_384])] == ["rsa-pss-sha384"]
     assert KEYS["ed25519"].algorithm().name == "ed25519"
 
 
@@ -167,8 +167,7 @@ def test_the_algorithm_follows_the_key_and_the_announced_hashes() -> None:
 def test_no_algorithm_for_hashes_that_do_not_fit(kind: str) -> None:
     unfit = [Hash.SHA2_256] if kind == "ed25519" else [Hash.IDENTITY]
     for announced in ([], [Hash.SHA1], unfit):
-        with pytest.raises(SignatureInvalid):
-            KEYS[kind].algorithm(announced)
+        assert KEYS[kind].algorithms(announced) == []
 
 
 def test_sha_1_is_not_announced() -> None:

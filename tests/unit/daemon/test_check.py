@@ -339,7 +339,8 @@ def test_json_has_every_problem(directory: Path) -> None:
 
 MEMBER_WRONG = [
     ("psk: file:${CREDENTIALS_DIRECTORY}/member.psk", "psk: file:none", "authentication.psk", "can't read"),
-    ("# certificate", "certificate", "authentication", "either psk"),
+    ("psk: file:${CREDENTIALS_DIRECTORY}/member.psk", "# none", "authentication", "give psk, or"),
+    ("# certificate", "certificate", "authentication", "needs its key"),
     ("kind: xfrm", "kind: exec", "data_plane.command", "missing"),
     ("kind: xfrm", "kind: wire", "data_plane.kind", "'xfrm', 'exec' or 'none'"),
     ("destinations: [224.0.0.0/4", "destinations: [224.0.0.1/4", "ceiling.destinations[0]", "host bits"),

@@ -72,11 +72,27 @@ def test_members_and_server_use_the_ports_of_ikev2_unless_told_otherwise(directo
     assert 500 in listener.ike and 4500 in listener.natt
 
 
+def pairs(section: str) -> set[tuple[str, ...]]:
+    """The keys of an entry of `certificates`, told in a comment only."""
+    return {(section, "certificates", key) for key in ("certificate", "key", "ocsp")}
+
+
+RAW_KEY = {("authentication", "raw_public_keys", key) for key in ("identity", "key")}
+
+
 @pytest.mark.parametrize(
     ("name", "model", "commented"),
     [
-        ("gcks.yaml", ServerFile, set()),
-        ("member.yaml", MemberFile, {("authentication", "certificate"), ("authentication", "key")}),
+        ("gcks.yaml", ServerFile, {*pairs("server"), *RAW_KEY}),
+        (
+            "member.yaml",
+            MemberFile,
+            {
+                ("authentication", "certificate"),
+                ("authentication", "key"),
+                *pairs("authentication"),
+            },
+        ),
     ],
 )
 def test_the_examples_hold_every_key(

@@ -23,11 +23,9 @@ from gcks.errors import (
     answer,
 )
 from gcks.events import (
-    CookieRequired,
     DatagramDropped,
     Event,
     IkeSaClosed,
-    IkeSaInitAnswered,
     RegistrationRefused,
     RequestRefused,
 )
@@ -36,13 +34,13 @@ from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
-from gcks.ike.cookie import CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, check
 from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.secured import Asked
 from gcks.journal import JournalEntry, StoredGroup
-from gcks.keyserver import gsa_auth, ike_sa_init, lifecycle, succession
+from gcks.keyserver import gsa_auth, lifecycle, succession
+from gcks.keyserver.admission import Admission
 from gcks.keyserver.commands import Command, RekeyGroup
 from gcks.keyserver.exchanges import (
     HANDLERS,
@@ -69,7 +67,7 @@ from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
 from gcks.keyserver.succession import close, initial_contact
 from gcks.outcome import Outcome, Path, Transmit
-from gcks.wire.header import FLAG_RESPONSE, HEADER_OCTETS, NO_SPI, Header, decode_header
+from gcks.wire.header import FLAG_RESPONSE, Header, decode_header
 from gcks.wire.identification import IDi
 from gcks.wire.message import encode_message
 from gcks.wire.notify import Notify
@@ -99,7 +97,7 @@ class Engine:
         self.settings, self.credentials = settings, credentials
         self._configured, self._stored = dict(groups), tuple(stored)
         self.entropy, self._wall, self.key_log = entropy, wall, key_log
-        self._cookies = CookieJar(entropy, now)
+        self._admission = Admission(entropy, now)
         self._served = ServedGroups(entropy, wall)
         self.ike_sas = IkeSaTable(entropy)
         self.pushes = Pushes()
@@ -239,55 +237,8 @@ class Engine:
     # --- IKE_SA_INIT ----------------------------------------------------------------
 
     def _ike_sa_init(self, header: Header, datagram: bytes, path: Path, now: float) -> Outcome:
-        if header.is_response or not header.from_initiator:
-            raise Discard(DropReason.WRONG_ROLE, "an IKE_SA_INIT response")
-        if header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id:
-            raise Discard(DropReason.MALFORMED, "SPIs or Message ID of an IKE_SA_INIT request")
-        half = self.ike_sas.find_init(header.spi_i, path)
-        if half is not None:
-            if half.request != datagram:
-                raise Discard(DropReason.REPLAY, "another IKE_SA_INIT with the same SPI")
-            return self._answer(half.response, path)
-        if len(datagram) > ike_sa_init.MAX_REQUEST_OCTETS:
-            raise Discard(DropReason.OVERSIZED, f"an IKE_SA_INIT request of {len(datagram)} octets")
-        payloads = decode_chain(header.next_payload, datagram[HEADER_OCTETS:])
-        try:
-            request = ike_sa_init.read_request(header, payloads, datagram, path)
-            return self._new_ike_sa(request, now)
-        except PeerError as error:
-            return self._refuse_init(header, path, error)
-
-    def _new_ike_sa(self, request: ike_sa_init.InitRequest, now: float) -> Outcome:
-        path, header = request.path, request.header
-        if self.ike_sas.wants_cookie(path.remote.host, self.settings):
-            made = (request.nonce, path.remote, header.spi_i)
-            if not self._cookies.accepts(request.cookie, *made, now):
-                notify = Notify(NotifyType.COOKIE, self._cookies.make(*made, now))
-                octets = ike_sa_init.answer_in_clear(header, notify)
-                return self._answer(octets, path, (CookieRequired(str(path.remote)),))
-        self.ike_sas.check_room(path.remote.host, self.settings)
-        choice = ike_sa_init.negotiate(request, self.settings)
-        half = ike_sa_init.accept(
-            request,
-            choice,
-            self.ike_sas.draw_spi(),
-            self.credentials,
-            self.settings,
-            self.entropy,
-            now + self.settings.half_open_seconds,
-        )
-        self.ike_sas.add(half)
-        return self._answer(half.response, path, (IkeSaInitAnswered(str(path.remote)),))
-
-    def _refuse_init(self, header: Header, path: Path, error: PeerError) -> Outcome:
-        octets = ike_sa_init.answer_in_clear(header, Notify(error.notify, error.data))
-        remote = str(path.remote)
-        event: Event
-        if error.notify == NotifyType.INVALID_KE_PAYLOAD:
-            event = RequestRefused(remote, ExchangeType.IKE_SA_INIT, error.notify, error.cause)
-        else:
-            event = RegistrationRefused("", "", remote, error.notify, error.cause, error.hint)
-        return self._answer(octets, path, (event,))
+        admitted = self._admission.answer(self, header, datagram, path, now)
+        return self._answer(admitted.octets, path, admitted.events)
 
     # --- GSA_AUTH -------------------------------------------------------------------
 

@@ -119,6 +119,17 @@ class MemberLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberCertificateEnded(Event):
+    """A registered member's certificate has expired or was revoked."""
+
+    name = "member_certificate_ended"
+    group: str
+    identity: str
+    cause: str
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SaCreated(Event):
     name = "sa_created"
     group: str

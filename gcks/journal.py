@@ -8,6 +8,7 @@ because they survive a restart.  Groups and identities are in text form.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,10 @@ class MemberSaved:
     registered_at: float
     reassembles: bool = False
     """Whether it negotiated IKE fragmentation."""
+    certificate_ends: float = inf
+    """When its certificate, or one above it, expires; infinite without certificate."""
+    certificates: bytes = b""
+    """References of the certificates it proved itself with, 16 octets each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.MemberRegistered: logging.INFO,
     e.RegistrationRefused: logging.WARNING,
     e.MemberLeft: logging.INFO,
+    e.MemberCertificateEnded: logging.WARNING,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,
     e.RekeySent: logging.INFO,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
+from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import MemberMetrics
@@ -82,6 +83,10 @@ class MemberRuntime:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
         self._plane = make_data_plane(self.config.data_plane)
         worker = asyncio.create_task(self._work())
+        watch = CredentialWatch(
+            self.config.credential_source, self.engine.renew_credentials, self._logger
+        )
+        watch.start()
         self._signals()
         self._feed_watchdog()
         self._carry_out(self.engine.start(time.monotonic()))
@@ -89,6 +94,7 @@ class MemberRuntime:
             ready()
         self._manager.ready(str(settings.identity))
         await self._stopped.wait()
+        watch.stop()
         await self._close(worker, http)
         if self._failure is not None:
             raise self._failure

@@ -98,6 +98,11 @@ SERVER_ROWS: Final = (
     Row(e.MemberRegistered, *_RESULTS, _registration),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
+    Row(
+        e.MemberCertificateEnded, "certificates_ended",
+        "Registered members whose certificate expired or was revoked",
+        ("group", "reason"), lambda event: (event.group, event.cause),
+    ),
     Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
     Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
     Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy),

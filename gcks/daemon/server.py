@@ -17,6 +17,7 @@ import uvloop
 from gcks.crypto.errors import CryptoError
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
@@ -27,7 +28,8 @@ from gcks.daemon.udp import UdpPort, bind_udp, framed, share_port
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
 from gcks.group.policy import GroupPolicy, RekeyPolicy
-from gcks.keyserver.commands import Command, Reload
+from gcks.ike.credentials import Credentials
+from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
 from gcks.keyserver.gsa_auth import KeyLog
 from gcks.outcome import Endpoint, Outcome, Path, Transmit
@@ -123,6 +125,8 @@ class ServerRuntime:
         for sock in tcp:
             await self._streams.listen(sock)
         self._carry_out(self.engine.start(now))
+        self._credentials = CredentialWatch(config.credential_source, self._renew, self._logger)
+        self._credentials.start()
         await self.pipeline.drain()
         if self._failure is None:
             await self._serve(ready)
@@ -177,6 +181,7 @@ class ServerRuntime:
     async def _close(self, http: asyncio.Server | None) -> None:
         self._manager.stopping()
         self._pause()
+        self._credentials.stop()
         if self._timer is not None:
             self._timer.cancel()
         if self._failure is None:
@@ -220,6 +225,7 @@ class ServerRuntime:
             self._manager.ready("running; the last reload was refused")
             return
         self.config = config
+        self._credentials.use(config.credential_source)
         self._logger = configure(config.logs)
         self._log = EventLog(self._logger)
         self._logger.info("reloaded", groups=len(config.groups))
@@ -238,6 +244,9 @@ class ServerRuntime:
             self._senders = before
             _close_others([one.socket for one in senders.values()], known)
             raise
+
+    def _renew(self, credentials: Credentials) -> None:
+        self.command(RenewCredentials(credentials))
 
     def _check_reload(self, config: ServerConfig) -> None:
         fixed = ("listeners", "store_path", "master_key", "metrics")

@@ -28,11 +28,11 @@ from gcks.group.live_sa import LiveSa
 from gcks.group.membership import Membership
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
 from gcks.group.registration import (
-    MAX_KEPT_SAG_OCTETS,
     GsaBuilder,
     KeyWrap,
     Registration,
     RegistrationRequest,
+    member_saved,
     registration_payloads,
 )
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
@@ -58,7 +58,6 @@ from gcks.journal import (
     GroupRemoved,
     JournalEntry,
     MemberRemoved,
-    MemberSaved,
     MessageIdReserved,
     RekeyMessageSaved,
     SenderIdsReserved,
@@ -227,7 +226,7 @@ class Group:
         self._check_sag(request, inband=inband)
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
         sender_ids = self._allocate(request.sender_id_count) if view.numbered else ()
-        member = self._member(identity, request, sender_ids)
+        member = member_saved(self.name, identity, request, sender_ids, self._wall())
         self.members.put(member)
         auth_key = None if inband else self._auth_key
         payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids)
@@ -287,21 +286,6 @@ class Group:
 
     def _allocate(self, requested: int) -> tuple[int, ...]:
         return self.sender_ids.allocate(requested, self.policy.max_sender_ids_per_request)
-
-    def _member(
-        self, identity: str, request: RegistrationRequest, sender_ids: tuple[int, ...]
-    ) -> MemberSaved:
-        sag = request.sag.octets if request.sag is not None else b""
-        kept = sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b""
-        return MemberSaved(
-            self.name,
-            identity,
-            request.address,
-            sender_ids,
-            kept,
-            self._wall(),
-            request.reassembles,
-        )
 
     def leave(self, identity: str, cause: str) -> GroupOutcome:
         """Remove a GM that says it leaves (section 2.3.2)."""

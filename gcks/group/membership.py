@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from math import inf
 from typing import Final, NamedTuple
 
+from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.journal import MemberSaved
 
 MAX_SHARED_SAGS: Final = 256
@@ -20,17 +23,23 @@ class Member(NamedTuple):
     """POSIX seconds."""
     reassembles: bool
     """Whether it negotiated IKE fragmentation (RFC 9838 section 2.4.1.2)."""
+    certificate_ends: float
+    """POSIX seconds; infinite without certificate, and once the end was noticed."""
+    certificates: bytes
+    """References of its certificates."""
 
 
 class Membership:
     """All members of one group."""
 
-    __slots__ = ("_members", "_sags", "_whole_only")
+    __slots__ = ("_members", "_sags", "_whole_only", "certificate_ends")
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._sags: dict[bytes, bytes] = {}
         self._whole_only = 0
+        self.certificate_ends = inf
+        """When the first certificate of a member expires, or earlier."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -49,8 +58,15 @@ class Membership:
         self.remove(saved.identity)
         sag = self._share(saved.sag)
         self._members[saved.identity] = Member(
-            saved.address, saved.sender_ids, sag, saved.registered_at, saved.reassembles
+            saved.address,
+            saved.sender_ids,
+            sag,
+            saved.registered_at,
+            saved.reassembles,
+            saved.certificate_ends if saved.certificate_ends != inf else inf,  # the one object
+            saved.certificates,
         )
+        self.certificate_ends = min(self.certificate_ends, saved.certificate_ends)
         self._whole_only += not saved.reassembles
 
     @property
@@ -63,6 +79,28 @@ class Membership:
             return self._sags.setdefault(sag, sag)
         return self._sags.get(sag, sag)
 
+    def take_expired(self, at: float) -> list[str]:
+        """Return whose certificate has expired by POSIX time `at`, each once."""
+        if at < self.certificate_ends:
+            return []
+        ended = [name for name, one in self._members.items() if one.certificate_ends <= at]
+        for name in ended:
+            self._members[name] = self._members[name]._replace(certificate_ends=inf)
+        ends = (one.certificate_ends for one in self._members.values())
+        self.certificate_ends = min(ends, default=inf)
+        return ended
+
+    def take_revoked(self, revoked: Set[bytes]) -> list[str]:
+        """Return whose certificates are among those references, each once."""
+        ended = [
+            name
+            for name, one in self._members.items()
+            if one.certificates and not revoked.isdisjoint(_references(one.certificates))
+        ]
+        for name in ended:
+            self._members[name] = self._members[name]._replace(certificates=b"")
+        return ended
+
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""
         member = self._members.pop(identity, None)
@@ -70,3 +108,8 @@ class Membership:
             return False
         self._whole_only -= not member.reassembles
         return True
+
+
+def _references(certificates: bytes) -> list[bytes]:
+    starts = range(0, len(certificates), REFERENCE_OCTETS)
+    return [certificates[at : at + REFERENCE_OCTETS] for at in starts]

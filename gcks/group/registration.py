@@ -13,7 +13,7 @@ from gcks.group.policy import TRANSPORT, GroupPolicy
 from gcks.group.sa_set import REKEY, SaSet
 from gcks.group.sender_ids import uses_counter
 from gcks.iana import NotifyType, PayloadType
-from gcks.journal import JournalEntry
+from gcks.journal import JournalEntry, MemberSaved
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.identification import Identity
 from gcks.wire.notify import Notify
@@ -40,6 +40,10 @@ class RegistrationRequest:
     sag: SecurityAssociation | None
     reassembles: bool = False
     """Whether it negotiated IKE fragmentation."""
+    certificate_ends: float = inf
+    """When a certificate that it proved itself with expires (POSIX seconds)."""
+    certificates: bytes = b""
+    """References of those certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,28 @@ def sas_for(policy: GroupPolicy, sas: SaSet, role: Role, now: float) -> list[Liv
     old = [sa for sa in sas.replaced if sa.name not in hidden and sa.remaining_seconds(now) > idle]
     data = [sa for sa in (*sas.data, *old) if role.receives or sa.name in role.sends_on]
     return [sas.current[REKEY], *data] if REKEY in sas.current else data
+
+
+def member_saved(
+    group: str,
+    identity: str,
+    request: RegistrationRequest,
+    sender_ids: tuple[int, ...],
+    at: float,
+) -> MemberSaved:
+    """Return the record of a member that has registered at POSIX time `at`."""
+    sag = request.sag.octets if request.sag is not None else b""
+    return MemberSaved(
+        group,
+        identity,
+        request.address,
+        sender_ids,
+        sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b"",
+        at,
+        request.reassembles,
+        request.certificate_ends,
+        request.certificates,
+    )
 
 
 def _idle_seconds(policy: GroupPolicy) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from hashlib import sha1
+from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.errors import CryptoError
@@ -43,7 +44,7 @@ class PeerKeys(NamedTuple):
     """The public keys that a peer may have signed with, and what ends their being good."""
 
     keys: tuple[PublicKey, ...]
-    ends_at: float | None = None
+    ends_at: float = inf
     """When its certificate expires (POSIX seconds); raw public keys don't."""
     references: bytes = b""
     """References of the certificates below the anchor."""

@@ -26,5 +26,12 @@ class Reload:
     groups: Mapping[str, GroupPolicy]
 
 
-Command = RekeyGroup | Reload
+@dataclass(frozen=True, slots=True)
+class RenewCredentials:
+    """Take over certificates, CRLs and keys whose files have changed."""
+
+    credentials: Credentials
+
+
+Command = RekeyGroup | Reload | RenewCredentials
 """Stopping needs no command: nothing that matters lives only in memory."""

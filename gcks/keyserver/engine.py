@@ -39,9 +39,10 @@ from gcks.ike.legality import Contents, check
 from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.secured import Asked
 from gcks.journal import JournalEntry, StoredGroup
-from gcks.keyserver import gsa_auth, lifecycle, succession
+from gcks.keyserver import certificate_end, gsa_auth, lifecycle, succession
 from gcks.keyserver.admission import Admission
-from gcks.keyserver.commands import Command, RekeyGroup
+from gcks.keyserver.certificate_end import CertificateEnds
+from gcks.keyserver.commands import Command, RekeyGroup, Reload
 from gcks.keyserver.exchanges import (
     HANDLERS,
     RULES,
@@ -101,6 +102,7 @@ class Engine:
         self._served = ServedGroups(entropy, wall)
         self.ike_sas = IkeSaTable(entropy)
         self.pushes = Pushes()
+        self._certificates = CertificateEnds()
         self._speaking: IkeSa | None = None
         """The SA whose authentic message is in hand: what an internal error takes down."""
 
@@ -115,7 +117,9 @@ class Engine:
         """Create or restore every group; what is stored and no longer configured goes."""
         configured, stored = self._configured, self._stored
         self._configured, self._stored = {}, ()
-        return self._merged(self._served.start(configured, stored, now), now)
+        outcomes = self._served.start(configured, stored, now)
+        self._certificates.plan(self.groups, now)
+        return self._merged([*outcomes, *self._revoked(now)], now)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> Outcome:
         """Handle one datagram; never raises for anything that a peer sends."""
@@ -142,6 +146,7 @@ class Engine:
         outcomes = [self._due(sa, now) for sa in self.ike_sas.pop_due(now)]
         try:
             outcomes += self._served.handle_timeout(now)
+            outcomes += self._certificates.expired(self, self.groups, self._wall(), now)
         except Exception as error:
             raise LocalError(f"internal error: {_place(error)}") from error
         return self._merged(outcomes, now)
@@ -150,9 +155,18 @@ class Engine:
         """Carry out an operator's command.  Raises `LocalError` where it can't be done."""
         if isinstance(command, RekeyGroup):
             return self._merged(self._served.rekey(command.group, now), now)
-        outcomes = self._served.reload(command.groups, now)
-        self.settings, self.credentials = command.settings, command.credentials
-        return self._merged(outcomes, now)
+        outcomes: list[GroupOutcome] = []
+        if isinstance(command, Reload):
+            outcomes = self._served.reload(command.groups, now)
+            self.settings = command.settings
+        self.credentials = command.credentials
+        return self._merged([*outcomes, *self._revoked(now)], now)
+
+    def _revoked(self, now: float) -> list[GroupOutcome]:
+        """Look whether members have lost their certificates by new CRLs."""
+        trust = self.credentials.trust
+        references = trust.revocation.revoked() if trust is not None else set()
+        return certificate_end.revoked(self, self.groups, references, now)
 
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""
@@ -161,7 +175,9 @@ class Engine:
 
     @property
     def next_timeout(self) -> float | None:
-        due = min(self.ike_sas.timers.next, self._served.next_timeout)
+        due = min(
+            self.ike_sas.timers.next, self._served.next_timeout, self._certificates.next_check
+        )
         return None if due == inf else due
 
     # --- outcomes -------------------------------------------------------------------
@@ -295,6 +311,7 @@ class Engine:
             return self._refuse(half, secured, exchange, datagram, notify, event)
         name = str(peer.identity)
         sa = Established(secured.channel, peer.parent, peer.gsk_w, peer.identity, name)
+        sa.certificate_ends, sa.certificates = peer.keys.ends_at, peer.keys.references
         self.ike_sas.establish(half, sa)
         lifecycle.begin_timers(sa, self.settings, now)
         if half.behind_nat:
@@ -372,6 +389,8 @@ class Engine:
     def _reply(self, sa: Established, exchange: int, reply: Reply, now: float) -> Outcome:
         transmits = sa.channel.respond(exchange, reply.payloads)
         self._served.wake(reply.due)
+        if sa.certificates:
+            self._certificates.plan(self.groups, now)
         events = reply.events
         if reply.inband is not None:
             self.pushes.enrol(sa, reply.inband[0], sender=reply.inband[1])

@@ -45,7 +45,9 @@ def register(group: Group, contents: Contents, sa: Established, now: float) -> R
     sag = contents.maybe(SecurityAssociation)
     reassembles = sa.channel.fragment_octets is not None
     host = sa.path.remote.host
-    request = RegistrationRequest(sa.identity, host, sender, count, sag, reassembles)
+    request = RegistrationRequest(
+        sa.identity, host, sender, count, sag, reassembles, sa.certificate_ends, sa.certificates
+    )
     return group.register(request, sa.wrap, now)
 
 

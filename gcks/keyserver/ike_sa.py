@@ -103,8 +103,8 @@ class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
     __slots__ = (
-        "due", "identity", "inband", "name", "pushing", "spi_i", "spi_r", "timer_at", "to_push",
-        "wrap",
+        "certificate_ends", "certificates", "due", "identity", "inband", "name", "pushing",
+        "spi_i", "spi_r", "timer_at", "to_push", "wrap",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +115,10 @@ class Established(Secured):
         self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
         self.identity, self.name = identity, name
         self.due = self.timer_at = inf
+        self.certificate_ends = inf
+        """When a certificate of the peer expires (POSIX seconds)."""
+        self.certificates = b""
+        """References of the peer's certificates."""
         self.inband: dict[str, bool] = {}
         """Groups that are rekeyed over this SA, and whether the GM is a sender there."""
         self.to_push: set[str] = set()

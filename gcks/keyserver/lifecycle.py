@@ -62,4 +62,5 @@ def successor(sa: Established, made: Successor, keeper: Keeper) -> Established:
     parent = Parent(made.suite, made.keys.sk_d)
     new = Established(channel, parent, made.gsk_w, sa.identity, sa.name)
     new.optimized, new.keepalive_at = sa.optimized, sa.keepalive_at
+    new.certificate_ends, new.certificates = sa.certificate_ends, sa.certificates
     return new

@@ -136,6 +136,10 @@ class MemberEngine:
             self._session = None
         return self._finish(effects, now)
 
+    def renew_credentials(self, credentials: Credentials) -> None:
+        """Use these from the next registration on."""
+        self._credentials = credentials
+
     def status(self, now: float) -> MemberStatus:
         """Describe the member for the screen."""
         state = self._session.state if self._session is not None else SessionState.CLOSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -53,6 +53,8 @@ CREATE TABLE members (
     sag BLOB NOT NULL,
     registered_at REAL NOT NULL,
     reassembles INTEGER NOT NULL DEFAULT 0,
+    certificate_ends REAL NOT NULL DEFAULT 9e999,
+    certificates BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (group_name, identity)
 ) WITHOUT ROWID;
 CREATE TABLE seal (probe BLOB NOT NULL);
@@ -61,6 +63,10 @@ CREATE TABLE seal (probe BLOB NOT NULL);
 
 MIGRATIONS: Final = {
     1: "ALTER TABLE members ADD COLUMN reassembles INTEGER NOT NULL DEFAULT 0",
+    2: """
+ALTER TABLE members ADD COLUMN certificate_ends REAL NOT NULL DEFAULT 9e999;
+ALTER TABLE members ADD COLUMN certificates BLOB NOT NULL DEFAULT x''
+""",
 }
 """Version found -> what leads to the next one."""
 

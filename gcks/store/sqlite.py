@@ -95,7 +95,8 @@ class SqliteStore:
     def _migrate(self, version: int) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         for found in range(version, SCHEMA_VERSION):
-            self._db.execute(MIGRATIONS[found])
+            for statement in MIGRATIONS[found].split(";"):
+                self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
 
@@ -185,9 +186,10 @@ class SqliteStore:
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
-            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles),
-        )
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles,
+             e.certificate_ends, e.certificates),
+        )  # fmt: skip
 
     def _member_removed(self, e: MemberRemoved) -> None:
         self._db.execute(
@@ -279,10 +281,12 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
 }
 
 
-def _member(row: tuple[str, str, str, str, bytes, float, int]) -> MemberSaved:
-    group, identity, address, numbers, sag, registered_at, reassembles = row
+def _member(row: tuple[str, str, str, str, bytes, float, int, float, bytes]) -> MemberSaved:
+    group, identity, address, numbers, sag, at, reassembles, ends, certificates = row
     sender_ids = tuple(map(int, numbers.split()))
-    return MemberSaved(group, identity, address, sender_ids, sag, registered_at, bool(reassembles))
+    return MemberSaved(
+        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates
+    )
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

@@ -61,6 +61,20 @@ class Chain:
             options["rsa_padding"] = padding.PKCS1v15()
         return builder.sign(issuer, digest, **options)
 
+    def crl(self, *revoked: x509.Certificate) -> bytes:
+        """Return a CRL (PEM) of the CA that issues the leaves."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(_name(self.names[-1]))
+            .last_update(now - DAY)
+            .next_update(now + DAY)
+        )
+        for certificate in revoked:
+            one = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            builder = builder.add_revoked_certificate(one.revocation_date(now - DAY).build())
+        return builder.sign(self._keys[-1], hashes.SHA256()).public_bytes(Encoding.PEM)
+
     def write(self, directory: Path) -> None:
         """Write what gcks needs into `directory`, what strongSwan needs into directory/swan."""
         swan = directory / "swan"
@@ -73,17 +87,17 @@ class Chain:
             (swan / "x509ca" / f"between{number}.pem").write_bytes(one)
         key, certificate = self.leaf("gcks.test")
         (directory / "gcks.pem").write_bytes(pem(certificate) + b"".join(reversed(between)))
-        _private(directory / "gcks.key", key)
+        write_key(directory / "gcks.key", key)
         key, certificate = self.leaf("gm1.test")
         (swan / "x509" / "gm1.pem").write_bytes(pem(certificate))
-        _private(swan / "private" / "gm1.pem", key)
+        write_key(swan / "private" / "gm1.pem", key)
 
 
 def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def _private(path: Path, key: Any) -> None:
+def write_key(path: Path, key: Any) -> None:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     path.chmod(0o600)
 

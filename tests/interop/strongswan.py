@@ -135,9 +135,16 @@ class Process:
 
 
 class Gcks(Process):
-    """A key server with one group; `ike` and `server` are lines of YAML."""
+    """A key server with one group; `ike`, `server` and `authentication` are lines of YAML."""
 
-    def __init__(self, directory: Path, network: Network, ike: str = "", server: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        network: Network,
+        ike: str = "",
+        server: str = "",
+        authentication: str = "",
+    ) -> None:
         for name, content in (("psk", SECRET.encode()), ("master.key", secrets.token_bytes(32))):
             (directory / name).write_bytes(content)
             (directory / name).chmod(0o600)
@@ -150,6 +157,7 @@ class Gcks(Process):
             "authentication:\n"
             f"  psk: [{{identity: 'fqdn:*.test', secret: 'file:psk'}}]\n"
             f"  trust_anchors: {anchors}\n"
+            f"{authentication}"
             f"ike: {{{ike}}}\n"
             "store: {path: gcks.sqlite, master_key: master.key}\n"
             "logging: {format: console, level: debug}\n"
@@ -169,7 +177,7 @@ class StrongSwan(Process):
 
     def __init__(self, directory: Path, network: Network) -> None:
         self.directory, self.network = directory / "swan", network
-        for name in ("x509", "x509ca", "private"):
+        for name in ("x509", "x509ca", "private", "pubkey"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         self.uri = f"unix://{self.directory}/charon.vici"
         configuration = self.directory / "strongswan.conf"
@@ -201,16 +209,25 @@ class StrongSwan(Process):
         )  # fmt: skip
         return done.stdout + done.stderr
 
-    def connect(self, *, auth: str = "psk", connection: str = "", local: str = "") -> str:
+    def connect(
+        self,
+        *,
+        auth: str = "psk",
+        connection: str = "",
+        local: str = "",
+        remote: str = "",
+        certificate: str = "certs = gm1.pem\n",
+    ) -> str:
         """Load one connection and bring it up; return what swanctl says."""
-        certificate = "" if auth == "psk" else "certs = gm1.pem\n"
+        certificate = "" if auth == "psk" else certificate
+        theirs = "psk" if auth == "psk" else "pubkey"
         proposals = "" if "proposals" in connection else "proposals = default\n"
         (self.directory / "swanctl.conf").write_text(
             "connections { test {\n version = 2\n childless = force\n mobike = no\n"
             f" local_addrs = {self.network.swan}\n remote_addrs = {self.network.server}\n"
             f" {proposals}{connection}\n"
             f" local {{ auth = {auth}\n {certificate}{local} id = gm1.test }}\n"
-            f" remote {{ auth = {'psk' if auth == 'psk' else 'pubkey'}\n id = gcks.test }}\n"
+            f" remote {{ auth = {theirs}\n {remote} id = gcks.test }}\n"
             f"}} }}\nsecrets {{ ike-1 {{ secret = {SECRET} }} }}\n"
         )
         self.swanctl("--load-all")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.interop.certificates import Chain
+from tests.interop.certificates import KEYS, Chain, pem, write_key
 from tests.interop.strongswan import Gcks, Network, Process, StrongSwan, needs_strongswan, wait_for
 
 pytestmark = needs_strongswan
@@ -29,13 +31,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
         idle: str = "1h",
         network: Network | None = None,
         chain: Chain | None = None,
+        server: str = "",
+        authentication: str = "",
     ) -> tuple[Gcks, StrongSwan]:
         place = network or Network()
         networks.append(place)
         place.make()
         if chain is not None:
             chain.write(tmp_path)
-        gcks = Gcks(tmp_path, place, f"idle: {idle}{ike}", CERTIFICATE if chain else "")
+        certificate = CERTIFICATE if chain else ""
+        gcks = Gcks(tmp_path, place, f"idle: {idle}{ike}", certificate + server, authentication)
         running.append(gcks)
         swan = StrongSwan(tmp_path, place)
         running.append(swan)
@@ -84,6 +89,60 @@ def test_certificates_and_signatures_of_every_kind(start: Start, kind: str, auth
     gcks, swan = start(chain=Chain(kind))
     established(swan, swan.connect(auth=auth))
     assert "method=certificate" in gcks.text
+
+
+def test_a_revoked_certificate_is_refused(start: Start, tmp_path: Path) -> None:
+    """RFC 5280 section 6.3; the operator learns why."""
+    chain = Chain("ecdsa-p256")
+    (tmp_path / "ca.crl").write_bytes(chain.crl())
+    gcks, swan = start(chain=chain, authentication="  crls: [ca.crl]\n  revocation: hard\n")
+    established(swan, swan.connect(auth="pubkey"))
+    mine = x509.load_pem_x509_certificate((tmp_path / "swan" / "x509" / "gm1.pem").read_bytes())
+    (tmp_path / "ca.crl").write_bytes(chain.crl(mine))
+    gcks.process.send_signal(signal.SIGHUP)
+    gcks.says("reloaded")
+    swan.swanctl("--terminate", "--ike", "test")
+    assert "AUTHENTICATION_FAILED" in swan.connect(auth="pubkey")
+    gcks.says("registration_refused .*CN=gm1.test: revoked")
+
+
+def test_certreq_chooses_among_our_certificates(start: Start, tmp_path: Path) -> None:
+    """RFC 7296 section 3.7: strongSwan names the CA that it trusts."""
+    stranger, chain = Chain("ed25519"), Chain("ecdsa-p256")
+    key, certificate = stranger.leaf("gcks.test")
+    (tmp_path / "first.pem").write_bytes(pem(certificate))
+    write_key(tmp_path / "first.key", key)
+    others = ", certificates: [{certificate: gcks.pem, key: gcks.key}]"
+    first = ", certificate: first.pem, key: first.key"
+    chain.write(tmp_path)
+    _, swan = start(server=first + others)
+    established(swan, swan.connect(auth="pubkey"))
+    assert 'received end entity cert "CN=gcks.test"' in swan.text
+
+
+def test_raw_public_keys_on_both_sides(start: Start, tmp_path: Path) -> None:
+    """RFC 7670 section 5: each side knows the other's key from its configuration."""
+    (tmp_path / "swan" / "private").mkdir(parents=True)
+    (tmp_path / "swan" / "pubkey").mkdir()
+    ours, theirs = KEYS["ecdsa-p256"](), KEYS["ecdsa-p256"]()
+    write_key(tmp_path / "gcks.key", ours)
+    write_key(tmp_path / "swan" / "private" / "gm1.pem", theirs)
+    for path, key in (
+        (tmp_path / "gm1.pub", theirs),
+        (tmp_path / "swan" / "pubkey" / "gm1.pem", theirs),
+        (tmp_path / "swan" / "pubkey" / "gcks.pem", ours),
+    ):
+        public = key.public_key()
+        path.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    gcks, swan = start(
+        server=", key: gcks.key",
+        authentication="  raw_public_keys: [{identity: 'fqdn:gm1.test', key: gm1.pub}]\n",
+    )
+    said = swan.connect(
+        auth="pubkey", certificate="pubkeys = gm1.pem\n", remote="pubkeys = gcks.pem\n"
+    )
+    established(swan, said)
+    assert "method=raw_public_key" in gcks.text
 
 
 def test_a_large_chain_goes_in_fragments_both_ways(start: Start) -> None:

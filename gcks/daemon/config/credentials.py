@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -15,13 +16,28 @@ from gcks.crypto.revocation import Revocation
 from gcks.crypto.signature import SigningKey, load_public_key
 from gcks.daemon.config.credential_model import KeyPairSection, OwnSection, TrustSection
 from gcks.daemon.config.files import Files
-from gcks.daemon.config.problems import Findings, KeyPath
-from gcks.ike.credentials import OwnCredential, RawPublicKey
+from gcks.daemon.config.problems import ConfigError, Findings, KeyPath
+from gcks.ike.credentials import Credentials, OwnCredential, RawPublicKey
 from gcks.wire.identification import Identity
 
 T = TypeVar("T")
 
 EXPIRES_SOON_SECONDS: Final = 30 * 86400
+
+
+def reading_again(
+    config: Path, read: Callable[[Findings], Credentials]
+) -> Callable[[], Credentials]:
+    """Return what reads credentials once more; it raises `ConfigError` for what is wrong then."""
+
+    def again() -> Credentials:
+        findings = Findings(str(config), {})
+        credentials = read(findings)
+        if findings.errors:
+            raise ConfigError(findings.errors)
+        return credentials
+
+    return again
 
 
 def read_secret(text: str, path: KeyPath, files: Files, findings: Findings) -> bytes | None:

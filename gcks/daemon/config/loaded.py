@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,15 @@ class LogOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialSource:
+    """Where credentials came from, to be read again when the files change."""
+
+    files: frozenset[Path]
+    read: Callable[[], Credentials]
+    """Raises `ConfigError`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """Everything that `gcks serve` needs."""
 
@@ -47,6 +56,7 @@ class ServerConfig:
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
     """The file it came from, read again on SIGHUP."""
+    credential_source: CredentialSource | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +70,4 @@ class MemberConfig:
     metrics: Endpoint | None = None
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
+    credential_source: CredentialSource | None = field(default=None, compare=False)

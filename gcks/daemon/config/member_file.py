@@ -11,10 +11,11 @@ from gcks.daemon.config.credentials import (
     read_raw_public_key,
     read_secret,
     read_trust,
+    reading_again,
 )
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import optimized_rekey, retransmission
-from gcks.daemon.config.loaded import LogOptions, MemberConfig
+from gcks.daemon.config.loaded import CredentialSource, LogOptions, MemberConfig
 from gcks.daemon.config.member_model import (
     CeilingSection,
     DataPlaneSection,
@@ -59,7 +60,8 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
     """
     content, findings = read_yaml(path)
     model = validate(content, MemberFile, findings)
-    credentials = _credentials(content, Files(path), findings)
+    files = Files(path)
+    credentials = _credentials(content, files, findings)
     plane = section(content, "data_plane", DataPlaneSection)
     if plane and plane.kind == "exec" and not plane.command:
         findings.add(("data_plane", "command"), "missing: name the hook to run")
@@ -79,6 +81,10 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         metrics=model.metrics.listen if model.metrics else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
+        credential_source=CredentialSource(
+            frozenset(files.seen),
+            reading_again(path, lambda found: _credentials(content, Files(path), found)),
+        ),
     )
     return config, findings
 

@@ -13,11 +13,12 @@ from gcks.daemon.config.credentials import (
     read_raw_public_key,
     read_secret,
     read_trust,
+    reading_again,
 )
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.groups import build_groups
 from gcks.daemon.config.ike_model import optimized_rekey, retransmission
-from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
+from gcks.daemon.config.loaded import CredentialSource, Listener, LogOptions, ServerConfig
 from gcks.daemon.config.problems import ConfigError, Findings
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
@@ -61,6 +62,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     listen = [one for _, one in entries(content, "listen", ListenSection)]
     _check_listeners(listen, findings)
     credentials = _credentials(content, server, files, findings)
+    watched = frozenset(files.seen)
     groups = build_groups(content, listen[0].address if listen else ANY_ADDRESS, findings)
     store_path, master_key = _store(section(content, "store", StoreSection), files, findings)
     if model is None or findings.errors:
@@ -78,6 +80,10 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         metrics=model.metrics.listen if model.metrics else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
+        credential_source=CredentialSource(
+            watched,
+            reading_again(path, lambda found: _credentials(content, server, Files(path), found)),
+        ),
     )
     return config, findings
 
@@ -100,6 +106,7 @@ def _settings(model: ServerFile) -> ServerSettings:
         liveness_seconds=ike.liveness,
         optimized_rekey=optimized_rekey(ike),
         childless=ike.childless,
+        remove_on_certificate_end=model.authentication.certificate_end == "remove",
     )
 
 

@@ -9,7 +9,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
@@ -28,6 +33,30 @@ class Authority:
     def __post_init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self._write("ca.pem", self._issue("CA", self.key, None, 365).public_bytes(Encoding.PEM))
+
+    def crl(self, *names: str, days: int = 1) -> None:
+        """Write ca.crl, which revokes the certificates of these NAME.pem."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(_name("CA"))
+            .last_update(now - 2 * DAY)
+            .next_update(now + days * DAY)
+        )
+        for name in names:
+            pem = (self.directory / f"{name}.pem").read_bytes()
+            serial = x509.load_pem_x509_certificate(pem).serial_number
+            one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            builder = builder.add_revoked_certificate(one.build())
+        signed = builder.sign(self.key, hashes.SHA256())
+        self._write("ca.crl", signed.public_bytes(Encoding.PEM))
+
+    def public_key(self, name: str) -> None:
+        """Write NAME.pub, the public key of NAME.pem."""
+        pem = (self.directory / f"{name}.pem").read_bytes()
+        key = x509.load_pem_x509_certificate(pem).public_key()
+        content = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        self._write(f"{name}.pub", content)
 
     def leaf(self, name: str, host: str, *, days: int = 365) -> None:
         """Write NAME.pem and NAME.key (mode 0600)."""

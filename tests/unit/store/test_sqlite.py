@@ -10,6 +10,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -255,17 +256,22 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
 
 
 def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, path: Path) -> None:
-    member = j.MemberSaved("keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, reassembles=True)
+    member = j.MemberSaved(
+        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16
+    )
     sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
     store.apply([sa, member])
     store.close()
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE members DROP COLUMN reassembles")
+        for column in ("reassembles", "certificate_ends", "certificates"):
+            db.execute(f"ALTER TABLE members DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = SqliteStore(path, KEY)
     (group,) = again.load()
-    assert group.members == (replace(member, reassembles=False),)
+    assert group.members == (
+        replace(member, reassembles=False, certificate_ends=inf, certificates=b""),
+    )
     again.apply([member])
     (group,) = again.load()
     assert group.members == (member,)

@@ -1,0 +1,156 @@
+"""Certificates that expire or are revoked while their member is registered."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gcks.crypto.certificates import TrustStore
+from gcks.crypto.revocation import Crl, Revocation
+from gcks.events import (
+    IkeSaClosed,
+    MemberCertificateEnded,
+    MemberLeft,
+    RegistrationFailedEvent,
+    RekeyReceived,
+)
+from gcks.group.policy import GroupPolicy
+from gcks.ike.credentials import Credentials
+from gcks.keyserver.certificate_end import CHECK_SECONDS
+from gcks.keyserver.commands import RenewCredentials
+from tests.exchange.demo import (
+    SERVER_SETTINGS,
+    MemberNode,
+    World,
+    group_policy,
+    keys_of,
+    state,
+)
+from tests.exchange.test_member_certificates import DAY, NOW, Authority
+
+LIFETIME = 1000.0
+
+INBAND = replace(group_policy(), rekey=None)
+MULTICAST = group_policy()
+SOON = 100.0
+
+
+class Scene:
+    """Two members with certificates; that of gm1 is the one that ends."""
+
+    def __init__(self, policy: GroupPolicy, *, removes: bool, until: datetime.datetime) -> None:
+        self.ca = Authority()
+        self.short = self.ca.issue("gm1.dev", until=until)
+        self.credentials = Credentials((), (self.ca.issue("gcks.dev"),), self.ca.trust)
+        settings = replace(SERVER_SETTINGS, remove_on_certificate_end=removes)
+        self.world = World(groups=(policy,), settings=settings, server_credentials=self.credentials)
+        self.gm1 = self.member("gm1", self.short)
+        self.gm2 = self.member("gm2", self.ca.issue("gm2.dev"))
+
+    def member(self, name: str, own) -> MemberNode:  # type: ignore[no-untyped-def]
+        credentials = Credentials((), (own,), self.ca.trust)
+        return self.world.member(name, credentials=credentials, certificate=True)
+
+    def revoke(self) -> None:
+        """Give the server a CRL that names gm1's certificate."""
+        serial = x509.load_der_x509_certificate(self.short.chain[0]).serial_number
+        revoked = (
+            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW).build()
+        )
+        crl = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.ca.name)
+            .last_update(NOW)
+            .next_update(NOW + DAY)
+            .add_revoked_certificate(revoked)
+            .sign(self.ca.key, hashes.SHA256())
+        )
+        trust = TrustStore(
+            self.ca.trust.anchors, [Crl(crl.public_bytes(Encoding.DER))], Revocation.SOFT
+        )
+        renewed = Credentials((), self.credentials.own, trust)
+        network = self.world.network
+        assert network.server is not None
+        outcome = self.world.server.command(RenewCredentials(renewed), network.now)
+        network._server_did(network.server, outcome)
+
+    def events(self, kind: type) -> list:  # type: ignore[type-arg]
+        assert self.world.network.server is not None
+        return self.world.network.server.all(kind)
+
+    @property
+    def current(self) -> set[tuple[bytes, bytes]]:
+        group = self.world.server.groups["keyid:demo"]
+        return {(sa.spi, sa.keymat) for sa in group.sas.data}
+
+
+def ended(policy: GroupPolicy, cause: str, *, removes: bool) -> Scene:
+    """Let the time come, or the CRL."""
+    expires = cause == "certificate_expired"
+    until = NOW + datetime.timedelta(seconds=SOON) if expires else NOW + 30 * DAY
+    scene = Scene(policy, removes=removes, until=until)
+    scene.world.run(SOON / 2)
+    assert state(scene.gm1) == state(scene.gm2) == "registered"
+    if not expires:
+        scene.revoke()
+    scene.world.run(SOON + CHECK_SECONDS + 5)
+    (event,) = scene.events(MemberCertificateEnded)
+    assert event == MemberCertificateEnded("keyid:demo", "fqdn:gm1.dev", cause, removes)
+    return scene
+
+
+@pytest.mark.parametrize("cause", ["certificate_expired", "certificate_revoked"])
+@pytest.mark.parametrize("policy", [INBAND, MULTICAST], ids=["inband", "multicast"])
+def test_keep_reports_it_once_and_goes_on(policy: GroupPolicy, cause: str) -> None:
+    scene = ended(policy, cause, removes=False)
+    scene.world.run(2 * LIFETIME)
+    assert len(scene.events(MemberCertificateEnded)) == 1
+    assert state(scene.gm1) == "registered"
+    assert scene.current <= keys_of(scene.gm1)
+
+
+@pytest.mark.parametrize("cause", ["certificate_expired", "certificate_revoked"])
+def test_remove_shuts_an_inband_member_out_at_once(cause: str) -> None:
+    """Everybody else has new keys over the IKE SAs; its own was deleted."""
+    scene = ended(INBAND, cause, removes=True)
+    assert [event.cause for event in scene.events(MemberLeft)] == [cause]
+    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+    assert scene.gm1.all(IkeSaClosed)
+    assert scene.gm2.all(RekeyReceived)
+    assert scene.current <= keys_of(scene.gm2)
+    assert not scene.current & keys_of(scene.gm1)
+    scene.world.run(2 * LIFETIME)
+    assert state(scene.gm1) != "registered"
+    assert scene.gm1.all(RegistrationFailedEvent)
+    assert state(scene.gm2) == "registered"
+
+
+def test_remove_ends_the_membership_where_rekeys_are_multicast() -> None:
+    scene = ended(MULTICAST, "certificate_revoked", removes=True)
+    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+
+
+def test_a_restart_forgets_no_certificate() -> None:
+    """What ends a membership is in the journal with it."""
+    until = NOW + datetime.timedelta(seconds=SOON)
+    scene = Scene(MULTICAST, removes=True, until=until)
+    scene.world.run(SOON / 2)
+    scene.world.start_server()
+    scene.world.run(SOON + CHECK_SECONDS + 5)
+    assert [event.identity for event in scene.events(MemberCertificateEnded)] == ["fqdn:gm1.dev"]
+    scene.world.start_server()
+    scene.revoke()
+    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+
+
+def test_members_without_certificate_cost_no_timer() -> None:
+    world = World(groups=(MULTICAST,))
+    member = world.member("gm1")
+    world.run(10.0)
+    assert state(member) == "registered"
+    assert world.server._certificates.next_check == float("inf")

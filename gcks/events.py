@@ -56,6 +56,13 @@ class CookieRequired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PuzzleRequired(Event):
+    name = "puzzle_required"
+    remote: str
+    difficulty: int
+
+
+@dataclass(frozen=True, slots=True)
 class IkeSaClosed(Event):
     name = "ike_sa_closed"
     remote: str

@@ -24,6 +24,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.RequestRefused: logging.INFO,
     e.IkeSaInitAnswered: logging.DEBUG,
     e.CookieRequired: logging.DEBUG,
+    e.PuzzleRequired: logging.DEBUG,
     e.IkeSaClosed: logging.DEBUG,
     e.IkeSaRekeyed: logging.DEBUG,
     e.PeerAuthenticated: logging.INFO,

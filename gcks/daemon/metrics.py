@@ -91,6 +91,7 @@ SERVER_ROWS: Final = (
     _DROPS,
     _REFUSALS,
     Row(e.CookieRequired, "cookies_required", "IKE_SA_INIT answered with a COOKIE"),
+    Row(e.PuzzleRequired, "puzzles_required", "IKE_SA_INIT answered with a COOKIE and a PUZZLE"),
     Row(e.IkeSaInitAnswered, "ike_sa_inits", "IKE_SA_INIT requests accepted"),
     Row(e.PeerAuthenticated, "childless_ike_sas", "IKE SAs established by IKE_AUTH"),
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
@@ -173,7 +174,7 @@ class ServerMetrics:
         commits: Callable[[], int] | None = None,
         send_errors: Callable[[], int] | None = None,
         streams: Callable[[], tuple[int, int]] | None = None,
-        limits: Callable[[], Mapping[str, int]] | None = None,
+        limits: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         """`streams` gives the TCP connections: open ones, and how many were refused."""
         self.registry = _registry(_Gauges(lambda: _server_gauges(status())))
@@ -258,6 +259,13 @@ def _server_gauges(status: ServerStatus) -> Iterator[Metric]:
     sas.add_metric(["half_open"], status.half_open)
     sas.add_metric(["established"], status.established)
     yield sas
+    text = "What new peers must prove: 0 nothing, 1 a cookie, 2 a puzzle"
+    yield GaugeMetricFamily("gcks_admission_step", text, value=status.step)
+    text = "Cookies and puzzles by what became of them"
+    admission = CounterMetricFamily("gcks_admission", text, labels=["result"])
+    for result, count in status.admission.items():
+        admission.add_metric([result], count)
+    yield admission
     yield from _by_group("gcks_", _SERVER_GROUP_ROWS, status.groups)
 
 
@@ -287,7 +295,7 @@ def _edge_counters(
             yield CounterMetricFamily(name, text, value=value())
 
 
-def _limit_gauges(limits: Mapping[str, int]) -> Iterator[Metric]:
+def _limit_gauges(limits: Mapping[str, float]) -> Iterator[Metric]:
     family = GaugeMetricFamily("gcks_limit", "Thresholds of the configuration", labels=["limit"])
     for name, value in limits.items():
         family.add_metric([name], value)

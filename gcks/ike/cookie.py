@@ -1,6 +1,8 @@
 """Stateless cookies (RFC 7296 section 2.6): proof that the initiator receives at its address.
 
-Cookie = one octet naming the secret | HMAC-SHA-256(secret, Ni | IPi | port | SPIi).
+Cookie = one octet naming the secret | puzzle | HMAC-SHA-256(secret, puzzle | SPIi | Ni | IPi:port).
+The puzzle that was set with it stands in it (RFC 8019 section 7.1.1.3): nothing is
+kept of who was asked to solve which.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ from collections.abc import Callable
 from hmac import compare_digest, digest
 from typing import Final
 
+from gcks.errors import WireError
 from gcks.outcome import Endpoint
+from gcks.wire.puzzle import Puzzle, decode_puzzle
 
 SECRET_SECONDS: Final = 120.0
 """Lifetime of a secret; a cookie lives one to two of them."""
+NO_PUZZLE: Final = Puzzle(0, 0)
 
 _SECRET_OCTETS: Final = 32
+_PUZZLE_OCTETS: Final = len(NO_PUZZLE.encode_data())
 
 
 class CookieJar:
@@ -28,22 +34,40 @@ class CookieJar:
         self._secrets = {0: entropy(_SECRET_OCTETS)}
         self._until = now + SECRET_SECONDS
 
-    def make(self, nonce: bytes, remote: Endpoint, spi_i: bytes, now: float) -> bytes:
+    def make(
+        self,
+        nonce: bytes,
+        remote: Endpoint,
+        spi_i: bytes,
+        now: float,
+        puzzle: Puzzle = NO_PUZZLE,
+    ) -> bytes:
         self._rotate(now)
-        return self._cookie(self._number, nonce, remote, spi_i)
+        return self._cookie(self._number, puzzle.encode_data(), nonce, remote, spi_i)
 
     def accepts(
         self, cookie: bytes, nonce: bytes, remote: Endpoint, spi_i: bytes, now: float
-    ) -> bool:
-        """Check a returned cookie against the current and the previous secret."""
+    ) -> Puzzle | None:
+        """Check a returned cookie against the current and the previous secret.
+
+        Returns the puzzle that was set with it, `NO_PUZZLE` or another; None for a wrong one.
+        """
         self._rotate(now)
         if not cookie or cookie[0] not in self._secrets:
-            return False
-        return compare_digest(cookie, self._cookie(cookie[0], nonce, remote, spi_i))
+            return None
+        data = cookie[1 : 1 + _PUZZLE_OCTETS]
+        if not compare_digest(cookie, self._cookie(cookie[0], data, nonce, remote, spi_i)):
+            return None
+        try:
+            return decode_puzzle(data)
+        except WireError:
+            return None
 
-    def _cookie(self, number: int, nonce: bytes, remote: Endpoint, spi_i: bytes) -> bytes:
-        content = spi_i + nonce + str(remote).encode()
-        return bytes((number,)) + digest(self._secrets[number], content, "sha256")
+    def _cookie(
+        self, number: int, puzzle: bytes, nonce: bytes, remote: Endpoint, spi_i: bytes
+    ) -> bytes:
+        content = puzzle + spi_i + nonce + str(remote).encode()
+        return bytes((number,)) + puzzle + digest(self._secrets[number], content, "sha256")
 
     def _rotate(self, now: float) -> None:
         if now < self._until:

@@ -22,6 +22,7 @@ from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.puzzle import PuzzleSolution
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.unknown import UnknownPayload
@@ -50,6 +51,7 @@ class Rule(NamedTuple):
 TABLE: Final[dict[Rule, Counts]] = {
     # RFC 7296 section 1.2; the COOKIE and INVALID_KE answers are "errors" in this sense.
     Rule(ExchangeType.IKE_SA_INIT, is_response=False): {
+        PuzzleSolution: (0, 1),  # RFC 8019 section 7.1.2
         SecurityAssociation: (1, 1),
         KeyExchange: (1, 1),
         Nonce: (1, 1),

@@ -1,4 +1,4 @@
-"""Who may begin an IKE SA, and at what price (RFC 7296 sections 2.4 and 2.6).
+"""Who may begin an IKE SA, and at what price (RFC 7296 sections 2.4 and 2.6, RFC 8019).
 
 No state is kept of a peer before it has passed; what it costs to refuse one is
 less than what it cost to ask.
@@ -7,26 +7,40 @@ less than what it cost to ask.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gcks.errors import Discard, DropReason, PeerError
 from gcks.events import (
     CookieRequired,
     Event,
     IkeSaInitAnswered,
+    PuzzleRequired,
     RegistrationRefused,
     RequestRefused,
 )
 from gcks.iana import ExchangeType, NotifyType
-from gcks.ike.cookie import CookieJar
+from gcks.ike.cookie import NO_PUZZLE, CookieJar
 from gcks.ike.credentials import Credentials
+from gcks.ike.puzzle import is_solved
 from gcks.keyserver import ike_sa_init
 from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.ladder import Ladder, Step
+from gcks.keyserver.prefixes import address_of
+from gcks.keyserver.rates import Rates
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Path
 from gcks.wire.header import HEADER_OCTETS, NO_SPI, Header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import decode_chain
+from gcks.wire.puzzle import Puzzle, PuzzleSolution
+
+COUNTED: Final = (
+    "cookies_returned", "cookies_wrong", "puzzles_solved", "puzzles_wrong", "puzzles_unsolved",
+    "over_rate",
+)  # fmt: skip
+UNSOLVED_PER_SECOND: Final = 5.0
+"""Peers let in without a solution while puzzles are set: some can't solve any (RFC 8019 7.1)."""
+_UNSOLVED: Final = "unsolved"
 
 
 class Host(Protocol):
@@ -48,10 +62,19 @@ class Answer(NamedTuple):
 class Admission:
     """Answers IKE_SA_INIT requests."""
 
-    __slots__ = ("_cookies",)
+    __slots__ = ("_cookies", "_ladder", "_rates", "counts")
 
     def __init__(self, entropy: Callable[[int], bytes], now: float) -> None:
         self._cookies = CookieJar(entropy, now)
+        self._ladder = Ladder(now)
+        self._rates = Rates()
+        self.counts = dict.fromkeys(COUNTED, 0)
+        """What became of cookies and puzzles."""
+
+    @property
+    def step(self) -> Step:
+        """The step of the ladder that the server has reached."""
+        return self._ladder.reached
 
     def answer(self, host: Host, header: Header, datagram: bytes, path: Path, now: float) -> Answer:
         """Answer a request.  Raises `Discard` and `WireError` for what gets no answer."""
@@ -69,19 +92,76 @@ class Admission:
         payloads = decode_chain(header.next_payload, datagram[HEADER_OCTETS:])
         try:
             request = ike_sa_init.read_request(header, payloads, datagram, path)
-            return self._admit(host, request, now)
+            return self._demand(host, request, now) or self._admit(host, request, now)
         except PeerError as error:
             return _refuse(header, path, error)
 
+    def _demand(self, host: Host, request: ike_sa_init.InitRequest, now: float) -> Answer | None:
+        """Ask for what the peer has yet to prove; None: it has proved enough.
+
+        Raises `Discard` for a wrong puzzle solution, and for peers without one
+        beyond the few that are let in all the same.
+        """
+        remote, settings = request.path.remote, host.settings
+        peer, rate = address_of(remote.host), settings.rate_per_address
+        step = self._ladder.step(remote.host, host.ike_sas, settings, now)
+        if not self._rates.has(peer, rate, now):
+            step = max(step, Step.COOKIE)  # it may be that somebody else uses its address
+        set_before = self._read_cookie(request, now)
+        if step is Step.OPEN:
+            return None
+        if set_before is None or (step is Step.PUZZLE and not set_before.difficulty):
+            return self._ask(step, request, settings, now)
+        if step is Step.PUZZLE:
+            self._check_solution(set_before, request, now)
+        if not self._rates.has(peer, rate, now):
+            self.counts["over_rate"] += 1
+            raise Discard(DropReason.LIMIT, "too many IKE SAs from one address in a short time")
+        return None
+
+    def _read_cookie(self, request: ike_sa_init.InitRequest, now: float) -> Puzzle | None:
+        """Return the puzzle set with a cookie that is ours; None without such a cookie."""
+        if not request.cookie:
+            return None
+        made = (request.nonce, request.path.remote, request.header.spi_i)
+        found = self._cookies.accepts(request.cookie, *made, now)
+        self.counts["cookies_wrong" if found is None else "cookies_returned"] += 1
+        if found is not None:
+            self._ladder.returned()
+        return found
+
+    def _ask(
+        self, step: Step, request: ike_sa_init.InitRequest, settings: ServerSettings, now: float
+    ) -> Answer:
+        """N(COOKIE) [N(PUZZLE)]: fewer octets than any request has."""
+        puzzle = NO_PUZZLE
+        if step is Step.PUZZLE:
+            puzzle = Puzzle(ike_sa_init.offered_prf(request), settings.puzzle_difficulty)
+        made = (request.nonce, request.path.remote, request.header.spi_i)
+        notifies = [Notify(NotifyType.COOKIE, self._cookies.make(*made, now, puzzle))]
+        remote = str(request.path.remote)
+        event: Event = CookieRequired(remote)
+        if puzzle.difficulty:
+            notifies.append(Notify(NotifyType.PUZZLE, puzzle.encode_data()))
+            event = PuzzleRequired(remote, puzzle.difficulty)
+        self._ladder.demanded(settings)
+        return Answer(ike_sa_init.answer_in_clear(request.header, *notifies), (event,))
+
+    def _check_solution(self, puzzle: Puzzle, request: ike_sa_init.InitRequest, now: float) -> None:
+        """RFC 8019 section 7.1.4; who can't solve puzzles gets what little is left for it."""
+        solution = request.contents.maybe(PuzzleSolution)
+        if solution is not None and is_solved(puzzle, request.cookie, solution.data):
+            self.counts["puzzles_solved"] += 1
+        elif solution is not None:
+            self.counts["puzzles_wrong"] += 1
+            raise Discard(DropReason.LIMIT, "a wrong puzzle solution")
+        elif not self._rates.take(_UNSOLVED, UNSOLVED_PER_SECOND, now):
+            self.counts["puzzles_unsolved"] += 1
+            raise Discard(DropReason.LIMIT, "the puzzle is not solved")
+
     def _admit(self, host: Host, request: ike_sa_init.InitRequest, now: float) -> Answer:
-        path, settings = request.path, host.settings
-        if host.ike_sas.wants_cookie(path.remote.host, settings):
-            made = (request.nonce, path.remote, request.header.spi_i)
-            if not self._cookies.accepts(request.cookie, *made, now):
-                notify = Notify(NotifyType.COOKIE, self._cookies.make(*made, now))
-                octets = ike_sa_init.answer_in_clear(request.header, notify)
-                return Answer(octets, (CookieRequired(str(path.remote)),))
-        host.ike_sas.check_room(path.remote.host, settings)
+        remote, settings = request.path.remote, host.settings
+        host.ike_sas.check_room(remote.host, settings)
         half = ike_sa_init.accept(
             request,
             ike_sa_init.negotiate(request, settings),
@@ -91,8 +171,9 @@ class Admission:
             host.entropy,
             now + settings.half_open_seconds,
         )
+        self._rates.take(address_of(remote.host), settings.rate_per_address, now)
         host.ike_sas.add(half)
-        return Answer(half.response, (IkeSaInitAnswered(str(path.remote)),))
+        return Answer(half.response, (IkeSaInitAnswered(str(remote)),))
 
 
 def _refuse(header: Header, path: Path, error: PeerError) -> Answer:

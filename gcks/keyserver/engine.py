@@ -63,12 +63,13 @@ from gcks.keyserver.ike_sa import (
 )
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.pushing import Pushes
+from gcks.keyserver.rates import Rates
 from gcks.keyserver.served_groups import ServedGroups
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
 from gcks.keyserver.succession import close, initial_contact
 from gcks.outcome import Outcome, Path, Transmit
-from gcks.wire.header import FLAG_RESPONSE, Header, decode_header
+from gcks.wire.header import FLAG_RESPONSE, MAJOR_VERSION, Header, decode_header
 from gcks.wire.identification import IDi
 from gcks.wire.message import encode_message
 from gcks.wire.notify import Notify
@@ -76,7 +77,6 @@ from gcks.wire.payloads import decode_chain
 
 __all__ = ["Engine", "GroupStatus", "ServerStatus"]
 
-_IKE_MAJOR: Final = 2
 _INVALID_MAJOR_VERSION: Final = (Notify(NotifyType.INVALID_MAJOR_VERSION),)
 
 
@@ -102,6 +102,8 @@ class Engine:
         self._served = ServedGroups(entropy, wall)
         self.ike_sas = IkeSaTable(entropy)
         self.pushes = Pushes()
+        self.rates = Rates()
+        """How often each identity asks."""
         self._certificates = CertificateEnds()
         self._speaking: IkeSa | None = None
         """The SA whose authentic message is in hand: what an internal error takes down."""
@@ -171,7 +173,13 @@ class Engine:
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""
         groups = tuple(group_status(group, now) for group in self.groups.values())
-        return ServerStatus(self.ike_sas.half_open, self.ike_sas.established, groups)
+        return ServerStatus(
+            self.ike_sas.half_open,
+            self.ike_sas.established,
+            groups,
+            self._admission.step,
+            dict(self._admission.counts),
+        )
 
     @property
     def next_timeout(self) -> float | None:
@@ -211,7 +219,7 @@ class Engine:
 
     def _dispatch(self, datagram: bytes, path: Path, now: float) -> Outcome:
         header = decode_header(datagram)
-        if header.major != _IKE_MAJOR:
+        if header.major != MAJOR_VERSION:
             return self._wrong_version(header, path)
         if header.exchange == ExchangeType.IKE_SA_INIT:
             return self._ike_sa_init(header, datagram, path, now)

@@ -14,6 +14,7 @@ from gcks.errors import (
     NoAdditionalSas,
     PeerError,
     Phase,
+    TemporaryFailure,
     answer,
 )
 from gcks.events import (
@@ -34,6 +35,7 @@ from gcks.keyserver import gsa_registration
 from gcks.keyserver.gsa_auth import Authenticated
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
+from gcks.keyserver.rates import Rates
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
@@ -65,6 +67,9 @@ class Serving(Keeper, Protocol):
 
     @property
     def groups(self) -> Mapping[str, Group]: ...
+
+    @property
+    def rates(self) -> Rates: ...
 
 
 Handler = Callable[[Serving, Established, Contents, float], Reply]
@@ -101,6 +106,18 @@ def registered(
     )
 
 
+def _check_rate(serving: Serving, sa: Established, now: float) -> None:
+    """Let nobody register again and again: each time costs Sender-IDs, signatures, a commit.
+
+    Raises `TemporaryFailure`.
+    """
+    if not serving.rates.take(sa.name, serving.settings.rate_per_identity, now):
+        raise TemporaryFailure(
+            "too many requests of this identity in a short time",
+            hint="find out why this member registers so often",
+        )
+
+
 def authenticated_only(sa: Established, contents: Contents, peer: Authenticated) -> Reply:
     """Answer IKE_AUTH: an IKE SA without Child SA (RFC 6023); one that is asked for is refused."""
     refusal = Notify(NotifyType.NO_ADDITIONAL_SAS)
@@ -116,6 +133,7 @@ def first_registration(
     remote = str(sa.path.remote)
     try:
         group = gsa_registration.find_group(serving.groups, contents)
+        _check_rate(serving, sa, now)
         done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
         event = registration_refused(contents, sa.identity, remote, error)
@@ -144,6 +162,7 @@ def gsa_registration_request(
         if cause is not None:
             outcome = group.leave(sa.name, cause)
             return Reply((), outcome.journal, outcome.events, leaves=group.name)
+        _check_rate(serving, sa, now)
         done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
         return refused(error, registration_refused(contents, sa.identity, remote, error))
@@ -163,9 +182,9 @@ def create_child_sa_request(
     serving: Serving, sa: Established, contents: Contents, now: float
 ) -> Reply:
     """RFC 7296 section 1.3.2: a new IKE SA; a GCKS makes no Child SAs (RFC 9838 section 2.3)."""
-    del now
     settings = serving.settings
     try:
+        _check_rate(serving, sa, now)
         if not is_ike_rekey(contents, settings):
             raise NoAdditionalSas("this server creates no Child SAs")
         spi = serving.ike_sas.draw_spi()

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from gcks.crypto.key_exchange import generate
+from gcks.crypto.prf import PRFS
 from gcks.crypto.signature import HASHES
-from gcks.errors import InvalidKePayload, InvalidSyntax
-from gcks.iana import ExchangeType, Ke, NotifyType
+from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen
+from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
@@ -74,10 +75,23 @@ def read_request(
     return InitRequest(header, datagram, path, check(REQUEST, payloads))
 
 
-def answer_in_clear(header: Header, notify: Notify) -> bytes:
+def offered_prf(request: InitRequest) -> int:
+    """Return the first PRF in the peer's offer that we have, for a puzzle (RFC 8019 7.1.1.2).
+
+    Raises `NoProposalChosen`.
+    """
+    offer = request.contents.one(SecurityAssociation)
+    for proposal in offer.proposals:
+        for transform in proposal.transforms:
+            if transform.type == TransformType.PRF and transform.id in PRFS:
+                return transform.id
+    raise NoProposalChosen("no PRF that this server has")
+
+
+def answer_in_clear(header: Header, *notifies: Notify) -> bytes:
     """Build an IKE_SA_INIT response that refuses and keeps no state."""
     return encode_message(
-        header.spi_i, NO_SPI, header.exchange, FLAG_RESPONSE, header.message_id, (notify,)
+        header.spi_i, NO_SPI, header.exchange, FLAG_RESPONSE, header.message_id, notifies
     )
 
 

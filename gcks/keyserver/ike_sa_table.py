@@ -61,12 +61,9 @@ class IkeSaTable:
             if spi != NO_SPI and spi not in self._by_spi:
                 return spi
 
-    def wants_cookie(self, host: str, settings: ServerSettings) -> bool:
-        """Tell whether a new peer has to prove that it receives at its address."""
-        return (
-            self.half_open >= settings.cookie_threshold
-            or self._prefixes.of(host) >= settings.cookie_threshold_per_prefix
-        )
+    def half_open_of(self, host: str) -> int:
+        """Count the half-open IKE SAs of a host's network."""
+        return self._prefixes.of(host)
 
     def check_room(self, host: str, settings: ServerSettings) -> None:
         """Raise `Discard` where no further IKE SA may begin, or none from that network."""

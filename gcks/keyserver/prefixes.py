@@ -15,6 +15,7 @@ IPV4_PREFIX_OCTETS: Final = 3
 IPV6_PREFIX_OCTETS: Final = 7
 """/56: what one site gets."""
 _IPV4_OCTETS: Final = 4
+_IPV6_HOST_OCTETS: Final = 8
 
 
 @lru_cache(maxsize=4096)
@@ -22,6 +23,13 @@ def prefix_of(host: str) -> bytes:
     """Return the network that an address is counted with."""
     packed = ip_address(host).packed
     return packed[: IPV4_PREFIX_OCTETS if len(packed) == _IPV4_OCTETS else IPV6_PREFIX_OCTETS]
+
+
+@lru_cache(maxsize=4096)
+def address_of(host: str) -> bytes:
+    """Return what one host is counted with: an IPv6 host has a whole /64 to choose from."""
+    packed = ip_address(host).packed
+    return packed if len(packed) == _IPV4_OCTETS else packed[:_IPV6_HOST_OCTETS]
 
 
 class PrefixCounts:

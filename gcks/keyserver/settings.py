@@ -36,6 +36,15 @@ class ServerSettings:
     """Whether any IKEv2 peer may authenticate with IKE_AUTH without a Child SA (RFC 6023)."""
     cookie_threshold_per_prefix: int = 250
     """Half-open IKE SAs of one network (IPv4 /24, IPv6 /56) from which on it is asked for one."""
+    puzzle_difficulty: int = 16
+    """Zero bits of a puzzle (RFC 8019); 0: none are set."""
+    puzzle_threshold: int = 5_000
+    """Half-open IKE SAs from which on puzzles are set."""
+    puzzle_threshold_per_prefix: int = 1_000
+    rate_per_address: float = 50.0
+    """IKE SAs a second that one address may begin, tenfold at once; 0: any number."""
+    rate_per_identity: float = 2.0
+    """Registrations and IKE SA rekeys a second of one identity, tenfold at once; 0: any number."""
     max_half_open: int = 20_000
     max_half_open_per_prefix: int = 2_000
     max_ike_sas: int = 100_000
@@ -47,11 +56,16 @@ class ServerSettings:
     """IKE messages above it go out in fragments (RFC 7383); None: not offered."""
 
     @property
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, float]:
         """What is allowed of unproven and of established peers, by name."""
         return {
             "cookie_threshold": self.cookie_threshold,
             "cookie_threshold_per_prefix": self.cookie_threshold_per_prefix,
+            "puzzle_difficulty": self.puzzle_difficulty,
+            "puzzle_threshold": self.puzzle_threshold,
+            "puzzle_threshold_per_prefix": self.puzzle_threshold_per_prefix,
+            "rate_per_address": self.rate_per_address,
+            "rate_per_identity": self.rate_per_identity,
             "max_half_open": self.max_half_open,
             "max_half_open_per_prefix": self.max_half_open_per_prefix,
             "max_ike_sas": self.max_ike_sas,

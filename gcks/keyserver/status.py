@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gcks.group.group import Group
 from gcks.group.sa_set import REKEY
@@ -27,6 +28,10 @@ class ServerStatus:
     half_open: int
     established: int
     groups: tuple[GroupStatus, ...]
+    step: int = 0
+    """What new peers have to prove: 0 nothing, 1 a cookie, 2 a puzzle."""
+    admission: Mapping[str, int] = field(default_factory=dict)
+    """What became of cookies and puzzles, since the start."""
 
 
 def group_status(group: Group, now: float) -> GroupStatus:

@@ -31,19 +31,17 @@ from gcks.member.group_member import GroupMember, GroupState
 from gcks.member.gsa_auth import HINTS, authenticate_server, error_notify, request_payloads
 from gcks.member.gsa_registration import departure_payloads, read_response, registration_payloads
 from gcks.member.ike_sa_init import ExchangeFailed
-from gcks.member.ike_session import (
+from gcks.member.ike_session import IkeSession, SessionState, error_response
+from gcks.member.inband import follow_push, group_of_push
+from gcks.member.progress import (
     Answered,
     ClosedByServer,
     Failed,
-    IkeSession,
     KeysAgreed,
     Progress,
     Pushed,
     Rekeyed,
-    SessionState,
-    error_response,
 )
-from gcks.member.inband import follow_push, group_of_push
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings, Transport
 from gcks.member.status import MemberStatus, group_status

@@ -19,6 +19,7 @@ from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import check_answer
 from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.protect import IkeProtection
+from gcks.ike.puzzle import can_solve
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Path
 from gcks.wire.header import FLAG_INITIATOR, IKE_SPI_OCTETS, NO_SPI, Header
@@ -27,6 +28,7 @@ from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.puzzle import Puzzle, PuzzleSolution, decode_puzzle
 from gcks.wire.sa import SecurityAssociation
 
 NONCE_OCTETS: Final = 32
@@ -55,6 +57,8 @@ class InitAttempt:
     method: int
     tried: frozenset[int]
     cookie: bytes | None
+    solution: bytes | None
+    """Of the puzzle that came with the cookie (RFC 8019)."""
     retries: int
     request: bytes
     fragmentation: bool
@@ -98,6 +102,7 @@ def begin(
         method,
         frozenset({method}),
         cookie=None,
+        solution=None,
         retries=0,
         request=b"",
         fragmentation=fragmentation,
@@ -116,6 +121,8 @@ def _with_request(attempt: InitAttempt, offer: SecurityAssociation, path: Path) 
     payloads: list[Payload] = []
     if attempt.cookie is not None:
         payloads.append(Notify(NotifyType.COOKIE, attempt.cookie))
+    if attempt.solution is not None:
+        payloads.append(PuzzleSolution(attempt.solution))
     payloads += [
         offer,
         KeyExchange(attempt.method, attempt.key_pair.public),
@@ -156,11 +163,42 @@ def read_retry(
     return None
 
 
+def repeats_cookie(attempt: InitAttempt, payloads: Sequence[Payload]) -> bool:
+    """Tell whether a response asks for the cookie that this attempt has: a copy of the last one."""
+    return attempt.cookie is not None and any(
+        isinstance(one, Notify) and one.type == NotifyType.COOKIE and one.data == attempt.cookie
+        for one in payloads
+    )
+
+
+def read_puzzle(attempt: InitAttempt, payloads: Sequence[Payload], most: int) -> Puzzle | None:
+    """Return the puzzle that came with the cookie of this attempt, if we may work on it.
+
+    One that is harder than `most`, or for a PRF that we lack, is left unsolved:
+    the cookie alone may do (RFC 8019 section 7.1.2).  0 zero bits is our choice
+    of work: none.
+    """
+    if attempt.cookie is None:
+        return None
+    for notify in payloads:
+        if isinstance(notify, Notify) and notify.type == NotifyType.PUZZLE:
+            puzzle = decode_puzzle(notify.data)
+            return puzzle if can_solve(puzzle) and 0 < puzzle.difficulty <= most else None
+    return None
+
+
+def with_solution(
+    attempt: InitAttempt, solution: bytes, offer: SecurityAssociation, path: Path
+) -> InitAttempt:
+    """Return the request with the solution behind the cookie."""
+    return _with_request(replace(attempt, solution=solution), offer, path)
+
+
 def _with_cookie(attempt: InitAttempt, cookie: bytes) -> InitAttempt:
     """RFC 7296 section 2.6: the same request, with the cookie in front."""
     if not 0 < len(cookie) <= MAX_COOKIE_OCTETS:
         raise ExchangeFailed(f"a cookie of {len(cookie)} octets")
-    return replace(attempt, cookie=cookie)
+    return replace(attempt, cookie=cookie, solution=None)
 
 
 def _with_method(attempt: InitAttempt, data: bytes, offer: SecurityAssociation) -> InitAttempt:

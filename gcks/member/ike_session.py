@@ -7,7 +7,6 @@ it reports what became of its request as a `Progress`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import Final
@@ -25,32 +24,34 @@ from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
 from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
 from gcks.ike.legality import Contents, Rule, check
-from gcks.ike.retransmission import PendingRequest, first_transmission
+from gcks.ike.retransmission import PendingRequest
 from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey
 from gcks.member.effects import Effects
 from gcks.member.ike_sa_init import (
     ExchangeFailed,
     IkeSa,
-    begin,
-    complete,
     draw_spi,
-    read_retry,
-    refusal,
 )
-from gcks.member.settings import MemberSettings, Transport
+from gcks.member.initiation import Initiation, unanswered
+from gcks.member.progress import (
+    Answered,
+    ClosedByServer,
+    Failed,
+    KeysAgreed,
+    Progress,
+    Pushed,
+    Rekeyed,
+)
+from gcks.member.settings import MemberSettings
 from gcks.outcome import Endpoint, Path
 from gcks.wire.delete import Delete
-from gcks.wire.header import HEADER_OCTETS, Header
+from gcks.wire.header import MAJOR_VERSION, Header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
 """The server may have closed the IKE SA long ago: find out quickly."""
-TRIES_BEFORE_TCP: Final = 3
-"""Over UDP, where TCP is to be tried next (RFC 9329 section 5.1)."""
 FIRST_PROTECTED_MESSAGE_ID: Final = 1
-MAJOR_VERSION: Final = 2
-"""The minor version is ignored (RFC 7296 section 2.5)."""
 
 
 class SessionState(Enum):
@@ -62,54 +63,6 @@ class SessionState(Enum):
     """Has keys; expects the GSA_AUTH response."""
     ESTABLISHED = "established"
     CLOSED = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class KeysAgreed:
-    """IKE_SA_INIT is done: GSA_AUTH may be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The authentic payloads of the response to our protected request."""
-
-    exchange: int
-    payloads: tuple[Payload, ...]
-    secured: Secured
-    """The IKE SA that it came on: its GSK_w wraps the keys in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The session is over, and the request with it."""
-
-    cause: str
-    hint: str = ""
-    unanswered: bool = False
-    """Nobody answered IKE_SA_INIT: another transport may do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedByServer:
-    """The server deleted the IKE SA: normal with multicast rekey (RFC 9838 section 2.3.3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """The authentic payloads of a GSA_INBAND_REKEY, which is answered already."""
-
-    payloads: tuple[Payload, ...]
-    secured: Secured
-
-
-@dataclass(frozen=True, slots=True)
-class Rekeyed:
-    """A new IKE SA has taken over."""
-
-    by_peer: bool
-
-
-Progress = KeysAgreed | Answered | Failed | ClosedByServer | Rekeyed | Pushed
 
 
 class IkeSession:
@@ -127,15 +80,8 @@ class IkeSession:
         if tcp:
             remote = Endpoint(settings.server.host, settings.tcp_port)
             self._path = Path(settings.local, remote, stream=1)
-        self._attempt = begin(
-            settings.ike_proposals,
-            self._path,
-            entropy,
-            fragmentation=settings.fragment_octets is not None,
-        )
-        self._init: PendingRequest | None = None
-        """IKE_SA_INIT, while it waits for its response."""
-        self._doubt: ExchangeFailed | None = None
+        self._initiation: Initiation | None = Initiation(settings, self._path, entropy)
+        """IKE_SA_INIT, until there are keys."""
         self._sas: list[Secured] = []
         """Those with keys: the newest last."""
         self._asking: tuple[ExchangeType, tuple[Payload, ...]] | None = None
@@ -159,8 +105,8 @@ class IkeSession:
     @property
     def next_timeout(self) -> float:
         """When a request is sent again, given up, or begun."""
-        if self._init is not None:
-            return self._init.due
+        if self._initiation is not None:
+            return self._initiation.next_timeout
         return min((one.wants_at for one in self._sas), default=inf)
 
     def _current(self) -> Secured:
@@ -170,14 +116,8 @@ class IkeSession:
 
     def start(self, now: float, effects: Effects) -> None:
         """Send IKE_SA_INIT."""
-        request = (self._attempt.request,)
-        settings, transport = self._settings.retransmission, self._settings.transport
-        hasty = transport is Transport.AUTO and not self._path.stream
-        tries = TRIES_BEFORE_TCP if hasty else None
-        self._init = first_transmission(
-            ExchangeType.IKE_SA_INIT, 0, request, settings, now, tries=tries
-        )
-        effects.send(addressed(request, self._path))
+        if self._initiation is not None:
+            self._initiation.start(now, effects)
 
     def request(
         self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, effects: Effects
@@ -208,15 +148,18 @@ class IkeSession:
     def close(self) -> None:
         """End the session without a word."""
         self.state = SessionState.CLOSED
-        self._init = self._asking = None
+        self._initiation = self._asking = None
         self._sas.clear()
 
     # --- time -----------------------------------------------------------------------
 
     def handle_timeout(self, now: float, effects: Effects) -> Progress | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
-        if self._init is not None:
-            return self._init_due(self._init, now, effects)
+        if self._initiation is not None:
+            failed = self._initiation.handle_timeout(now, effects)
+            if failed is not None:
+                self.close()
+            return failed
         for one in [sa for sa in self._sas if sa.wants_at <= now]:
             pending = one.channel.pending
             sent = one.act(self._settings, draw_spi(self._entropy), self._entropy, now)
@@ -227,28 +170,9 @@ class IkeSession:
             effects.send(sent or ())
         return None
 
-    def _init_due(self, pending: PendingRequest, now: float, effects: Effects) -> Progress | None:
-        if pending.due > now:
-            return None
-        if self._doubt is not None:
-            return self._fail(self._doubt.cause, self._doubt.hint)
-        if pending.exhausted:
-            return self._unanswered(pending)
-        self._init = pending.repeated(self._settings.retransmission, now)
-        # Over TCP the connection may have failed: what is sent again opens another.
-        effects.send(addressed(pending.datagrams, self._path))
-        return None
-
     def _unanswered(self, pending: PendingRequest) -> Failed:
-        exchange, over = ExchangeType(pending.exchange), "TCP" if self._path.stream else "UDP"
-        first = self.state is SessionState.IKE_SA_INIT
         self.close()
-        return Failed(
-            f"no answer to {exchange} from {self._path.remote} over {over}"
-            f" after {pending.sent} tries",
-            "check that the server runs, its address and port, and the firewalls between",
-            unanswered=first,
-        )
+        return unanswered(pending, self._path)
 
     def _fail(self, cause: str, hint: str) -> Failed:
         self.close()
@@ -260,8 +184,9 @@ class IkeSession:
         self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
     ) -> Progress | None:
         """Take a unicast datagram.  Raises Discard or WireError for what isn't ours."""
-        if self.state is SessionState.IKE_SA_INIT and header.spi_i == self._attempt.spi_i:
-            return self._receive_init(datagram, header, path, now, effects)
+        initiation = self._initiation
+        if initiation is not None and header.spi_i == initiation.spi_i:
+            return self._receive_init(initiation, datagram, header, path, now, effects)
         one = self._find(header)
         if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
@@ -286,41 +211,18 @@ class IkeSession:
         raise Discard(DropReason.UNKNOWN_SPI)
 
     def _receive_init(
-        self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
+        self,
+        initiation: Initiation,
+        datagram: bytes,
+        header: Header,
+        path: Path,
+        now: float,
+        effects: Effects,
     ) -> Progress | None:
-        """Read the IKE_SA_INIT response, which anybody on the way could have forged.
-
-        A refusal therefore only ends the attempt if nothing better has come
-        until the next retransmission (RFC 7296 section 2.21.1).
-        """
-        if header.from_initiator:
-            raise Discard(DropReason.WRONG_ROLE, "our own messages come back")
-        if not header.is_response or header.exchange != ExchangeType.IKE_SA_INIT:
-            raise Discard(DropReason.UNEXPECTED_EXCHANGE, "before the IKE_SA_INIT response")
-        if self._init is None or header.message_id:
-            raise Discard(DropReason.OUT_OF_WINDOW, "a response that nobody waits for")
-        if path.remote.host != self._path.remote.host:
-            raise Discard(DropReason.UNKNOWN_SPI, "IKE_SA_INIT response from elsewhere")
-        if header.major != MAJOR_VERSION:
-            raise Discard(DropReason.UNKNOWN_VERSION)
-        payloads = decode_chain(header.next_payload, datagram[HEADER_OCTETS:])
-        offer = self._settings.ike_proposals
-        try:
-            retry = read_retry(self._attempt, payloads, offer, self._path)
-            refused = refusal(payloads)
-            if retry is not None:
-                self._attempt = retry
-                self.start(now, effects)
-                return None
-            if refused is not None:
-                raise refused
-            self.sa = complete(
-                self._attempt, datagram, header, payloads, offer, path, self._entropy
-            )
-        except GcksError as error:
-            self._doubt = _as_failure(error)
-            raise Discard(DropReason.MALFORMED, self._doubt.cause) from error
-        self._init = self._doubt = None
+        self.sa = initiation.receive(datagram, header, path, now, effects)
+        if self.sa is None:
+            return None
+        self._initiation = None
         self.state = SessionState.UNAUTHENTICATED
         self._move_if_behind_nat(self.sa)
         channel = Channel(
@@ -489,10 +391,3 @@ _HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] 
 def error_response(notify: NotifyType, data: bytes = b"") -> tuple[Payload, ...]:
     """Refuse a request of the server."""
     return (Notify(notify, data),)
-
-
-def _as_failure(error: GcksError) -> ExchangeFailed:
-    if isinstance(error, ExchangeFailed):
-        return error
-    hint = error.hint if isinstance(error, PeerError) else ""
-    return ExchangeFailed(f"the IKE_SA_INIT response is unacceptable: {error}", hint)

@@ -20,7 +20,6 @@ from gcks.member.ceiling import PolicyUnacceptable, check_policy
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
 from gcks.member.holding import RekeySa, SaKey
-from gcks.member.ike_session import MAJOR_VERSION
 from gcks.member.key_path import DEFAULT_KWK_ID
 from gcks.member.registration import (
     GsaInvalid,
@@ -32,7 +31,7 @@ from gcks.member.registration import (
 )
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
-from gcks.wire.header import FLAG_INITIATOR, Header
+from gcks.wire.header import FLAG_INITIATOR, MAJOR_VERSION, Header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload
 

@@ -161,6 +161,8 @@ class MemberSettings:
     """Silence after which the server of an open IKE SA is asked whether it is there."""
     optimized_rekey: OptimizedRekey | None = field(default_factory=OptimizedRekey)
     """None: only regular rekeys of the IKE SA."""
+    max_puzzle_difficulty: int = 20
+    """The hardest puzzle that is worked on (RFC 8019): 20 bits take some seconds."""
     retry: Retry = field(default_factory=Retry)
     reregister_jitter_seconds: float = 5.0
     """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""

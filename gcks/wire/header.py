@@ -29,6 +29,8 @@ from gcks.errors import WireError
 HEADER_OCTETS: Final = 28
 IKE_SPI_OCTETS: Final = 8
 NO_SPI: Final = bytes(IKE_SPI_OCTETS)
+MAJOR_VERSION: Final = 2
+"""The minor version is ignored (RFC 7296 section 2.5)."""
 VERSION_2_0: Final = 0x20
 MAX_MESSAGE_OCTETS: Final = 65535
 """A UDP datagram holds no more; nothing larger is sent or read."""

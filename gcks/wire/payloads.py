@@ -28,6 +28,7 @@ from gcks.wire.kd import KeyDownload, decode_kd
 from gcks.wire.key_exchange import KeyExchange, decode_key_exchange
 from gcks.wire.nonce import Nonce, decode_nonce
 from gcks.wire.notify import Notify, decode_notify
+from gcks.wire.puzzle import PuzzleSolution, decode_puzzle_solution
 from gcks.wire.sa import SecurityAssociation, decode_sa
 from gcks.wire.traffic_selector import (
     TrafficSelectorsI,
@@ -55,6 +56,7 @@ Payload = (
     | TrafficSelectorsR
     | GroupSecurityAssociation
     | KeyDownload
+    | PuzzleSolution
     | UnknownPayload
     | EncodedPayload
 )
@@ -82,6 +84,7 @@ _DECODERS: Final[dict[int, Callable[[bytes], Payload]]] = {
     PayloadType.IDg: decode_idg,
     PayloadType.GSA: decode_gsa,
     PayloadType.KD: decode_kd,
+    PayloadType.PS: decode_puzzle_solution,
 }
 
 _TYPES: Final[dict[type, PayloadType]] = {
@@ -101,6 +104,7 @@ _TYPES: Final[dict[type, PayloadType]] = {
     IDg: PayloadType.IDg,
     GroupSecurityAssociation: PayloadType.GSA,
     KeyDownload: PayloadType.KD,
+    PuzzleSolution: PayloadType.PS,
 }
 
 

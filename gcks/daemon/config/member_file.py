@@ -117,6 +117,7 @@ def _settings(model: MemberFile) -> MemberSettings:
         retry=Retry(ike.retry_first, ike.retry_factor, ike.retry_max),
         reregister_jitter_seconds=ike.reregister_jitter,
         announce_transforms=ike.announce_transforms,
+        max_puzzle_difficulty=ike.max_puzzle_difficulty,
     )
 
 

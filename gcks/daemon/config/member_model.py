@@ -100,6 +100,7 @@ class MemberIkeSection(CommonIkeSection):
     retry_max: Seconds = 300.0
     reregister_jitter: Seconds = 5.0
     announce_transforms: bool = True
+    max_puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 20
 
 
 class MemberFile(Section):

@@ -72,6 +72,11 @@ class IkeSection(CommonIkeSection):
     half_open: Seconds = 30.0
     cookie_threshold: Annotated[int, Field(ge=0)] = 500
     cookie_threshold_per_prefix: Annotated[int, Field(ge=0)] = 250
+    puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 16
+    puzzle_threshold: Annotated[int, Field(ge=0)] = 5_000
+    puzzle_threshold_per_prefix: Annotated[int, Field(ge=0)] = 1_000
+    rate_per_address: Annotated[float, Field(ge=0)] = 50.0
+    rate_per_identity: Annotated[float, Field(ge=0)] = 2.0
     max_half_open: Annotated[int, Field(ge=1)] = 20_000
     max_half_open_per_prefix: Annotated[int, Field(ge=1)] = 2_000
     max_ike_sas: Annotated[int, Field(ge=1)] = 100_000

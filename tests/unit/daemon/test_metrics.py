@@ -31,7 +31,9 @@ from tests.unit.daemon.conftest import ROOT
 from tests.unit.daemon.samples import kinds, sample
 
 GROUP = "keyid:demo"
-SERVER_STATUS = ServerStatus(3, 4, (GroupStatus(GROUP, 5, 6, "00", 2, 99, 1e9, 77.5),))
+SERVER_STATUS = ServerStatus(
+    3, 4, (GroupStatus(GROUP, 5, 6, "00", 2, 99, 1e9, 77.5),), 1, {"cookies_returned": 1}
+)
 MEMBER_STATUS = MemberStatus(
     "fqdn:gm1.dev",
     "192.0.2.1:848",

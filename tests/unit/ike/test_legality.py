@@ -17,6 +17,7 @@ from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.puzzle import PuzzleSolution
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.unknown import UnknownPayload
@@ -27,6 +28,7 @@ SAMPLES: dict[type, Payload] = {
     SecurityAssociation: SecurityAssociation(()),
     KeyExchange: KeyExchange(31, bytes(32)),
     Nonce: Nonce(bytes(32)),
+    PuzzleSolution: PuzzleSolution(bytes(32)),
     IDi: IDi(WHO),
     IDr: IDr(WHO),
     IDg: IDg(WHO),

@@ -145,13 +145,19 @@ class TrustStore:
     def _build_path(
         self, leaf: x509.Certificate, rest: Sequence[x509.Certificate], at: float
     ) -> list[x509.Certificate]:
-        """Return the path that OpenSSL has found: the leaf first, an anchor last."""
+        """Return the path that OpenSSL has found: the leaf first, an anchor last.
+
+        The leaf may be an anchor itself; where nobody would look at the anchor it is left out.
+        """
         context = openssl.X509StoreContext(
             self._store_at(at),
             _to_openssl(leaf),
             [_to_openssl(certificate) for certificate in rest],
         )
         try:
+            if not rest and self.revocation.mode is Revocation.OFF:
+                context.verify_certificate()
+                return [leaf]
             path = context.get_verified_chain()
         except openssl.X509StoreContextError as error:
             raise CertificateInvalid(f"{subject(leaf)}: {error}") from None

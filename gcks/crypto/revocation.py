@@ -150,10 +150,7 @@ class RevocationCheck:
     def check(
         self, path: Sequence[x509.Certificate], responses: Sequence[bytes], at: float
     ) -> None:
-        """Judge every certificate of a path but the anchor.  Raises `CertificateInvalid`.
-
-        A certificate that is an anchor itself is trusted as it is.
-        """
+        """Judge every certificate of a path but the anchor.  Raises `CertificateInvalid`."""
         if self.mode is Revocation.OFF:
             return
         for certificate, issuer in pairwise(path):

@@ -128,12 +128,12 @@ def authenticate(
     ours = signed_octets(prf, half.response, half.ni, keys.sk_pr, own.encode())
     by_psk = auth.method == AuthMethod.SHARED_KEY_MIC
     proved = PeerKeys(())
+    psk = credentials.find_psk(str(identity)) if by_psk or wishes.methods is not None else None
     if by_psk:
-        _verify_psk(prf, identity, theirs, auth, credentials)
+        _verify_psk(prf, identity, theirs, auth, psk)
     else:
         proved = peer_keys(credentials, identity, contents.all(Certificate), at)
         verify_signature(proved.keys, theirs, auth)
-    psk = credentials.find_psk(str(identity))
     if _own_method(auth.method, wishes, credentials, psk) == AuthMethod.SHARED_KEY_MIC and psk:
         proof: tuple[Payload, ...] = (psk_authentication(prf, psk.secret, ours),)
     else:
@@ -171,9 +171,8 @@ def _own_method(
 
 
 def _verify_psk(
-    prf: int, identity: Identity, octets: bytes, auth: Authentication, credentials: Credentials
+    prf: int, identity: Identity, octets: bytes, auth: Authentication, entry: PreSharedKey | None
 ) -> None:
-    entry = credentials.find_psk(str(identity))
     try:
         verify_psk(prf, entry.secret if entry else _NOBODY, octets, auth)
     except AuthenticationFailed:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gcks.errors import WireError
@@ -46,12 +47,7 @@ class Identity:
     data: bytes
 
     def __str__(self) -> str:
-        prefix = _PREFIXES.get(IdType(self.type), f"type{int(self.type)}")
-        if self.type in _ADDRESS_OCTETS:
-            return f"{prefix}:{ipaddress.ip_address(self.data)}"
-        if self.type in _TEXT_TYPES and _PRINTABLE.fullmatch(self.data):
-            return f"{prefix}:{self.data.decode('ascii')}"
-        return f"{prefix}:hex:{self.data.hex()}"
+        return _text(self.type, self.data)
 
     @classmethod
     def parse(cls, text: str) -> Identity:
@@ -75,6 +71,17 @@ class Identity:
     def encode(self) -> bytes:
         """Return the payload body, which is RestOfIDPayload in the signed octets."""
         return bytes((self.type, 0, 0, 0)) + self.data
+
+
+@lru_cache(maxsize=1024)
+def _text(kind: int, data: bytes) -> str:
+    """Write an identity; asked for several times in each registration."""
+    prefix = _PREFIXES.get(IdType(kind), f"type{int(kind)}")
+    if kind in _ADDRESS_OCTETS:
+        return f"{prefix}:{ipaddress.ip_address(data)}"
+    if kind in _TEXT_TYPES and _PRINTABLE.fullmatch(data):
+        return f"{prefix}:{data.decode('ascii')}"
+    return f"{prefix}:hex:{data.hex()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import uvloop
 
 from gcks.crypto.errors import CryptoError
+from gcks.daemon import pktinfo
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.credential_watch import CredentialWatch
@@ -22,6 +23,7 @@ from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
+from gcks.daemon.pktinfo import any_of
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed, share_port
@@ -329,11 +331,15 @@ class ServerRuntime:
             elif transmit.path.stream:
                 self._streams.send(transmit.octets, transmit.path)
             else:
-                port = self._ports.get(transmit.path.local)
+                port = self._port_of(transmit.path.local)
                 if port is not None:
                     port.send(transmit.octets, transmit.path)
         if self._held_back and not self.pipeline.full and not self._stopped.is_set():
             self._read_again()
+
+    def _port_of(self, local: Endpoint) -> UdpPort | None:
+        """Return the port with that address, or the one for all addresses."""
+        return self._ports.get(local) or self._ports.get(Endpoint(any_of(local.host), local.port))
 
     def _multicast(self, transmit: Transmit) -> None:
         found = self._sender(transmit.path)
@@ -346,7 +352,8 @@ class ServerRuntime:
         sock, group, rekey = found
         try:
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
-            sock.sendto(framed(transmit.octets, transmit.path), tuple(transmit.path.remote))
+            octets = framed(transmit.octets, transmit.path)
+            pktinfo.send(sock, octets, rekey.source.host, transmit.path.remote)
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1
@@ -377,9 +384,12 @@ def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) 
             if policy.rekey is None:
                 continue
             rekey = policy.rekey
-            if rekey.source not in sockets:
-                sockets[rekey.source] = bind_udp(rekey.source)
-            sock = sockets[rekey.source]
+            # Beside a socket for all addresses, one for the source would take its datagrams.
+            anywhere = Endpoint(any_of(rekey.source.host), rekey.source.port)
+            source = anywhere if anywhere in sockets else rekey.source
+            if source not in sockets:
+                sockets[source] = bind_udp(source)
+            sock = sockets[source]
             share_port(sock)
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
             senders[rekey.destination] = Sender(sock, policy.name, rekey)

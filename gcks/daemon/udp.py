@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from gcks.daemon import pktinfo
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped
 from gcks.outcome import Endpoint, Path
@@ -23,6 +24,7 @@ KEEPALIVE: Final = b"\xff"
 MAX_DATAGRAM_OCTETS: Final = 65535
 DATAGRAMS_PER_WAKEUP: Final = 64
 RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+_TO_MANY: Final = "sent to a multicast or broadcast address"
 _UNMARKED: Final = "no non-ESP marker on a NAT traversal port"
 
 Receive = Callable[[bytes, Path], None]
@@ -81,6 +83,9 @@ class UdpPort:
         self._receive, self._drop, self._natt = receive, drop, natt
         name = sock.getsockname()
         self.local = Endpoint(name[0], name[1])
+        self._wildcard = name[0] == pktinfo.any_of(name[0])
+        if self._wildcard:
+            pktinfo.enable(sock)
         self.send_errors = 0
         self._reading = False
         self.resume()
@@ -97,28 +102,42 @@ class UdpPort:
             self._reading = False
 
     def _readable(self) -> None:
+        take = self._take_from_any if self._wildcard else self._take_next
         for _ in range(DATAGRAMS_PER_WAKEUP):
             try:
-                octets, address = self._sock.recvfrom(MAX_DATAGRAM_OCTETS)
+                take()
             except BlockingIOError:
                 return
             except OSError:
                 continue
-            self._take(octets, Endpoint(address[0], address[1]))
 
-    def _take(self, octets: bytes, remote: Endpoint) -> None:
+    def _take_next(self) -> None:
+        octets, address = self._sock.recvfrom(MAX_DATAGRAM_OCTETS)
+        self._take(octets, Endpoint(address[0], address[1]), self.local)
+
+    def _take_from_any(self) -> None:
+        octets, remote, host = pktinfo.receive(self._sock, MAX_DATAGRAM_OCTETS)
+        if host:
+            self._take(octets, remote, Endpoint(host, self.local.port))
+        else:
+            self._drop(DatagramDropped(DropReason.MALFORMED, str(remote), _TO_MANY))
+
+    def _take(self, octets: bytes, remote: Endpoint, local: Endpoint) -> None:
         marked = octets[:4] == MARKER
         if self._natt and not marked:
             if octets != KEEPALIVE:
                 self._drop(DatagramDropped(DropReason.MALFORMED, str(remote), _UNMARKED))
             return
-        path = Path(self.local, remote, marked)
+        path = Path(local, remote, marked)
         self._receive(octets[4:] if marked else octets, path)
 
     def send(self, octets: bytes, path: Path) -> None:
         """Send now or not at all: IKE retransmits what the kernel has no room for."""
         try:
-            self._sock.sendto(framed(octets, path), tuple(path.remote))
+            if self._wildcard:
+                pktinfo.send(self._sock, framed(octets, path), path.local.host, path.remote)
+            else:
+                self._sock.sendto(framed(octets, path), tuple(path.remote))
         except OSError:
             self.send_errors += 1
 

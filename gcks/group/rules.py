@@ -321,7 +321,11 @@ def _rekey_endpoints(rekey: RekeyPolicy) -> Problems:
     if not destination.is_multicast:
         yield PolicyProblem("address", f"{destination} is not a multicast address (section 4.4.2)")
     if source.version != destination.version or source.is_unspecified or source.is_multicast:
-        yield PolicyProblem("source", f"{source} can't be the source of messages to {destination}")
+        yield PolicyProblem(
+            "source",
+            f"{source} can't be the source of messages to {destination}; "
+            "give an address of this host",
+        )
 
 
 def _rekey_sending(rekey: RekeyPolicy) -> Problems:

@@ -17,7 +17,7 @@ from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
-ADDRESS = "fd00:9838::1"
+ADDRESS, SECOND = "fd00:9838::1", "fd00:9838::2"
 GROUP = """
   - id: keyid:six
     members: [{{identity: 'fqdn:gm*.test', send: true}}]
@@ -65,6 +65,7 @@ def namespace() -> Iterator[str]:
         f"-n {name} link add v0 type veth peer name v1",
         f"-n {name} link set v1 up",
         f"-n {name} addr add {ADDRESS}/64 dev v0 nodad",
+        f"-n {name} addr add {SECOND}/64 dev v0 nodad",
         f"-n {name} link set v0 up",
     )
     try:
@@ -130,6 +131,27 @@ def test_a_reload_over_ipv6_rekeys_what_changed_and_drops_nothing(site: Site) ->
     assert member.stop() == 0
     assert server.stop() == 0
     assert "Traceback" not in server.text + member.text
+
+
+def test_a_server_on_all_addresses_answers_from_the_one_that_was_asked(site: Site) -> None:
+    """RFC 7296 section 2.11; no false NAT detection, so port 4500 isn't needed (section 2.23)."""
+    config, member_config = site.directory / "gcks.yaml", site.directory / "member.yaml"
+
+    def everywhere(suite: str) -> None:
+        site.write(suite)
+        text = config.read_text().replace(f"address: '{ADDRESS}'", "address: '::'")
+        text = text.replace(f"natt_ports: [{site.natt}]", "natt_ports: []")
+        config.write_text(text.replace("rekey: {", f"rekey: {{source: '{ADDRESS}', "))
+
+    everywhere("aes256gcm16")
+    member_config.write_text(member_config.read_text().replace(ADDRESS, SECOND))
+    server, member = site.serve(), site.join()
+    member.says("registered ")
+    everywhere("aes128gcm16")
+    server.process.send_signal(signal.SIGHUP)
+    member.says("rekey_received")
+    assert f"server=[{SECOND}]:{site.port}" in member.text
+    assert member.stop() == server.stop() == 0
 
 
 LISTENER = """

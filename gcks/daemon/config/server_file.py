@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from gcks.crypto.certificates import TrustStore
 from gcks.daemon.config.credentials import (
@@ -31,13 +31,12 @@ from gcks.daemon.config.server_model import (
 )
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
+from gcks.daemon.pktinfo import ANY_IPV4, any_of
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
-
-ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - never bound: stands for a section that is wrong
 
 
 def load_server(path: Path) -> ServerConfig:
@@ -63,7 +62,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     _check_listeners(listen, findings)
     credentials = _credentials(content, server, files, findings)
     watched = frozenset(files.seen)
-    groups = build_groups(content, listen[0].address if listen else ANY_ADDRESS, findings)
+    groups = build_groups(content, _rekey_source(listen), findings)
     store_path, master_key = _store(section(content, "store", StoreSection), files, findings)
     if model is None or findings.errors:
         return None, findings
@@ -117,6 +116,12 @@ def _settings(model: ServerFile) -> ServerSettings:
 
 def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> None:
     taken: set[Endpoint] = set()
+    everywhere = {
+        Endpoint(one.address, port)
+        for one in listen
+        if _is_wildcard(one)
+        for port in (*one.ike_ports, *one.natt_ports)
+    }
     for place, one in enumerate(listen):
         for key, ports in (("ike_ports", one.ike_ports), ("natt_ports", one.natt_ports)):
             for port in ports:
@@ -124,13 +129,19 @@ def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> Non
                 if endpoint in taken:
                     findings.add(("listen", place, key), f"{endpoint} is given twice; keep one")
                 taken.add(endpoint)
-        if ipaddress.ip_address(one.address).is_unspecified:
-            findings.add(
-                ("listen", place, "address"),
-                "name the addresses one by one: with a wildcard every member looks as if "
-                "behind a NAT, and answers may leave from another address",
-                warning=True,
-            )
+                covering = Endpoint(any_of(one.address), port)
+                if covering in everywhere and not _is_wildcard(one):
+                    findings.add(("listen", place, key), f"{covering} covers {endpoint}; keep one")
+
+
+def _is_wildcard(section: ListenSection) -> bool:
+    return ipaddress.ip_address(section.address).is_unspecified
+
+
+def _rekey_source(listen: Sequence[ListenSection]) -> str:
+    """Return where rekeys come from unless a group says otherwise: an address, if there is one."""
+    named = (one.address for one in listen if not _is_wildcard(one))
+    return next(named, ANY_IPV4)
 
 
 def _credentials(

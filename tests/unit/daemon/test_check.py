@@ -240,11 +240,33 @@ def test_a_port_and_a_secret_are_given_once(directory: Path) -> None:
     ]
 
 
-def test_a_wildcard_address_is_warned_of(directory: Path) -> None:
-    text = example("gcks.yaml").replace("  - address: 192.0.2.1", "  - address: 0.0.0.0")
+LISTEN = "listen:                              #"
+
+
+def listening(*listeners: str) -> str:
+    """Return the example with these listeners before its own, and rekeys without source."""
+    text = example("gcks.yaml").replace("      source: 192.0.2.1 ", "      # ")
+    assert LISTEN in text
+    return text.replace(
+        LISTEN, "\n".join(["listen:", *(f"  - {{{one}}}" for one in listeners), "#"])
+    )
+
+
+def test_a_wildcard_address_is_no_source_of_rekeys(directory: Path) -> None:
+    text = listening().replace("  - address: 192.0.2.1", "  - address: 0.0.0.0")
     report = check_server(write(directory, text))
-    assert report.usable
-    assert "one by one" in report.problems[0].reason
+    assert [p.key for p in report.problems] == ["groups[0].rekey.source"]
+    assert "give an address of this host" in report.problems[0].reason
+    listeners = "address: 0.0.0.0, ike_ports: [1500], natt_ports: [14500], tcp_ports: []"
+    assert check_server(write(directory, listening(listeners))).usable
+
+
+def test_a_wildcard_covers_other_listeners(directory: Path) -> None:
+    text = listening("address: 0.0.0.0, ike_ports: [848], natt_ports: []")
+    report = check_server(write(directory, text))
+    assert [(p.key, p.reason) for p in report.problems] == [
+        ("listen[1].ike_ports", "0.0.0.0:848 covers 192.0.2.1:848; keep one")
+    ]
 
 
 PSK = "file:${CREDENTIALS_DIRECTORY}/gm1.psk"

@@ -18,6 +18,7 @@ from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.nonce import MAX_NONCE_OCTETS, MIN_NONCE_OCTETS, Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
+from gcks.wire.puzzle import PuzzleSolution
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import (
     MAX_PORT,
@@ -224,6 +225,7 @@ KNOWN: dict[str, st.SearchStrategy[Payload]] = {
     "TSr": st.builds(TrafficSelectorsR, few(selectors, least=1)),
     "GSA": gsas,
     "KD": kds,
+    "PS": st.builds(PuzzleSolution, octets(1)),
 }
 """Every payload that gcks reads, by its name in `PayloadType`."""
 

@@ -6,37 +6,28 @@ must be durable first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from collections.abc import Callable
 from math import inf
 
-from gcks.crypto.signature import ALGORITHMS, SigningKey
+from gcks.crypto.signature import SigningKey
 from gcks.errors import LocalError, NoProposalChosen, RegistrationFailed
 from gcks.events import (
-    Event,
     GroupStarted,
     MemberLeft,
-    SaCreated,
-    SaDeleted,
     SenderIdsExhausted,
 )
 from gcks.group.authorization import authorize
-from gcks.group.copies import Outbox
 from gcks.group.group_outcome import GroupOutcome, merged
-from gcks.group.key_download import rekey_keys
 from gcks.group.live_sa import LiveSa
-from gcks.group.membership import Membership
-from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
+from gcks.group.policy import GroupPolicy
 from gcks.group.registration import (
-    GsaBuilder,
     KeyWrap,
     Registration,
     RegistrationRequest,
     member_saved,
     registration_payloads,
 )
-from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
-from gcks.group.rekeying import Renewal, rekey_payloads
+from gcks.group.renewing import RenewedSas
 from gcks.group.restoring import (
     can_go_on,
     claim_spis,
@@ -46,24 +37,17 @@ from gcks.group.restoring import (
     policy_change_refusal,
     terms_of,
 )
-from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
+from gcks.group.sa_set import REKEY
 from gcks.group.sag import first_mismatch, needs_of
-from gcks.group.schedule import overlap_seconds, renewal_age
 from gcks.group.sender_ids import SenderIdCounter
 from gcks.group.spi import SpiPool
-from gcks.iana import ProtocolId
-from gcks.ike.window import MAX_MESSAGE_ID, MESSAGE_ID_BITS
 from gcks.journal import (
-    AuthKeySaved,
     GroupRemoved,
     JournalEntry,
     MemberRemoved,
-    MessageIdReserved,
-    RekeyMessageSaved,
     SenderIdsReserved,
     StoredGroup,
 )
-from gcks.wire.gsa import GsaPolicy
 from gcks.wire.payloads import Payload
 
 COALESCE_SECONDS = 1.0
@@ -78,7 +62,7 @@ STALE_REKEY_SECONDS = 30.0
 count from receipt, and those of an old message would be skewed (section 2.4.1.3)."""
 
 
-class Group:
+class Group(RenewedSas):
     """Use `Group.create` for a new group, `Group.restore` for one that goes on."""
 
     def __init__(
@@ -88,22 +72,10 @@ class Group:
         entropy: Callable[[int], bytes],
         wall: Callable[[], float],
     ) -> None:
-        self.policy = policy
-        self.name = policy.name
-        self.members = Membership()
-        self.sas = SaSet(self.name, spis, entropy)
+        super().__init__(policy, spis, entropy, wall)
         self.sender_ids = SenderIdCounter(policy.sender_id_bits)
-        self.next_message_id = 0
-        self.last_rekey_wall: float | None = None
-        self._entropy, self._wall = entropy, wall
         self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
-        self._gsa = GsaBuilder()
-        self._signer: Signer | None = None
-        self._auth_key: bytes | None = None
-        self._outbox = Outbox()
         self._renew_all_at = inf
-        self._early: dict[bytes, float] = {}
-        """SPI -> when the SA is renewed before its time."""
         self._numbered: set[str] = set()
         """Names of SAs whose only sender has begun to number packets."""
 
@@ -324,26 +296,6 @@ class Group:
         self._renew_all_at = inf
         return self._renew(self._all_names(), now)
 
-    def _forgotten(self, gone: list[LiveSa]) -> GroupOutcome:
-        self._gsa.invalidate()
-        events = tuple(SaDeleted(self.name, sa.protocol, sa.spi.hex()) for sa in gone)
-        return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
-
-    def _send_due(self, now: float) -> GroupOutcome:
-        due = self._outbox.take_due(now)
-        return GroupOutcome(tuple(due.journal), tuple(due.transmits), tuple(due.events))
-
-    def _renew_at(self, name: str, sa: LiveSa) -> float:
-        named = self.policy.data_sa(name) or self.policy.rekey
-        renew_seconds = named.renew_seconds if named is not None else None
-        age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
-        return min(sa.created_at + age, self._early.get(sa.spi, inf))
-
-    def _overlap(self) -> float:
-        rekey = self.policy.rekey
-        spread = rekey.spread_seconds if rekey is not None else 0.0
-        return overlap_seconds(self.policy.atd_seconds, self.policy.dtd_seconds, spread)
-
     # --- rekey ----------------------------------------------------------------------
 
     def replace_policy(self, policy: GroupPolicy, now: float) -> GroupOutcome:
@@ -359,126 +311,3 @@ class Group:
         self.sender_ids.limit = 1 << policy.sender_id_bits
         self._gsa.invalidate()
         return self._adopt(now)
-
-    def _renew(self, names: Iterable[str], now: float) -> GroupOutcome:
-        """Replace the named SAs and tell the members, make before break."""
-        old_rekey = self.sas.current.get(REKEY)
-        configured = set(self._all_names())
-        wanted = [name for name in dict.fromkeys(names) if name in configured]
-        dropped = [name for name in names if name not in configured]
-        if self._is_last_message and REKEY not in wanted:
-            wanted.insert(0, REKEY)
-        message_id = self._take_message_id()
-        replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
-        for sa in replaced:
-            self._early.pop(sa.spi, None)
-        journal = self._replace(wanted, dropped, now)
-        renewal = Renewal(
-            created=tuple(self.sas.current[name] for name in sorted(wanted)),
-            deleted=tuple(sa for sa in replaced if sa.name != REKEY),
-            next_spis=self.sas.next_spis,
-        )
-        events = self._created_events(renewal.created)
-        if old_rekey is None:
-            return GroupOutcome(tuple(journal), (), events, renewed=self.name)
-        journal += self._announce(renewal, old_rekey, message_id, now)
-        renewed = GroupOutcome(tuple(journal), (), events, renewed=self.name)
-        return merged([renewed, self._send_due(now)])
-
-    def _announce(
-        self, renewal: Renewal, over: LiveSa, message_id: int, now: float
-    ) -> list[JournalEntry]:
-        """Build the GSA_REKEY and plan its copies."""
-        datagrams = self._build(renewal, over, message_id)
-        self.last_rekey_wall = wall = self._wall()
-        saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall)
-        self._outbox.add(saved, over, _rekey_policy(self.policy), now)
-        return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
-
-    @property
-    def _is_last_message(self) -> bool:
-        """Tell whether the Message IDs of the Rekey SA run out."""
-        return REKEY in self.sas.current and self.next_message_id >= MAX_MESSAGE_ID - 1
-
-    def _take_message_id(self) -> int:
-        message_id = self.next_message_id
-        self.next_message_id += 1
-        return message_id
-
-    def _replace(self, wanted: list[str], dropped: list[str], now: float) -> list[JournalEntry]:
-        retire_at = now + self._overlap()
-        journal = self._create(wanted, now)
-        for name in dropped:
-            journal += self.sas.retire(name, retire_at)
-        self._gsa.invalidate()
-        return journal
-
-    def _create(self, names: Iterable[str], now: float) -> list[JournalEntry]:
-        journal: list[JournalEntry] = []
-        retire_at, wall = now + self._overlap(), self._wall()
-        for name in names:
-            protocol = self._protocol(name)
-            policy = self._wanted_policy(name, self.sas.take_spi(name, protocol))
-            if policy is not None:
-                journal += self.sas.replace(name, policy, now, wall, retire_at)
-            if name == REKEY:
-                self.next_message_id = 0
-        return journal
-
-    def _build(self, renewal: Renewal, over: LiveSa, message_id: int) -> tuple[bytes, ...]:
-        keys = rekey_keys(over.keymat, over.policy)
-        payloads = rekey_payloads(renewal, keys.gsk_w, self.policy)
-        cipher = rekey_cipher(over.policy.transforms, keys)
-        head = envelope(over.spi, message_id)
-        limit = _rekey_policy(self.policy).fragment_octets
-        # Section 2.4.1.2: only if all GMs have negotiated fragmentation.
-        max_octets = limit if self.members.all_reassemble else None
-        ivs = self._rekey_ivs(cipher.iv_octets, cipher.block_octets, message_id)
-        return build_rekey(cipher, ivs, head, payloads, self._signer, max_octets)
-
-    def _rekey_ivs(self, octets: int, block_octets: int, message_id: int) -> Iterator[bytes]:
-        """AEAD: fragment and Message ID, never twice under one key; CBC: unpredictable."""
-        for number in count():
-            aead = number << MESSAGE_ID_BITS | message_id
-            yield aead.to_bytes(octets, "big") if block_octets == 1 else self._entropy(octets)
-
-    # --- pieces ---------------------------------------------------------------------
-
-    def _all_names(self) -> list[str]:
-        rekey = [REKEY] if self.policy.rekey is not None else []
-        return rekey + [sa.name for sa in self.policy.data_sas]
-
-    def _protocol(self, name: str) -> ProtocolId:
-        named = self.policy.data_sa(name)
-        return named.protocol if named else ProtocolId.GIKE_UPDATE
-
-    def _wanted_policy(self, name: str, spi: bytes) -> GsaPolicy | None:
-        if name == REKEY:
-            rekey = self.policy.rekey
-            return rekey_gsa_policy(rekey, spi) if rekey is not None else None
-        named = self.policy.data_sa(name)
-        return data_gsa_policy(named, spi) if named else None
-
-    def _make_auth_key(self, rekey: RekeyPolicy | None) -> list[JournalEntry]:
-        if rekey is None or rekey.authentication == IMPLICIT:
-            return []
-        key = SigningKey.generate(rekey.authentication)
-        self._use_auth_key(rekey, key)
-        return [AuthKeySaved(self.name, rekey.authentication, key.to_pkcs8())]
-
-    def _use_auth_key(self, rekey: RekeyPolicy, key: SigningKey) -> None:
-        algorithm = ALGORITHMS[SIGNATURE_ALGORITHM[rekey.authentication]]
-        self._signer = Signer(key, algorithm)
-        self._auth_key = key.auth_key(algorithm)
-
-    def _created_events(self, sas: Iterable[LiveSa] | None = None) -> tuple[Event, ...]:
-        return tuple(
-            SaCreated(self.name, sa.protocol, sa.spi.hex(), sa.lifetime_seconds)
-            for sa in (self.sas.current.values() if sas is None else sas)
-        )
-
-
-def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:
-    if policy.rekey is None:
-        raise LocalError(f"{policy.name}: a group needs a rekey section")
-    return policy.rekey

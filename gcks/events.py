@@ -126,6 +126,15 @@ class MemberLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStartedOver(Event):
+    """All SAs were deleted: every member has to register again and gets new keys."""
+
+    name = "group_started_over"
+    group: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemberCertificateEnded(Event):
     """A registered member's certificate has expired or was revoked."""
 

@@ -96,6 +96,8 @@ class TermsSaved:
     authentication: str
     mode: str
     sender_id_bits: int
+    key_management: str = "simple"
+    """And the size of the keys in a tree: other ones can't wrap them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,44 @@ class MemberSaved:
     """When its certificate, or one above it, expires; infinite without certificate."""
     certificates: bytes = b""
     """References of the certificates it proved itself with, 16 octets each."""
+    leaf: int = -1
+    """Its leaf in the key tree; -1: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberRemoved:
     group: str
     identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembersRemoved:
+    """The group has started over: no members, no tree."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNodesSaved:
+    """Keys of the key tree: height, number, Key ID and key (*secret*) of each node."""
+
+    group: str
+    nodes: tuple[tuple[int, int, int, bytes], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNodesRemoved:
+    group: str
+    places: tuple[tuple[int, int], ...]
+    """Height and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaleLeavesSaved:
+    """Leaves whose members are gone and still know the keys above; replaces the former set."""
+
+    group: str
+    leaves: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +173,10 @@ JournalEntry = (
     | TermsSaved
     | MemberSaved
     | MemberRemoved
+    | MembersRemoved
+    | TreeNodesSaved
+    | TreeNodesRemoved
+    | StaleLeavesSaved
     | GroupRemoved
 )
 
@@ -156,3 +194,6 @@ class StoredGroup:
     auth_key: AuthKeySaved | None = None
     members: tuple[MemberSaved, ...] = ()
     terms: TermsSaved | None = None
+    tree: tuple[tuple[int, int, int, bytes], ...] = field(default=(), repr=False)
+    """As in `TreeNodesSaved`."""
+    stale_leaves: tuple[int, ...] = ()

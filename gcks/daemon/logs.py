@@ -32,6 +32,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.RegistrationRefused: logging.WARNING,
     e.MemberLeft: logging.INFO,
     e.MemberCertificateEnded: logging.WARNING,
+    e.GroupStartedOver: logging.WARNING,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,
     e.RekeySent: logging.INFO,

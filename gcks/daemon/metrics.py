@@ -99,6 +99,8 @@ SERVER_ROWS: Final = (
     Row(e.MemberRegistered, *_RESULTS, _registration),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
+    Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
+        _GROUP, _group),
     Row(
         e.MemberCertificateEnded, "certificates_ended",
         "Registered members whose certificate expired or was revoked",

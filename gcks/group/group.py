@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from gcks.crypto.key_wrap import kwk_octets
 from gcks.crypto.signature import SigningKey
 from gcks.errors import LocalError, NoProposalChosen, RegistrationFailed
 from gcks.events import (
     GroupStarted,
-    MemberLeft,
     SenderIdsExhausted,
 )
 from gcks.group.authorization import authorize
+from gcks.group.excluding import ExcludingGroup
 from gcks.group.group_outcome import GroupOutcome, merged
+from gcks.group.key_tree import NodeKey
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
 from gcks.group.registration import (
@@ -27,7 +29,6 @@ from gcks.group.registration import (
     member_saved,
     registration_payloads,
 )
-from gcks.group.renewing import RenewedSas
 from gcks.group.restoring import (
     can_go_on,
     claim_spis,
@@ -39,12 +40,13 @@ from gcks.group.restoring import (
 )
 from gcks.group.sa_set import REKEY
 from gcks.group.sag import first_mismatch, needs_of
-from gcks.group.sender_ids import SenderIdCounter
 from gcks.group.spi import SpiPool
+from gcks.group.tree_keeper import NO_LEAF, MemberKeys
+from gcks.iana import Kwa
 from gcks.journal import (
     GroupRemoved,
     JournalEntry,
-    MemberRemoved,
+    MembersRemoved,
     SenderIdsReserved,
     StoredGroup,
 )
@@ -62,7 +64,7 @@ STALE_REKEY_SECONDS = 30.0
 count from receipt, and those of an old message would be skewed (section 2.4.1.3)."""
 
 
-class Group(RenewedSas):
+class Group(ExcludingGroup):
     """Use `Group.create` for a new group, `Group.restore` for one that goes on."""
 
     def __init__(
@@ -73,11 +75,8 @@ class Group(RenewedSas):
         wall: Callable[[], float],
     ) -> None:
         super().__init__(policy, spis, entropy, wall)
-        self.sender_ids = SenderIdCounter(policy.sender_id_bits)
         self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
         self._renew_all_at = inf
-        self._numbered: set[str] = set()
-        """Names of SAs whose only sender has begun to number packets."""
 
     # --- beginning ------------------------------------------------------------------
 
@@ -116,10 +115,10 @@ class Group(RenewedSas):
         group.sender_ids.next = stored.next_sender_id
         for member in stored.members:
             group.members.put(member)
+        journal: list[JournalEntry] = [terms_of(policy)]
         claim_spis(group.sas, stored)
         goes_on = can_go_on(stored, policy)
         known = {saved.spi for saved in stored.sas}
-        journal: list[JournalEntry] = [terms_of(policy)]
         journal += group._load(stored, now) if goes_on else group._begin_anew(stored, now)
         fresh = [sa for sa in group.sas.current.values() if sa.spi not in known]
         outcome = group._adopt(now)
@@ -132,6 +131,9 @@ class Group(RenewedSas):
         journal = forget(stored.sas)
         self.sas.release(saved.spi for saved in stored.sas)
         journal += self._load_auth_key(stored)
+        if self._tree is not None or stored.tree:
+            self.members.clear()  # their leaves are of another tree
+            journal.append(MembersRemoved(self.name))
         return journal + self._create(self._all_names(), now)
 
     def _load(self, stored: StoredGroup, now: float) -> list[JournalEntry]:
@@ -144,6 +146,10 @@ class Group(RenewedSas):
         elif self.policy.rekey is not None:
             journal += self._create([REKEY], now)
         self._numbered.update(sa.name for sa in self.policy.data_sas)
+        if self._tree is not None:
+            self._tree.restore(map(NodeKey._make, stored.tree), stored.stale_leaves)
+            if self._tree.wants_change:
+                self._plan_shutting_out(now)
         self._repeat_last(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
@@ -196,18 +202,22 @@ class Group(RenewedSas):
             raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
         inband = self.policy.is_inband(sender=role.is_sender)
         self._check_sag(request, inband=inband)
+        self._check_key_wrap(wrap, inband=inband)
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
-        sender_ids = self._allocate(request.sender_id_count) if view.numbered else ()
-        member = member_saved(self.name, identity, request, sender_ids, self._wall())
+        sender_ids = self._allocate(request.sender_id_count, now) if view.numbered else ()
+        leaf, keys, journal = self._seat(identity, inband=inband, now=now)
+        at = self._wall()
+        member = member_saved(self.name, identity, request, sender_ids, at, leaf)
         self.members.put(member)
         auth_key = None if inband else self._auth_key
-        payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids)
-        journal: list[JournalEntry] = [member]
+        payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids, keys)
+        journal.append(member)
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
         exhausted = sender_ids and not self.sender_ids.left
         events = (SenderIdsExhausted(self.name),) if exhausted else ()
         due = self._renew_numbered(identity, now) if request.sender else inf
+        due = min(due, self._departures_at)
         return Registration(
             payloads,
             tuple(journal),
@@ -256,15 +266,39 @@ class Group(RenewedSas):
                 mismatch, hint="let the GM support it, or change the group's suites"
             )
 
-    def _allocate(self, requested: int) -> tuple[int, ...]:
-        return self.sender_ids.allocate(requested, self.policy.max_sender_ids_per_request)
+    def _check_key_wrap(self, wrap: KeyWrap, *, inband: bool) -> None:
+        """Ruling 3: keys of the tree are wrapped over both SAs, so they are of one size."""
+        rekey = self.policy.rekey
+        if self._tree is None or inband or rekey is None:
+            return
+        if kwk_octets(wrap.kwa) != kwk_octets(rekey.kwa):
+            raise NoProposalChosen(
+                f"the IKE SA's {Kwa(wrap.kwa)} has other keys than the Rekey SA's {Kwa(rekey.kwa)}",
+                hint="let both use a key wrap of the same size",
+            )
 
-    def leave(self, identity: str, cause: str) -> GroupOutcome:
-        """Remove a GM that says it leaves (section 2.3.2)."""
-        if not self.members.remove(identity):
-            return GroupOutcome()
-        event = MemberLeft(self.name, identity, cause, len(self.members))
-        return GroupOutcome((MemberRemoved(self.name, identity),), (), (event,))
+    def _seat(
+        self, identity: str, *, inband: bool, now: float
+    ) -> tuple[int, MemberKeys | None, list[JournalEntry]]:
+        """Return the member's leaf, its keys, and what is to be kept."""
+        tree, known = self._tree, self.members.get(identity)
+        leaf = known.leaf if known is not None else NO_LEAF
+        if tree is None:
+            return NO_LEAF, None, []
+        if inband:
+            return NO_LEAF, None, tree.unseat(leaf)
+        leaf, journal = tree.seat(leaf)
+        if tree.tree.lacks_keys:
+            self._plan_shutting_out(now)
+        return leaf, tree.keys_of(leaf), journal
+
+    def _allocate(self, requested: int, now: float) -> tuple[int, ...]:
+        """Return Sender-IDs; where none is left the group has to start over (section 2.5.1)."""
+        try:
+            return self.sender_ids.allocate(requested, self.policy.max_sender_ids_per_request)
+        except RegistrationFailed:
+            self._start_over_at = min(self._start_over_at, now)
+            raise
 
     # --- time -----------------------------------------------------------------------
 
@@ -273,12 +307,13 @@ class Group(RenewedSas):
         """Monotonic seconds at which `handle_timeout` has something to do."""
         times = [self._renew_at(name, sa) for name, sa in self.sas.current.items()]
         times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
-        return min(*times, self._outbox.next_at, self._renew_all_at)
+        return min(*times, self._outbox.next_at, self._renew_all_at, self._departures_at)
 
     def handle_timeout(self, now: float) -> GroupOutcome:
         """Send due copies, forget what is over, renew what is due."""
         gone = self.sas.forget_due(now)
         outcomes = [self._forgotten(gone)] if gone else []
+        outcomes += self._departures_due(now)
         if now >= self._renew_all_at:
             outcomes.append(self.rekey(now))
         due = [
@@ -310,4 +345,5 @@ class Group(RenewedSas):
         self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
         self.sender_ids.limit = 1 << policy.sender_id_bits
         self._gsa.invalidate()
-        return self._adopt(now)
+        outside = [one for one in self.members.identities() if policy.rule_for(one) is None]
+        return merged([self.exclude(outside, now), self._adopt(now)])

@@ -19,6 +19,8 @@ class GroupOutcome:
     events: tuple[Event, ...] = ()
     renewed: str = ""
     """The group whose SAs have changed: its GMs that are rekeyed in-band are to be told."""
+    excluded: tuple[tuple[str, str], ...] = ()
+    """Group and identity of members that are none any more: they are rekeyed in-band no longer."""
 
 
 def merged(outcomes: Sequence[GroupOutcome]) -> GroupOutcome:
@@ -28,4 +30,5 @@ def merged(outcomes: Sequence[GroupOutcome]) -> GroupOutcome:
         tuple(transmit for outcome in outcomes for transmit in outcome.transmits),
         tuple(event for outcome in outcomes for event in outcome.events),
         next((outcome.renewed for outcome in outcomes if outcome.renewed), ""),
+        tuple(one for outcome in outcomes for one in outcome.excluded),
     )

@@ -58,10 +58,53 @@ def rekey_keys(keymat: bytes, policy: GsaPolicy) -> RekeyKeys:
     return RekeyKeys(keymat[:e], keymat[e : e + a], keymat[e + a :])
 
 
-def group_key_bag(protocol: int, spi: bytes, kwk: bytes, keymat: bytes) -> GroupKeyBag:
-    """Wrap one SA's keying material under GSK_w: Key ID and KWK ID zero (section 3.3)."""
-    key = WrappedKey(SA_KEY_ID, DEFAULT_KWK_ID, wrap(kwk, keymat))
+def group_key_bag(protocol: int, spi: bytes, kwk_id: int, kwk: bytes, keymat: bytes) -> GroupKeyBag:
+    """Wrap one SA's keying material: Key ID zero, KWK ID zero for GSK_w (section 3.3)."""
+    key = WrappedKey(SA_KEY_ID, kwk_id, wrap(kwk, keymat))
     return GroupKeyBag(protocol, spi, (key,))
+
+
+def member_key_download(
+    keys: Iterable[tuple[int, bytes, bytes]],
+    kwk: bytes,
+    path: Sequence[tuple[int, bytes]],
+    auth_key: bytes | None = None,
+    sender_ids: tuple[int, ...] = (),
+) -> KeyDownload:
+    """Build the KD payload of a registration with a key tree (section 3.2, appendix A.2).
+
+    `path` holds Key ID and key from the member's own upwards: the member's is
+    wrapped under GSK_w (`kwk`), each other under the one below it, and the keying
+    material of the Rekey SA under the topmost, never under GSK_w (ruling 20).
+    """
+    bags = tuple(
+        group_key_bag(protocol, spi, *path[-1], keymat)
+        if protocol == ProtocolId.GIKE_UPDATE
+        else group_key_bag(protocol, spi, DEFAULT_KWK_ID, kwk, keymat)
+        for protocol, spi, keymat in keys
+    )
+    below = [(DEFAULT_KWK_ID, kwk), *path]
+    wraps = tuple(
+        WrappedKey(key_id, kwk_id, wrap(around, key))
+        for (kwk_id, around), (key_id, key) in zip(below, path, strict=False)
+    )
+    return KeyDownload(bags, (MemberKeyBag(wraps[::-1], auth_key, sender_ids),))
+
+
+def tree_key_download(
+    protocol: int,
+    spi: bytes,
+    keymat: bytes,
+    tops: Iterable[tuple[int, bytes]],
+    wrap_keys: tuple[WrappedKey, ...],
+) -> KeyDownload:
+    """Build the KD payload of a message that shuts members out (appendix A.4).
+
+    The one new Rekey SA's keying material stands under every key of `tops`.
+    """
+    sa_keys = tuple(WrappedKey(SA_KEY_ID, key_id, wrap(key, keymat)) for key_id, key in tops)
+    member = (MemberKeyBag(wrap_keys, None, ()),) if wrap_keys else ()
+    return KeyDownload((GroupKeyBag(protocol, spi, sa_keys),), member)
 
 
 def key_download(
@@ -71,7 +114,9 @@ def key_download(
     sender_ids: tuple[int, ...] = (),
 ) -> KeyDownload:
     """Build a KD payload from (protocol, SPI, keying material), all under one GSK_w."""
-    bags = tuple(group_key_bag(protocol, spi, kwk, keymat) for protocol, spi, keymat in keys)
+    bags = tuple(
+        group_key_bag(protocol, spi, DEFAULT_KWK_ID, kwk, keymat) for protocol, spi, keymat in keys
+    )
     own = auth_key is not None or sender_ids
     member = (MemberKeyBag((), auth_key, sender_ids),) if own else ()
     return KeyDownload(bags, member)

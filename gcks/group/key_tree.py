@@ -104,6 +104,12 @@ class KeyTree:
         """How many keys a path has at most."""
         return len(self._levels)
 
+    @property
+    def lacks_keys(self) -> bool:
+        """Tell whether the tree has grown over nodes that don't share a key yet."""
+        inner = self._levels[1:]
+        return any(one.children and one.children[0] and one.ids[0] == _NO_KEY for one in inner)
+
     # --- members ----------------------------------------------------------------------
 
     def join(self) -> tuple[int, tuple[NodeKey, ...]]:
@@ -223,6 +229,12 @@ class KeyTree:
             for number, count in enumerate(below.children):
                 level.children[number // DEGREE] += bool(count)
         self._shrink()
+
+    def emptied(self) -> KeyTree:
+        """Return an empty tree whose Key IDs go on from this one's."""
+        tree = KeyTree(self.key_octets, self._entropy)
+        tree._next_key_id = self._next_key_id
+        return tree
 
     # --- nodes --------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ class Member(NamedTuple):
     """POSIX seconds; infinite without certificate, and once the end was noticed."""
     certificates: bytes
     """References of its certificates."""
+    leaf: int
+    """Its leaf in the key tree; -1: none."""
 
 
 class Membership:
@@ -65,6 +67,7 @@ class Membership:
             saved.reassembles,
             saved.certificate_ends if saved.certificate_ends != inf else inf,  # the one object
             saved.certificates,
+            saved.leaf,
         )
         self.certificate_ends = min(self.certificate_ends, saved.certificate_ends)
         self._whole_only += not saved.reassembles
@@ -100,6 +103,11 @@ class Membership:
         for name in ended:
             self._members[name] = self._members[name]._replace(certificates=b"")
         return ended
+
+    def clear(self) -> None:
+        """Remove everybody."""
+        self._members.clear()
+        self._whole_only, self.certificate_ends = 0, inf
 
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""

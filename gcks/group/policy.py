@@ -23,6 +23,8 @@ SINGLE: Final = "single"
 TUNNEL: Final = "tunnel"
 TRANSPORT: Final = "transport"
 IMPLICIT: Final = "implicit"
+SIMPLE: Final = "simple"
+LKH: Final = "lkh"
 
 SIGNATURE_ALGORITHM: Final = {
     "ed25519": "ed25519",
@@ -153,6 +155,16 @@ class GroupPolicy:
 
     Without a Rekey SA all GMs are.
     """
+    key_management: str = SIMPLE
+    """How keys are wrapped for those rekeyed by multicast: under GSK_w, or by a key tree (LKH)."""
+    exclusion_window_seconds: float = 1.0
+    """How long exclusions wait for others, to share a message."""
+    forward_access: bool = False
+    """Whether who leaves is shut out as if excluded (RFC 9838 section 3.2.1)."""
+    hide_policy: bool = False
+    """Whether those shut out must not learn the new policy either: the KEK changes twice."""
+    excluded: tuple[str, ...] = ()
+    """Identities (globs on the text form) that are no members, whatever the rules say."""
     name: str = field(init=False, compare=False, default="")
     """The group ID in text form."""
     _by_name: Mapping[str, DataSaPolicy] = field(
@@ -186,7 +198,9 @@ class GroupPolicy:
         return self.rekey is None or (sender and self.inband_senders)
 
     def rule_for(self, identity: str) -> MemberRule | None:
-        """Return the first rule that names the identity."""
+        """Return the first rule that names the identity, None where it is excluded."""
+        if any(fnmatchcase(identity, one) for one in self.excluded):
+            return None
         return next((r for r in self.members if fnmatchcase(identity, r.identity)), None)
 
 

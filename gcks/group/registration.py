@@ -7,11 +7,12 @@ from math import inf
 
 from gcks.events import Event
 from gcks.group.authorization import Role
-from gcks.group.key_download import key_download
+from gcks.group.key_download import key_download, member_key_download
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import TRANSPORT, GroupPolicy
 from gcks.group.sa_set import REKEY, SaSet
 from gcks.group.sender_ids import uses_counter
+from gcks.group.tree_keeper import NO_LEAF, MemberKeys
 from gcks.iana import NotifyType, PayloadType
 from gcks.journal import JournalEntry, MemberSaved
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
@@ -181,6 +182,7 @@ def member_saved(
     request: RegistrationRequest,
     sender_ids: tuple[int, ...],
     at: float,
+    leaf: int = NO_LEAF,
 ) -> MemberSaved:
     """Return the record of a member that has registered at POSIX time `at`."""
     sag = request.sag.octets if request.sag is not None else b""
@@ -194,6 +196,7 @@ def member_saved(
         request.reassembles,
         request.certificate_ends,
         request.certificates,
+        leaf,
     )
 
 
@@ -215,10 +218,14 @@ def registration_payloads(
     wrap: KeyWrap,
     auth_key: bytes | None,
     sender_ids: tuple[int, ...],
+    tree_keys: MemberKeys | None = None,
 ) -> tuple[Payload, ...]:
     """Return GSA, KD and, in transport mode, its notification (section 2.3.4)."""
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in view.sas]
-    kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
+    if tree_keys is not None:
+        kd = member_key_download(keys, wrap.kwk, tree_keys.path, auth_key, sender_ids)
+    else:
+        kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
     return view.gsa, kd, *mode_notifies(policy)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gcks.group.key_download import key_download
+from gcks.group.key_download import key_download, tree_key_download
+from gcks.group.key_tree import TreeChange
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
 from gcks.group.registration import mode_notifies
@@ -25,8 +26,12 @@ class Renewal:
     next_spis: Mapping[str, bytes]
 
 
-def rekey_payloads(renewal: Renewal, gsk_w: bytes, policy: GroupPolicy) -> tuple[Payload, ...]:
+def rekey_payloads(
+    renewal: Renewal, gsk_w: bytes, policy: GroupPolicy, change: TreeChange | None = None
+) -> tuple[Payload, ...]:
     """Return GSA, KD, notifications and Delete; keys are wrapped under the current GSK_w.
+
+    With a change of the key tree the one SA is the Rekey SA, and the tree's keys wrap it.
 
     The notifications are those of a registration (section 2.4.1.3), so that a GM
     which judges each message by itself creates the new SAs in the same mode.
@@ -40,7 +45,11 @@ def rekey_payloads(renewal: Renewal, gsk_w: bytes, policy: GroupPolicy) -> tuple
     # GSA_REKEY has none is not told (section 4.4.3.1.1), and a reload may end them.
     wide = GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds)
     gsa = GroupSecurityAssociation(policies, wide)
-    return (gsa, key_download(keys, gsk_w), *mode_notifies(policy), *deletes)
+    if change is not None:
+        kd = tree_key_download(*keys[0], change.tops, change.wrap_keys)
+    else:
+        kd = key_download(keys, gsk_w)
+    return (gsa, kd, *mode_notifies(policy), *deletes)
 
 
 def _announced(sa: LiveSa, next_spis: Mapping[str, bytes]) -> GsaPolicy:

@@ -6,7 +6,7 @@ must be durable first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from math import inf
 
@@ -16,6 +16,7 @@ from gcks.events import Event, SaCreated, SaDeleted
 from gcks.group.copies import Outbox
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_download import rekey_keys
+from gcks.group.key_tree import TreeChange
 from gcks.group.live_sa import LiveSa
 from gcks.group.membership import Membership
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
@@ -29,6 +30,7 @@ from gcks.iana import ProtocolId
 from gcks.ike.window import MAX_MESSAGE_ID, MESSAGE_ID_BITS
 from gcks.journal import AuthKeySaved, JournalEntry, MessageIdReserved, RekeyMessageSaved
 from gcks.wire.gsa import GsaPolicy
+from gcks.wire.payloads import Payload
 
 
 class RenewedSas:
@@ -79,8 +81,14 @@ class RenewedSas:
 
     # --- rekey ----------------------------------------------------------------------
 
-    def _renew(self, names: Iterable[str], now: float) -> GroupOutcome:
-        """Replace the named SAs and tell the members, make before break."""
+    def _renew(
+        self, names: Iterable[str], now: float, change: TreeChange | None = None
+    ) -> GroupOutcome:
+        """Replace the named SAs and tell the members, make before break.
+
+        `change` comes with the Rekey SA alone.
+        """
+        names = list(names)
         old_rekey = self.sas.current.get(REKEY)
         configured = set(self._all_names())
         wanted = [name for name in dict.fromkeys(names) if name in configured]
@@ -100,15 +108,17 @@ class RenewedSas:
         events = self._created_events(renewal.created)
         if old_rekey is None:
             return GroupOutcome(tuple(journal), (), events, renewed=self.name)
-        journal += self._announce(renewal, old_rekey, message_id, now)
+        gsk_w = rekey_keys(old_rekey.keymat, old_rekey.policy).gsk_w
+        payloads = rekey_payloads(renewal, gsk_w, self.policy, change)
+        journal += self._tell(payloads, old_rekey, message_id, now)
         renewed = GroupOutcome(tuple(journal), (), events, renewed=self.name)
         return merged([renewed, self._send_due(now)])
 
-    def _announce(
-        self, renewal: Renewal, over: LiveSa, message_id: int, now: float
+    def _tell(
+        self, payloads: Sequence[Payload], over: LiveSa, message_id: int, now: float
     ) -> list[JournalEntry]:
         """Build the GSA_REKEY and plan its copies."""
-        datagrams = self._build(renewal, over, message_id)
+        datagrams = self._build(payloads, over, message_id)
         self.last_rekey_wall = wall = self._wall()
         saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall)
         self._outbox.add(saved, over, _rekey_policy(self.policy), now)
@@ -144,9 +154,10 @@ class RenewedSas:
                 self.next_message_id = 0
         return journal
 
-    def _build(self, renewal: Renewal, over: LiveSa, message_id: int) -> tuple[bytes, ...]:
+    def _build(
+        self, payloads: Sequence[Payload], over: LiveSa, message_id: int
+    ) -> tuple[bytes, ...]:
         keys = rekey_keys(over.keymat, over.policy)
-        payloads = rekey_payloads(renewal, keys.gsk_w, self.policy)
         cipher = rekey_cipher(over.policy.transforms, keys)
         head = envelope(over.spi, message_id)
         limit = _rekey_policy(self.policy).fragment_octets

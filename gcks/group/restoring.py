@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gcks.crypto.key_wrap import kwk_octets
 from gcks.group.live_sa import LiveSa, restore_sa
-from gcks.group.policy import GroupPolicy
+from gcks.group.policy import LKH, SIMPLE, GroupPolicy
 from gcks.group.sa_set import SaSet
 from gcks.journal import JournalEntry, SaDeleted, SaSaved, StoredGroup, TermsSaved
 
@@ -21,7 +22,15 @@ def terms_of(policy: GroupPolicy) -> TermsSaved:
     under one key would repeat nonces.
     """
     authentication = policy.rekey.authentication if policy.rekey is not None else ""
-    return TermsSaved(policy.name, authentication, policy.mode, policy.sender_id_bits)
+    return TermsSaved(
+        policy.name, authentication, policy.mode, policy.sender_id_bits, _key_management(policy)
+    )
+
+
+def _key_management(policy: GroupPolicy) -> str:
+    if policy.rekey is None or policy.key_management != LKH:
+        return SIMPLE
+    return f"{LKH} {kwk_octets(policy.rekey.kwa)}"
 
 
 def can_go_on(stored: StoredGroup, policy: GroupPolicy) -> bool:
@@ -39,6 +48,8 @@ def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
         return "multicast rekey can't begin or end for registered members; make a new group"
     if terms_of(old).authentication != terms_of(new).authentication:
         return "the authentication method must not change by rekey (RFC 9838 section 4.4.2.1.1)"
+    if terms_of(old).key_management != terms_of(new).key_management:
+        return "key_management, and the key wrap of a tree, are for registrations; make a new group"
     if old.mode != new.mode:
         return "the mode is told at registration only; make a new group for another mode"
     if new.sender_id_bits != old.sender_id_bits:

@@ -17,8 +17,10 @@ from gcks.crypto.errors import UnsupportedAlgorithm
 from gcks.crypto.key_wrap import KWAS, kwk_octets
 from gcks.group.policy import (
     IMPLICIT,
+    LKH,
     MANY,
     SIGNATURE_ALGORITHM,
+    SIMPLE,
     SINGLE,
     TRANSPORT,
     TUNNEL,
@@ -102,6 +104,22 @@ def _has_sas(policy: GroupPolicy) -> Problems:
         yield PolicyProblem(
             "inband_senders", "without a rekey section every member is rekeyed in-band already"
         )
+
+
+def _key_management(policy: GroupPolicy) -> Problems:
+    tree = policy.key_management == LKH
+    if policy.key_management not in (SIMPLE, LKH):
+        yield PolicyProblem(
+            "key_management", f"{policy.key_management!r} is neither simple nor lkh"
+        )
+    if tree and policy.rekey is None:
+        yield PolicyProblem("key_management", "a key tree is for multicast rekeys; give rekey")
+    if policy.forward_access and policy.rekey is not None and not tree:
+        yield PolicyProblem(
+            "forward_access", "without a key tree everybody would register again; choose lkh"
+        )
+    if policy.hide_policy and not tree:
+        yield PolicyProblem("hide_policy", "is about key trees (section 3.2.1); choose lkh")
 
 
 def _group_id(policy: GroupPolicy) -> Problems:
@@ -221,6 +239,7 @@ def _same_key_wrap_strength(policy: GroupPolicy) -> Problems:
 
 _GROUP_RULES: Final[tuple[Callable[[GroupPolicy], Problems], ...]] = (
     _group_id,
+    _key_management,
     _has_sas,
     _mode,
     _unique_names,

@@ -1,10 +1,10 @@
 """What becomes of members whose certificate expires or is revoked after they registered.
 
 Registration proves a certificate once; membership lasts as long as rekeys do.
-The operator chooses: `keep` reports it, `remove` ends the membership and deletes
-the IKE SA.  A group that is rekeyed in-band has new keys at once, which the
-removed member doesn't learn.  Where rekeys are multicast it holds the key that
-wraps them: it can't register again, but to shut it out takes an exclusion.
+The operator chooses: `keep` reports it, `remove` ends the membership.  With a key
+tree, and in groups that are rekeyed in-band, that is an exclusion: the others get
+new keys.  Else the member holds the key that wraps all rekeys; it can't register
+again, but to shut it out everybody would have to.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Final
 from gcks.events import MemberCertificateEnded
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
-from gcks.keyserver import succession
-from gcks.keyserver.lifecycle import Keeper
+from gcks.keyserver.settings import ServerSettings
 
 CHECK_SECONDS: Final = 60.0
 """Certificates that expire within it are looked for together: a search costs time."""
@@ -39,7 +38,7 @@ class CertificateEnds:
             self.next_check = now + CHECK_SECONDS
 
     def expired(
-        self, keeper: Keeper, groups: Mapping[str, Group], wall: float, now: float
+        self, settings: ServerSettings, groups: Mapping[str, Group], wall: float, now: float
     ) -> list[GroupOutcome]:
         """Apply the operator's choice to whose certificates have expired."""
         if now < self.next_check:
@@ -49,7 +48,7 @@ class CertificateEnds:
             outcome
             for group in groups.values()
             for outcome in _ended(
-                keeper, group, group.members.take_expired(wall), "certificate_expired", now
+                settings, group, group.members.take_expired(wall), "certificate_expired", now
             )
         ]
         self.plan(groups, now)
@@ -57,7 +56,7 @@ class CertificateEnds:
 
 
 def revoked(
-    keeper: Keeper, groups: Mapping[str, Group], references: set[bytes], now: float
+    settings: ServerSettings, groups: Mapping[str, Group], references: set[bytes], now: float
 ) -> list[GroupOutcome]:
     """Apply the operator's choice to whose certificates the CRLs revoke."""
     if not references:
@@ -66,34 +65,19 @@ def revoked(
         outcome
         for group in groups.values()
         for outcome in _ended(
-            keeper, group, group.members.take_revoked(references), "certificate_revoked", now
+            settings, group, group.members.take_revoked(references), "certificate_revoked", now
         )
     ]
 
 
 def _ended(
-    keeper: Keeper, group: Group, identities: list[str], cause: str, now: float
+    settings: ServerSettings, group: Group, identities: list[str], cause: str, now: float
 ) -> list[GroupOutcome]:
-    removes = keeper.settings.remove_on_certificate_end
+    removes = settings.remove_on_certificate_end
     events = tuple(MemberCertificateEnded(group.name, one, cause, removes) for one in identities)
     outcomes = [GroupOutcome(events=events)] if events else []
     if not removes or not identities:
         return outcomes
-    for identity in identities:
-        outcomes.append(group.leave(identity, cause))
-        outcomes += _close_ike_sas(keeper, identity, now)
-    if group.policy.rekey is None:
-        outcomes.append(group.rekey(now))  # in-band: everybody else learns new keys at once
-    return outcomes
-
-
-def _close_ike_sas(keeper: Keeper, identity: str, now: float) -> list[GroupOutcome]:
-    closed: list[GroupOutcome] = []
-    for sa in keeper.ike_sas.of_peer(identity):
-        for group in list(sa.inband):
-            keeper.pushes.leave(sa, group)
-        if sa.channel.pending is not None:
-            closed.append(GroupOutcome(events=(succession.close(keeper, sa, "certificate ended"),)))
-        else:
-            closed.append(GroupOutcome(transmits=succession.delete(keeper, sa, now)))
-    return closed
+    if group.can_exclude:
+        return [*outcomes, group.exclude(identities, now, cause)]
+    return [*outcomes, *(group.leave(one, cause, now) for one in identities)]

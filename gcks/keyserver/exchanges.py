@@ -137,9 +137,16 @@ def first_registration(
         done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
         event = registration_refused(contents, sa.identity, remote, error)
-        return refused(error, event, *peer.proof)
+        return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
     reply = registered(group, done, sa.identity, remote, peer.method)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
+
+
+def _due(serving: Serving, contents: Contents) -> float:
+    """Return when a group has something to do: one that ran out of Sender-IDs starts over."""
+    asked = contents.maybe(IDg)
+    group = serving.groups.get(str(asked.identity)) if asked is not None else None
+    return group.next_timeout if group is not None else inf
 
 
 def registration_refused(
@@ -160,12 +167,14 @@ def gsa_registration_request(
         group = gsa_registration.find_group(serving.groups, contents)
         cause = gsa_registration.leaving_cause(contents)
         if cause is not None:
-            outcome = group.leave(sa.name, cause)
-            return Reply((), outcome.journal, outcome.events, leaves=group.name)
+            outcome = group.leave(sa.name, cause, now)
+            due = group.next_timeout
+            return Reply((), outcome.journal, outcome.events, due=due, leaves=group.name)
         _check_rate(serving, sa, now)
         done = gsa_registration.register(group, contents, sa, now)
     except PeerError as error:
-        return refused(error, registration_refused(contents, sa.identity, remote, error))
+        reply = refused(error, registration_refused(contents, sa.identity, remote, error))
+        return replace(reply, due=_due(serving, contents))
     return registered(group, done, sa.identity, remote, "ike_sa")
 
 

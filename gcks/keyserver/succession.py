@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gcks.crypto.errors import InvalidPublicKey
 from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
+from gcks.group.group_outcome import GroupOutcome
 from gcks.iana import NotifyType
 from gcks.ike.channel import Response
 from gcks.ike.ike_rekey import Successor, Try, surviving
@@ -94,6 +95,23 @@ def close(keeper: Keeper, sa: Established, cause: str) -> IkeSaClosed:
     keeper.ike_sas.drop(sa)
     keeper.pushes.closed(sa)
     return IkeSaClosed(str(sa.path.remote), sa.name, cause)
+
+
+def part(keeper: Keeper, group: str, identity: str, now: float) -> GroupOutcome:
+    """Rekey a GM in-band no longer; delete IKE SAs that were open for that alone."""
+    transmits: list[Transmit] = []
+    events: list[Event] = []
+    for sa in keeper.ike_sas.of_peer(identity):
+        if group not in sa.inband:
+            continue
+        keeper.pushes.leave(sa, group)
+        if sa.inband:
+            continue
+        if sa.channel.pending is not None:
+            events.append(close(keeper, sa, "excluded"))
+        else:
+            transmits += delete(keeper, sa, now)
+    return GroupOutcome((), tuple(transmits), tuple(events))
 
 
 def initial_contact(keeper: Keeper, sa: Established, contents: Contents) -> tuple[IkeSaClosed, ...]:

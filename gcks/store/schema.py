@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -18,7 +18,8 @@ CREATE TABLE groups (
     rekey_spi BLOB,
     rekey_message_id INTEGER,
     rekey_datagrams BLOB,
-    rekey_sent_at REAL
+    rekey_sent_at REAL,
+    terms_key_management TEXT NOT NULL DEFAULT 'simple'
 ) WITHOUT ROWID;
 CREATE TABLE sas (
     group_name TEXT NOT NULL,
@@ -55,7 +56,20 @@ CREATE TABLE members (
     reassembles INTEGER NOT NULL DEFAULT 0,
     certificate_ends REAL NOT NULL DEFAULT 9e999,
     certificates BLOB NOT NULL DEFAULT x'',
+    leaf INTEGER NOT NULL DEFAULT -1,
     PRIMARY KEY (group_name, identity)
+) WITHOUT ROWID;
+CREATE TABLE tree_nodes (
+    group_name TEXT NOT NULL,
+    height INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    key_id INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    PRIMARY KEY (group_name, height, number)
+) WITHOUT ROWID;
+CREATE TABLE stale_leaves (
+    group_name TEXT PRIMARY KEY,
+    leaves TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE seal (probe BLOB NOT NULL);
 """
@@ -67,7 +81,25 @@ MIGRATIONS: Final = {
 ALTER TABLE members ADD COLUMN certificate_ends REAL NOT NULL DEFAULT 9e999;
 ALTER TABLE members ADD COLUMN certificates BLOB NOT NULL DEFAULT x''
 """,
+    3: """
+ALTER TABLE members ADD COLUMN leaf INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE groups ADD COLUMN terms_key_management TEXT NOT NULL DEFAULT 'simple';
+CREATE TABLE tree_nodes (
+    group_name TEXT NOT NULL,
+    height INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    key_id INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    PRIMARY KEY (group_name, height, number)
+) WITHOUT ROWID;
+CREATE TABLE stale_leaves (
+    group_name TEXT PRIMARY KEY,
+    leaves TEXT NOT NULL
+) WITHOUT ROWID
+""",
 }
 """Version found -> what leads to the next one."""
 
-GROUP_TABLES: Final = ("sas", "reserved_spis", "message_ids", "members")
+GROUP_TABLES: Final = (
+    "sas", "reserved_spis", "message_ids", "members", "tree_nodes", "stale_leaves",
+)  # fmt: skip

@@ -18,14 +18,18 @@ from gcks.journal import (
     JournalEntry,
     MemberRemoved,
     MemberSaved,
+    MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
     SpisReserved,
+    StaleLeavesSaved,
     StoredGroup,
     TermsSaved,
+    TreeNodesRemoved,
+    TreeNodesSaved,
 )
 from gcks.store.schema import GROUP_TABLES, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
@@ -178,23 +182,46 @@ class SqliteStore:
     def _terms_saved(self, e: TermsSaved) -> None:
         self._touch_group(e.group)
         self._db.execute(
-            "UPDATE groups SET terms_authentication = ?, terms_mode = ?, terms_sender_id_bits = ?"
-            " WHERE name = ?",
-            (e.authentication, e.mode, e.sender_id_bits, e.group),
+            "UPDATE groups SET terms_authentication = ?, terms_mode = ?, terms_sender_id_bits = ?,"
+            " terms_key_management = ? WHERE name = ?",
+            (e.authentication, e.mode, e.sender_id_bits, e.key_management, e.group),
         )
 
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
-            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles,
-             e.certificate_ends, e.certificates),
+             e.certificate_ends, e.certificates, e.leaf),
         )  # fmt: skip
 
     def _member_removed(self, e: MemberRemoved) -> None:
         self._db.execute(
             "DELETE FROM members WHERE group_name = ? AND identity = ?", (e.group, e.identity)
         )
+
+    def _members_removed(self, e: MembersRemoved) -> None:
+        for table in ("members", "tree_nodes", "stale_leaves"):
+            self._db.execute(f"DELETE FROM {table} WHERE group_name = ?", (e.group,))  # noqa: S608
+
+    def _tree_nodes_saved(self, e: TreeNodesSaved) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO tree_nodes VALUES (?, ?, ?, ?, ?)",
+            [
+                (e.group, h, n, key_id, self._box.seal(key, _node_place(e.group, h, n)))
+                for h, n, key_id, key in e.nodes
+            ],
+        )
+
+    def _tree_nodes_removed(self, e: TreeNodesRemoved) -> None:
+        self._db.executemany(
+            "DELETE FROM tree_nodes WHERE group_name = ? AND height = ? AND number = ?",
+            [(e.group, height, number) for height, number in e.places],
+        )
+
+    def _stale_leaves_saved(self, e: StaleLeavesSaved) -> None:
+        leaves = " ".join(map(str, e.leaves))
+        self._db.execute("INSERT OR REPLACE INTO stale_leaves VALUES (?, ?)", (e.group, leaves))
 
     def _group_removed(self, e: GroupRemoved) -> None:
         for table in GROUP_TABLES:
@@ -231,16 +258,27 @@ class SqliteStore:
             auth_key=auth,
             members=tuple(map(_member, self._rows("members", name))),
             terms=terms,
+            tree=self._load_tree(name),
+            stale_leaves=tuple(
+                int(leaf) for row in self._rows("stale_leaves", name) for leaf in row[1].split()
+            ),
+        )
+
+    def _load_tree(self, name: str) -> tuple[tuple[int, int, int, bytes], ...]:
+        return tuple(
+            (height, number, key_id, self._box.open(key, _node_place(name, height, number)))
+            for _, height, number, key_id, key in self._rows("tree_nodes", name)
         )
 
     def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
-        _, next_sender_id, algorithm, private_key, *told, spi, message_id, datagrams, sent_at = row
+        _, next_sender_id, algorithm, private_key, authentication, mode, bits, *newest = row
+        spi, message_id, datagrams, sent_at, key_management = newest
         auth = terms = last = None
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
             auth = AuthKeySaved(name, algorithm, opened)
-        if told[0] is not None:
-            terms = TermsSaved(name, *told)
+        if authentication is not None:
+            terms = TermsSaved(name, authentication, mode, bits, key_management)
         if spi is not None:
             last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
         return next_sender_id, auth, terms, last
@@ -277,21 +315,31 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     TermsSaved: SqliteStore._terms_saved,
     MemberSaved: SqliteStore._member_saved,
     MemberRemoved: SqliteStore._member_removed,
+    MembersRemoved: SqliteStore._members_removed,
+    TreeNodesSaved: SqliteStore._tree_nodes_saved,
+    TreeNodesRemoved: SqliteStore._tree_nodes_removed,
+    StaleLeavesSaved: SqliteStore._stale_leaves_saved,
     GroupRemoved: SqliteStore._group_removed,
 }
 
 
-def _member(row: tuple[str, str, str, str, bytes, float, int, float, bytes]) -> MemberSaved:
-    group, identity, address, numbers, sag, at, reassembles, ends, certificates = row
+def _member(
+    row: tuple[str, str, str, str, bytes, float, int, float, bytes, int],
+) -> MemberSaved:
+    group, identity, address, numbers, sag, at, reassembles, ends, certificates, leaf = row
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
-        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates
+        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates, leaf
     )
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:
     """What a sealed key is bound to: rows can't be swapped."""
     return f"sas.keymat/{group}/{int(protocol)}/{spi.hex()}".encode()
+
+
+def _node_place(group: str, height: int, number: int) -> bytes:
+    return f"tree_nodes.key/{group}/{height}/{number}".encode()
 
 
 def _auth_place(group: str) -> bytes:

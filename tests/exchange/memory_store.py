@@ -11,14 +11,18 @@ from gcks.journal import (
     JournalEntry,
     MemberRemoved,
     MemberSaved,
+    MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
     SpisReserved,
+    StaleLeavesSaved,
     StoredGroup,
     TermsSaved,
+    TreeNodesRemoved,
+    TreeNodesSaved,
 )
 
 
@@ -32,6 +36,8 @@ class _Group:
     auth_key: AuthKeySaved | None = None
     terms: TermsSaved | None = None
     members: dict[str, MemberSaved] = field(default_factory=dict)
+    tree: dict[tuple[int, int], tuple[int, int, int, bytes]] = field(default_factory=dict)
+    stale: tuple[int, ...] = ()
 
     def apply(self, entry: JournalEntry) -> None:
         match entry:
@@ -56,6 +62,17 @@ class _Group:
                 self.members[entry.identity] = entry
             case MemberRemoved():
                 self.members.pop(entry.identity, None)
+            case MembersRemoved():
+                self.members.clear()
+                self.tree.clear()
+                self.stale = ()
+            case TreeNodesSaved():
+                self.tree.update({(node[0], node[1]): node for node in entry.nodes})
+            case TreeNodesRemoved():
+                for place in entry.places:
+                    self.tree.pop(place, None)
+            case StaleLeavesSaved():
+                self.stale = entry.leaves
 
     def stored(self, name: str) -> StoredGroup:
         return StoredGroup(
@@ -68,6 +85,8 @@ class _Group:
             self.auth_key,
             tuple(self.members.values()),
             self.terms,
+            tuple(self.tree[place] for place in sorted(self.tree)),
+            self.stale,
         )
 
 

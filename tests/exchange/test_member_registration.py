@@ -358,7 +358,7 @@ def test_a_sender_id_that_does_not_fit_leads_to_another_registration(
     """RFC 9838 section 2.5.2: a fatal error, and the GM MUST re-register."""
     world = World()
     numbers = iter([(1 << 16,), (7,)])
-    monkeypatch.setattr(world.server.groups["keyid:demo"], "_allocate", lambda _: next(numbers))
+    monkeypatch.setattr(world.server.groups["keyid:demo"], "_allocate", lambda *_: next(numbers))
     member = world.member("sender1")
     world.run(2.0)
     assert member.plane.installed == {}

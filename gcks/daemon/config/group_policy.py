@@ -44,6 +44,11 @@ def build_group(
         capacity=section.capacity,
         evaluate_sag=section.evaluate_sag,
         inband_senders=section.inband_senders,
+        key_management=section.key_management,
+        exclusion_window_seconds=section.exclusion_window,
+        forward_access=section.forward_access,
+        hide_policy=section.hide_policy,
+        excluded=tuple(section.excluded),
     )
     places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):

@@ -163,6 +163,11 @@ class GroupSection(Section):
     max_sender_ids_per_request: int = 16
     capacity: int = 1_000_000
     evaluate_sag: bool = True
+    key_management: Literal["simple", "lkh"] = "simple"
+    exclusion_window: Seconds = 1.0
+    forward_access: bool = False
+    hide_policy: bool = False
+    excluded: list[IdentityPattern] = []
 
 
 class ServerFile(Section):

@@ -309,10 +309,10 @@ def test_leaving_removes_the_member_and_makes_room() -> None:
     """RFC 9838 section 2.3.2: the GCKS MUST remove the GM from the group."""
     stage = Stage(group_policy(capacity=1))
     stage.register("gm1")
-    stage.take(stage.group.leave("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN"))
+    stage.take(stage.group.leave("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN", 0.0))
     assert stage.of(MemberRemoved) == [MemberRemoved("keyid:demo", "fqdn:gm1.dev")]
     assert not stage.register("gm2").registration.again
-    assert stage.group.leave("fqdn:gm1.dev", "again").journal == ()
+    assert stage.group.leave("fqdn:gm1.dev", "again", 0.0).journal == ()
 
 
 # --- SAg ------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ GROUPS = st.sampled_from(["keyid:a", "fqdn:b"])
 SPIS = st.sampled_from([b"\1\2\3\4", b"\5\6\7\x08", b"\x09" * 16])
 OCTETS = st.binary(max_size=40)
 TIMES = st.floats(0, 4e9)
+HEIGHTS, NUMBERS = st.integers(0, 2), st.integers(0, 5)
 ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
     j.SaSaved: st.builds(
         j.SaSaved, GROUPS, st.sampled_from([2, 3, 6]), SPIS, st.sampled_from(["", "data"]),
@@ -89,6 +90,18 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
         st.lists(st.integers(0, 2**32), max_size=3).map(tuple), OCTETS, TIMES,
     ),
     j.MemberRemoved: st.builds(j.MemberRemoved, GROUPS, st.sampled_from(["fqdn:x", "fqdn:y"])),
+    j.MembersRemoved: st.builds(j.MembersRemoved, GROUPS),
+    j.TreeNodesSaved: st.builds(
+        j.TreeNodesSaved, GROUPS,
+        st.lists(st.tuples(HEIGHTS, NUMBERS, st.integers(1, 2**32 - 1), OCTETS), max_size=3,
+                 unique_by=lambda node: node[:2]).map(tuple),
+    ),
+    j.TreeNodesRemoved: st.builds(
+        j.TreeNodesRemoved, GROUPS, st.lists(st.tuples(HEIGHTS, NUMBERS), max_size=3).map(tuple)
+    ),
+    j.StaleLeavesSaved: st.builds(
+        j.StaleLeavesSaved, GROUPS, st.lists(NUMBERS, max_size=3).map(tuple)
+    ),
     j.GroupRemoved: st.builds(j.GroupRemoved, GROUPS),
 }  # fmt: skip
 JOURNALS = st.lists(st.one_of(*ENTRIES.values()), max_size=30)
@@ -109,6 +122,7 @@ def sorted_parts(groups: tuple[j.StoredGroup, ...]) -> dict[str, j.StoredGroup]:
             reserved_spis=tuple(sorted(group.reserved_spis, key=lambda r: r.name)),
             next_message_ids=tuple(sorted(group.next_message_ids, key=lambda r: r.spi)),
             members=tuple(sorted(group.members, key=lambda m: m.identity)),
+            tree=tuple(sorted(group.tree)),
         )
         if ordered.sas:
             found[group.group] = ordered
@@ -257,20 +271,23 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
 
 def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, path: Path) -> None:
     member = j.MemberSaved(
-        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16
+        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16, 7
     )
     sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
     store.apply([sa, member])
     store.close()
     with sqlite3.connect(path) as db:
-        for column in ("reassembles", "certificate_ends", "certificates"):
+        for column in ("reassembles", "certificate_ends", "certificates", "leaf"):
             db.execute(f"ALTER TABLE members DROP COLUMN {column}")
+        db.execute("ALTER TABLE groups DROP COLUMN terms_key_management")
+        for table in ("tree_nodes", "stale_leaves"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = SqliteStore(path, KEY)
     (group,) = again.load()
     assert group.members == (
-        replace(member, reassembles=False, certificate_ends=inf, certificates=b""),
+        replace(member, reassembles=False, certificate_ends=inf, certificates=b"", leaf=-1),
     )
     again.apply([member])
     (group,) = again.load()

@@ -1,0 +1,206 @@
+"""Who is no longer a member, and how the others go on without (RFC 9838 sections 2.4.3, 3.2.1).
+
+With a key tree one message makes new keys for everybody else; it changes nothing
+but the Rekey SA.  A second one, under the new Rekey SA, brings new Data-Security
+SAs: the first could still be read by those it shuts out.  Without a tree they know
+the key that wraps all others: the group starts over, and everybody registers again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Final
+
+from gcks.crypto.key_wrap import kwk_octets
+from gcks.events import Event, GroupStartedOver, MemberLeft
+from gcks.group.group_outcome import GroupOutcome, merged
+from gcks.group.key_tree import TreeChange
+from gcks.group.policy import LKH, GroupPolicy
+from gcks.group.renewing import RenewedSas
+from gcks.group.sa_set import REKEY
+from gcks.group.sender_ids import SenderIdCounter
+from gcks.group.spi import SpiPool
+from gcks.group.tree_keeper import MAX_STALE_LEAVES, NO_LEAF, TreeKeeper
+from gcks.iana import ProtocolId
+from gcks.journal import (
+    JournalEntry,
+    MemberRemoved,
+    MembersRemoved,
+    SenderIdsReserved,
+)
+from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
+from gcks.wire.payloads import Payload
+
+EXCLUDED: Final = "excluded"
+
+
+class ExcludingGroup(RenewedSas):
+    """SAs with members that come and go."""
+
+    def __init__(
+        self,
+        policy: GroupPolicy,
+        spis: SpiPool,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], float],
+    ) -> None:
+        super().__init__(policy, spis, entropy, wall)
+        self.sender_ids = SenderIdCounter(policy.sender_id_bits)
+        self._tree: TreeKeeper | None = None
+        if policy.rekey is not None and policy.key_management == LKH:
+            self._tree = TreeKeeper(self.name, kwk_octets(policy.rekey.kwa), entropy)
+        self._shut_out_at = inf
+        """When the tree is changed: exclusions until then share a message."""
+        self._renew_data_at = inf
+        """When those who were shut out lose the Data-Security SAs, too."""
+        self._start_over_at = inf
+        self._numbered: set[str] = set()
+        """Names of SAs whose only sender has begun to number packets."""
+
+    @property
+    def _departures_at(self) -> float:
+        return min(self._shut_out_at, self._renew_data_at, self._start_over_at)
+
+    @property
+    def can_exclude(self) -> bool:
+        """Tell whether single members can be shut out without troubling all others."""
+        return self._tree is not None or self.policy.rekey is None
+
+    # --- leaving ----------------------------------------------------------------------
+
+    def leave(self, identity: str, cause: str, now: float) -> GroupOutcome:
+        """Remove a GM that says it leaves (section 2.3.2).
+
+        It still knows its keys: it is shut out at once only where the policy says
+        so, else with the next change of the tree.
+        """
+        if identity not in self.members:
+            return GroupOutcome()
+        journal, event = self._remove(identity, cause)
+        stale = len(self._tree.stale) if self._tree is not None else 0
+        if stale and (self.policy.forward_access or stale >= MAX_STALE_LEAVES):
+            self._plan_shutting_out(now)
+        elif self.policy.forward_access:
+            soon = now + self.policy.exclusion_window_seconds
+            self._renew_data_at = min(self._renew_data_at, soon)
+        return GroupOutcome(tuple(journal), (), (event,))
+
+    def exclude(self, identities: Iterable[str], now: float, cause: str = EXCLUDED) -> GroupOutcome:
+        """Shut members out: they read nothing that is sent after the group has changed its keys."""
+        journal: list[JournalEntry] = []
+        events: list[Event] = []
+        excluded = [one for one in identities if one in self.members]
+        for identity in excluded:
+            removed, event = self._remove(identity, cause)
+            journal += removed
+            events.append(event)
+        outcome = GroupOutcome(
+            tuple(journal), (), tuple(events), excluded=tuple((self.name, one) for one in excluded)
+        )
+        if not excluded:
+            return outcome
+        if self.policy.rekey is None:
+            return merged([outcome, self._renew(self._all_names(), now)])
+        if self._tree is None:
+            self._start_over_at = min(
+                self._start_over_at, now + self.policy.exclusion_window_seconds
+            )
+        elif self._tree.stale:
+            self._plan_shutting_out(now)
+        else:  # they are rekeyed in-band, and know no key of the multicast rekeys
+            self._renew_data_at = min(self._renew_data_at, now)
+        return outcome
+
+    def _remove(self, identity: str, cause: str) -> tuple[list[JournalEntry], MemberLeft]:
+        journal: list[JournalEntry] = [MemberRemoved(self.name, identity)]
+        member = self.members.get(identity)
+        if self._tree is not None and member is not None and member.leaf != NO_LEAF:
+            journal += self._tree.unseat(member.leaf)
+        self.members.remove(identity)
+        return journal, MemberLeft(self.name, identity, cause, len(self.members))
+
+    def _plan_shutting_out(self, now: float) -> None:
+        self._shut_out_at = min(self._shut_out_at, now + self.policy.exclusion_window_seconds)
+
+    # --- going on without ---------------------------------------------------------------
+
+    def _departures_due(self, now: float) -> list[GroupOutcome]:
+        outcomes: list[GroupOutcome] = []
+        if now >= self._start_over_at:
+            outcomes.append(self._start_over(now))
+        if now >= self._shut_out_at:
+            outcomes.append(self._shut_out(now))
+        if now >= self._renew_data_at:
+            self._renew_data_at = inf
+            # Who must not learn the policy either gets to know one KEK less (section 3.2.1).
+            names = self._all_names()
+            hidden = self.policy.hide_policy
+            outcomes.append(self._renew([n for n in names if hidden or n != REKEY], now))
+        return outcomes
+
+    def _shut_out(self, now: float) -> GroupOutcome:
+        """Send the one message that everybody but those who left can follow.
+
+        Where one has no room for all of them, each of several leaves every member
+        with a Rekey SA of its own, and the next comes over that.
+        """
+        if self._tree is None:
+            return GroupOutcome()
+        someone_left = bool(self._tree.stale)
+        change, journal = self._tree.change()
+        rekey = self.policy.rekey
+        until = now + (rekey.spread_seconds if rekey is not None else 0.0)
+        self._shut_out_at = until if self._tree.stale else inf
+        if someone_left:
+            self._renew_data_at = until  # once all copies of this are out
+        return merged([GroupOutcome(tuple(journal)), self._renew_by_tree(change, now)])
+
+    def _renew_by_tree(self, change: TreeChange, now: float) -> GroupOutcome:
+        """Renew the Rekey SA alone; its SA_KEY is wrapped under the keys of the tree."""
+        if not change.tops:
+            return GroupOutcome(tuple(self._replace([REKEY], [], now)))  # nobody to tell
+        return super()._renew([REKEY], now, change)
+
+    def _renew(
+        self, names: Iterable[str], now: float, change: TreeChange | None = None
+    ) -> GroupOutcome:
+        """Renew SAs; who has left meanwhile is shut out with the Rekey SA."""
+        wanted = list(dict.fromkeys(names))
+        tree = self._tree
+        if change is not None or REKEY not in wanted or tree is None or not tree.wants_change:
+            return super()._renew(wanted, now, change)
+        first = self._shut_out(now)
+        configured = self._all_names()
+        later = configured if self._renew_data_at < inf else [REKEY]
+        rest = [name for name in wanted if name not in later]
+        return merged([first, super()._renew(rest, now)]) if rest else first
+
+    def _start_over(self, now: float) -> GroupOutcome:
+        """Delete all SAs, forget all members, number senders from zero (sections 2.4.3, 2.5.1)."""
+        self._start_over_at = self._renew_data_at = self._shut_out_at = inf
+        over, count = self.sas.current.get(REKEY), len(self.members)
+        journal: list[JournalEntry] = []
+        if over is not None:
+            journal += self._tell(_delete_everything(), over, self._take_message_id(), now)
+        self.members.clear()
+        self._numbered.clear()
+        self.sender_ids.next = 0
+        journal += [MembersRemoved(self.name), SenderIdsReserved(self.name, 0)]
+        journal += self._replace(self._all_names(), [], now)
+        dropped = [sa for sa in self.sas.replaced if sa is not over]
+        self.sas.replaced.clear()
+        journal += self.sas.deleted(dropped)
+        if self._tree is not None:
+            self._tree.clear()
+        event = GroupStartedOver(self.name, count)
+        told = GroupOutcome(tuple(journal), (), (event, *self._created_events()), renewed=self.name)
+        return merged([told, self._send_due(now)])
+
+
+def _delete_everything() -> tuple[Payload, ...]:
+    """Section 2.4.3: zero SPIs, the Rekey SA's last."""
+    protocols = (ProtocolId.ESP, ProtocolId.AH, ProtocolId.GIKE_UPDATE)
+    return tuple(
+        Delete(one, DELETE_SPI_OCTETS[one], (bytes(DELETE_SPI_OCTETS[one]),)) for one in protocols
+    )

@@ -1,0 +1,319 @@
+"""Groups with a key tree: members are shut out, the others go on (RFC 9838 sections 3.2, 3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from gcks.events import (
+    GroupStartedOver,
+    MemberLeft,
+    Registered,
+    RegistrationFailedEvent,
+    RegistrationRefused,
+    RekeyReceived,
+    RekeySent,
+    Reregistering,
+)
+from gcks.group import tree_keeper
+from gcks.group.group import Group
+from gcks.group.policy import LKH, GroupPolicy
+from gcks.iana import Kwa, NotifyType
+from gcks.ike.keywords import parse_ike
+from gcks.keyserver.commands import RekeyGroup, Reload
+from tests.exchange.demo import ATD, DTD, PSK, World, group_policy, keys_of, state
+from tests.exchange.network import MemberNode, Weather
+
+TREE = replace(group_policy(), key_management=LKH)
+SOON = 10.0
+"""Longer than window, spread and ATD."""
+
+
+class Scene:
+    """A group with many members; a reload changes its policy."""
+
+    def __init__(self, policy: GroupPolicy = TREE, members: int = 20, **options: object) -> None:
+        self.policy = policy
+        self.world = World(groups=(policy,), **options)  # type: ignore[arg-type]
+        self.members = [self.world.member(f"gm{n}", at=n * 0.01) for n in range(members)]
+        self.run(30.0)
+        assert {state(one) for one in self.members} == {"registered"}
+
+    @property
+    def now(self) -> float:
+        return self.world.network.now
+
+    @property
+    def group(self) -> Group:
+        return self.world.server.groups["keyid:demo"]
+
+    def run(self, seconds: float) -> None:
+        self.world.run(self.now + seconds)
+
+    def reload(self, **changes: object) -> None:
+        self.policy = replace(self.policy, **changes)  # type: ignore[arg-type]
+        network = self.world.network
+        assert network.server is not None
+        self.world.groups = (self.policy,)
+        command = Reload(self.world.settings, PSK, {self.policy.name: self.policy})
+        network._server_did(network.server, self.world.server.command(command, self.now))
+
+    def rekey(self) -> None:
+        network = self.world.network
+        assert network.server is not None
+        outcome = self.world.server.command(RekeyGroup("keyid:demo"), self.now)
+        network._server_did(network.server, outcome)
+
+    def leave(self, number: int) -> None:
+        """Let a member leave that will not hear what follows."""
+        self.members[number].deaf = True
+        network, engine = self.world.network, self.world.server
+        assert network.server is not None
+        outcome = self.group.leave(f"fqdn:gm{number}.dev", "left", self.now)
+        engine._served.wake(self.group.next_timeout)
+        network._server_did(network.server, engine._merged([outcome], self.now))
+
+    def exclude(self, *numbers: int) -> None:
+        names = tuple(f"fqdn:gm{number}.dev" for number in numbers)
+        self.reload(excluded=(*self.policy.excluded, *names))
+
+    def events(self, kind: type) -> list:  # type: ignore[type-arg]
+        assert self.world.network.server is not None
+        return self.world.network.server.all(kind)
+
+    @property
+    def current(self) -> set[tuple[bytes, bytes]]:
+        return {(sa.spi, sa.keymat) for sa in self.group.sas.data}
+
+    def check(self, out: Sequence[int], *, undisturbed: bool = True) -> None:
+        """Those in `out` have none of the current keys, all others have them."""
+        rekey = self.group.sas.rekey
+        for number, member in enumerate(self.members):
+            holding = member.engine._groups[0].holding
+            knows_rekey = (
+                holding.current_rekey is not None and holding.current_rekey.spi == rekey.spi
+            )
+            if number in out:
+                assert not self.current & keys_of(member), number
+                assert not knows_rekey
+            else:
+                assert self.current <= keys_of(member), number
+                assert knows_rekey
+                assert state(member) == "registered"
+                if undisturbed:
+                    assert len(member.all(Registered)) == 1, "went on without registering again"
+                    assert not member.all(Reregistering)
+
+
+@pytest.mark.parametrize("members", [2, 5, 20, 70])
+def test_one_member_is_shut_out_and_the_others_go_on(members: int) -> None:
+    """RFC 9838 appendix A.4; section 2.4.3: it may not come back."""
+    scene = Scene(members=members)
+    scene.exclude(1)
+    scene.run(SOON)
+    scene.check([1])
+    assert [event.identity for event in scene.events(MemberLeft)] == ["fqdn:gm1.dev"]
+    scene.run(60.0)
+    scene.check([1])
+    refused = scene.events(RegistrationRefused)
+    assert {event.notify for event in refused} == {NotifyType.AUTHORIZATION_FAILED}
+    assert scene.members[1].all(RegistrationFailedEvent)
+
+
+def test_the_two_message_rule() -> None:
+    """Section 3.2.1: new Data-Security SAs come in a second message, under the new KEK."""
+    scene = Scene(members=8)
+    scene.run(5.0)
+    before = len([e for e in scene.events(RekeySent) if e.copy == 1])
+    seen = {id(m): len(m.all(RekeyReceived)) for m in scene.members}
+    scene.exclude(3)
+    scene.run(SOON)
+    assert len([e for e in scene.events(RekeySent) if e.copy == 1]) - before == 2
+    member = scene.members[0]
+    first, second = member.all(RekeyReceived)[seen[id(member)] :]
+    assert (first.data_sas, first.rekey_sa) == (0, True)
+    assert (second.data_sas, second.rekey_sa, second.message_id) == (1, False, 0)
+    assert len(scene.members[3].all(RekeyReceived)) == seen[id(scene.members[3])]
+
+
+def test_exclusions_within_the_window_share_a_message() -> None:
+    scene = Scene(members=30)
+    scene.run(5.0)
+    before = len([e for e in scene.events(RekeySent) if e.copy == 1])
+    for number in (2, 9, 17, 29):
+        scene.exclude(number)
+        scene.run(0.1)
+    scene.run(SOON)
+    assert len([e for e in scene.events(RekeySent) if e.copy == 1]) - before == 2
+    scene.check([2, 9, 17, 29])
+
+
+def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step leaves every member with a Rekey SA; the last one knows nothing of the excluded."""
+    monkeypatch.setattr(tree_keeper, "MAX_WRAPPED_KEYS", 24)
+    scene = Scene(members=64)
+    scene.run(5.0)
+    before = len([e for e in scene.events(RekeySent) if e.copy == 1])
+    out = list(range(0, 64, 5))
+    scene.exclude(*out)
+    scene.run(60.0)
+    assert len([e for e in scene.events(RekeySent) if e.copy == 1]) - before > 3
+    scene.check(out)
+
+
+def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> None:
+    """Section 3.2.1: two messages change the KEK, the policy comes with the second."""
+    scene = Scene(replace(TREE, hide_policy=True), members=8)
+    scene.run(5.0)
+    first = scene.group.sas.rekey.spi
+    seen = len(scene.members[0].all(RekeyReceived))
+    scene.exclude(3)
+    scene.run(SOON)
+    kinds = [(e.data_sas, e.rekey_sa) for e in scene.members[0].all(RekeyReceived)[seen:]]
+    assert kinds == [(0, True), (1, True)]
+    assert scene.group.sas.rekey.spi != first
+    scene.check([3])
+
+
+def test_who_leaves_is_shut_out_with_the_next_change() -> None:
+    scene = Scene(members=12)
+    scene.run(5.0)
+    left = scene.group.members.get("fqdn:gm4.dev")
+    assert left is not None
+    old = list(scene.group._tree.tree.path(left.leaf))  # type: ignore[union-attr]
+    rekey = scene.group.sas.rekey.spi
+    scene.leave(4)
+    scene.run(20.0)
+    assert scene.group.sas.rekey.spi == rekey, "nobody is troubled for it"
+    scene.rekey()
+    scene.run(SOON)
+    new = {key for _, key in scene.group._tree.tree.tops()}  # type: ignore[union-attr]
+    assert not new & {key for _, key in old}
+    scene.check([4])
+
+
+def test_with_forward_access_who_leaves_is_shut_out_at_once() -> None:
+    scene = Scene(replace(TREE, forward_access=True), members=12)
+    scene.run(5.0)
+    rekey = scene.group.sas.rekey.spi
+    scene.leave(4)
+    scene.run(SOON)
+    assert scene.group.sas.rekey.spi != rekey
+    scene.check([4])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lost_messages_end_in_a_new_registration_at_worst(seed: int) -> None:
+    """Section 2.4.1.3: copies, and GSA_NEXT_SPI, which tells of a rekey that was lost."""
+    scene = Scene(members=20, seed=seed)
+    scene.world.network.weather = Weather(loss=0.3)
+    scene.exclude(3, 8)
+    scene.run(30.0)
+    scene.rekey()
+    scene.run(60.0)
+    scene.world.network.weather = Weather()
+    scene.rekey()
+    scene.run(30.0)
+    scene.check([3, 8], undisturbed=False)
+
+
+def test_a_killed_server_goes_on_with_the_same_tree() -> None:
+    """What is on disk is what was in memory; whom it was about to shut out it does."""
+    scene = Scene(members=20)
+    scene.run(5.0)
+    tree = scene.group._tree
+    assert tree is not None
+    before = [tree.tree.path(leaf) for leaf in range(20)]
+    scene.world.start_server()
+    again = scene.group._tree
+    assert again is not None
+    assert [again.tree.path(leaf) for leaf in range(20)] == before
+    scene.exclude(5)
+    scene.world.start_server()
+    scene.run(SOON)
+    scene.check([5])
+
+
+def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
+    scene = Scene(members=16)
+    late = scene.world.member("gm16", at=scene.now)
+    scene.members.append(late)
+    scene.run(SOON)
+    scene.check([])
+    scene.exclude(0)
+    scene.run(SOON)
+    scene.check([0])
+    tree = scene.group._tree
+    assert tree is not None and not tree.wants_change
+
+
+def test_a_member_that_registers_again_keeps_its_leaf() -> None:
+    scene = Scene(members=6)
+    leaf = scene.group.members.get("fqdn:gm2.dev").leaf  # type: ignore[union-attr]
+    scene.members[2].deaf = True
+    scene.exclude(5)
+    scene.run(SOON)
+    scene.members[2].deaf = False
+    scene.rekey()
+    scene.run(30.0)
+    assert scene.group.members.get("fqdn:gm2.dev").leaf == leaf  # type: ignore[union-attr]
+    scene.check([5], undisturbed=False)
+
+
+def test_key_wraps_of_both_sas_are_of_one_size() -> None:
+    """Ruling 3: the keys of the tree are wrapped over the IKE SA and over the Rekey SA."""
+    short = parse_ike(["aes256gcm16-prfsha256-x25519-kw128"])
+    world = World(groups=(TREE,))
+    member = world.member("gm1", offer=short)
+    world.run(5.0)
+    assert state(member) != "registered"
+    assert world.network.server is not None
+    (refused, *_) = world.network.server.all(RegistrationRefused)
+    assert refused.notify == NotifyType.NO_PROPOSAL_CHOSEN
+    assert "key wrap of the same size" in refused.hint
+    assert TREE.rekey is not None and TREE.rekey.kwa == Kwa.KW_5649_256
+
+
+# --- without a tree --------------------------------------------------------------------------
+
+
+def test_without_a_tree_the_group_starts_over() -> None:
+    """Section 2.4.3: zero SPIs; everybody registers again, the excluded one can't."""
+    scene = Scene(group_policy(), members=10)
+    scene.exclude(4)
+    scene.run(ATD + DTD + 20.0)
+    (event,) = scene.events(GroupStartedOver)
+    assert event.members == 9
+    scene.check([4], undisturbed=False)
+    assert all(len(one.all(Registered)) == 2 for n, one in enumerate(scene.members) if n != 4)
+
+
+def test_sender_ids_that_run_out_start_the_group_over() -> None:
+    """Section 2.5.1: MUST exclude all GMs first; new keys, Sender-IDs from zero, no nonce twice."""
+    policy = replace(TREE, sender_id_bits=2, max_sender_ids_per_request=1)
+    world = World(groups=(policy,))
+    senders = [world.member(f"sender{n}", at=float(n)) for n in range(4)]
+    world.run(20.0)
+    group = world.server.groups["keyid:demo"]
+    used = nonces(senders)
+    assert len(used) == 4
+    assert group.sender_ids.left == 0
+    late = world.member("sender9", at=20.0)
+    world.run(25.0)
+    assert world.network.server is not None
+    assert len(world.network.server.all(GroupStartedOver)) == 1
+    del late
+    world.run(28.0)
+    assert not nonces(senders) & used, "other keys, so that the same Sender-IDs are no danger"
+
+
+def nonces(senders: list[MemberNode]) -> set[tuple[bytes, int]]:
+    """What of (key, Sender-ID) is in use."""
+    return {
+        (sa.key_e, sender_id)
+        for node in senders
+        for sa in node.plane.installed.values()
+        for sender_id in sa.sender_ids
+    }

@@ -11,7 +11,14 @@ import pytest
 
 from gcks.crypto.key_wrap import unwrap, wrap
 from gcks.group.authorization import Role
-from gcks.group.key_download import key_download, key_sizes, keymat_octets, rekey_keys
+from gcks.group.key_download import (
+    key_download,
+    key_sizes,
+    keymat_octets,
+    member_key_download,
+    rekey_keys,
+    tree_key_download,
+)
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.registration import GsaBuilder
@@ -200,3 +207,33 @@ def test_a_member_key_bag_with_wrap_keys_encodes_as_the_vector() -> None:
         )
     )
     assert KD[2]["output"]["body"].endswith(bag.encode().hex())
+
+
+def test_a_registration_with_a_key_tree_encodes_as_the_vector() -> None:
+    """RFC 9838 appendix A.2; ruling 20: SA_KEY under the tree, never under GSK_w."""
+    inputs = KD[1]["inputs"]
+    tree = {int(number): octets(key) for number, key in inputs["tree_keys"].items()}
+    kd = member_key_download(
+        [
+            (ProtocolId.GIKE_UPDATE, octets(inputs["rekey_spi"]), octets(inputs["K_sa1"])),
+            (ProtocolId.ESP, octets(inputs["esp_spi"]), octets(inputs["esp_keymat"])),
+        ],
+        octets(inputs["GSK_w"]),
+        [(number, tree[number]) for number in (7, 3, 1)],
+        octets(inputs["auth_key_spki"]),
+    )
+    assert kd.encode().hex() == KD[1]["output"]["body"]
+
+
+def test_an_exclusion_encodes_as_the_vector() -> None:
+    """RFC 9838 appendix A.4: GM F is shut out."""
+    inputs = KD[2]["inputs"]
+    tree = {int(number): octets(key) for number, key in inputs["tree_keys"].items()}
+    wraps = tuple(
+        WrappedKey(key, kwk, wrap(tree[kwk], tree[key]))
+        for key, kwk in ((15, 6), (15, 16), (16, 11))
+    )
+    spi, keymat = octets(inputs["rekey_spi"]), octets(inputs["K_sa3"])
+    tops = [(number, tree[number]) for number in (1, 15)]
+    kd = tree_key_download(ProtocolId.GIKE_UPDATE, spi, keymat, tops, wraps)
+    assert kd.encode().hex() == KD[2]["output"]["body"]

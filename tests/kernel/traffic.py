@@ -2,7 +2,7 @@
 
 usage: traffic.py NAME BEGIN SECONDS RATE GROUP:PORT ...
 All happens on eth0.  BEGIN is on the monotonic clock: nobody sends before all listen.
-Prints one JSON object: sent per group, received per (group, sender).
+Prints one JSON object: sent per group, received and last number per (group, sender).
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ def main() -> None:
             if origin != name:
                 received.setdefault(f"{receivers[sock]} {origin}", []).append(int(number))
     report = {key: [len(set(numbers)), len(numbers)] for key, numbers in received.items()}
-    print(json.dumps({"name": name, "sent": sent, "blocked": blocked, "received": report}))
+    last = {key: max(numbers) for key, numbers in received.items()}
+    print(
+        json.dumps(
+            {"name": name, "sent": sent, "blocked": blocked, "received": report, "last": last}
+        )
+    )
 
 
 def parse(texts: list[str]) -> list[tuple[str, int]]:

@@ -1,20 +1,27 @@
-"""The members of a group: one compact record each, by identity."""
+"""The members of a group, a million of them in some 80 MB: columns, and an index by identity.
+
+One Python object each would cost four times as much.  A member has a slot, the
+same in all columns; what few members have is kept in dictionaries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from array import array
+from collections.abc import Iterator, Set
 from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
+from gcks.group.identity_index import IdentityIndex
 from gcks.journal import MemberSaved
 
 MAX_SHARED_SAGS: Final = 256
 """Groups know a handful of kinds of member; whoever varies its SAg shares nothing."""
+_OWN_SAG: Final = 0xFFFF
 
 
 class Member(NamedTuple):
-    """What is kept of a registered GM; `sag` octets are shared between equal members."""
+    """What is kept of a registered GM."""
 
     address: str
     sender_ids: tuple[int, ...]
@@ -34,90 +41,124 @@ class Member(NamedTuple):
 class Membership:
     """All members of one group."""
 
-    __slots__ = ("_members", "_sags", "_whole_only", "certificate_ends")
+    __slots__ = (
+        "_certificates", "_ends", "_index", "_leaves", "_own_sags", "_reassembles",
+        "_registered", "_sag_numbers", "_sags", "_sender_ids", "_shared", "_whole_only",
+        "certificate_ends",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self._members: dict[str, Member] = {}
-        self._sags: dict[bytes, bytes] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove everybody."""
+        self._index = IdentityIndex()
+        self._registered, self._ends = array("d"), array("d")
+        self._leaves, self._sags = array("i"), array("H")
+        self._reassembles = bytearray()
+        self._shared: list[bytes] = []
+        self._sag_numbers: dict[bytes, int] = {}
+        self._own_sags: dict[int, bytes] = {}
+        self._sender_ids: dict[int, tuple[int, ...]] = {}
+        self._certificates: dict[int, bytes] = {}
         self._whole_only = 0
         self.certificate_ends = inf
         """When the first certificate of a member expires, or earlier."""
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._index)
 
     def __contains__(self, identity: str) -> bool:
-        return identity in self._members
+        return self._index.find(identity) is not None
 
     def get(self, identity: str) -> Member | None:
-        return self._members.get(identity)
+        slot = self._index.find(identity)
+        if slot is None:
+            return None
+        number = self._sags[slot]
+        return Member(
+            self._index.note(slot),
+            self._sender_ids.get(slot, ()),
+            self._own_sags[slot] if number == _OWN_SAG else self._shared[number],
+            self._registered[slot],
+            bool(self._reassembles[slot]),
+            self._ends[slot],
+            self._certificates.get(slot, b""),
+            self._leaves[slot],
+        )
 
     def identities(self) -> tuple[str, ...]:
-        return tuple(self._members)
+        return tuple(self._index)
 
     def put(self, saved: MemberSaved) -> None:
         """Add a member, or replace its former registration."""
         self.remove(saved.identity)
-        sag = self._share(saved.sag)
-        self._members[saved.identity] = Member(
-            saved.address,
-            saved.sender_ids,
-            sag,
-            saved.registered_at,
-            saved.reassembles,
-            saved.certificate_ends if saved.certificate_ends != inf else inf,  # the one object
-            saved.certificates,
-            saved.leaf,
-        )
+        slot = self._index.add(saved.identity, saved.address)
+        if slot == len(self._leaves):
+            self._extend()
+        self._registered[slot], self._ends[slot] = saved.registered_at, saved.certificate_ends
+        self._leaves[slot], self._reassembles[slot] = saved.leaf, saved.reassembles
+        self._sags[slot] = self._share(saved.sag, slot)
+        if saved.sender_ids:
+            self._sender_ids[slot] = saved.sender_ids
+        if saved.certificates:
+            self._certificates[slot] = saved.certificates
         self.certificate_ends = min(self.certificate_ends, saved.certificate_ends)
         self._whole_only += not saved.reassembles
+
+    def _extend(self) -> None:
+        self._registered.append(0.0)
+        self._ends.append(inf)
+        self._leaves.append(0)
+        self._sags.append(0)
+        self._reassembles.append(0)
 
     @property
     def all_reassemble(self) -> bool:
         """Tell whether every member takes fragments."""
         return not self._whole_only
 
-    def _share(self, sag: bytes) -> bytes:
-        if len(self._sags) < MAX_SHARED_SAGS:
-            return self._sags.setdefault(sag, sag)
-        return self._sags.get(sag, sag)
+    def _share(self, sag: bytes, slot: int) -> int:
+        number = self._sag_numbers.get(sag)
+        if number is None and len(self._shared) < MAX_SHARED_SAGS:
+            number = self._sag_numbers[sag] = len(self._shared)
+            self._shared.append(sag)
+        if number is None:
+            self._own_sags[slot] = sag
+        return _OWN_SAG if number is None else number
 
     def take_expired(self, at: float) -> list[str]:
         """Return whose certificate has expired by POSIX time `at`, each once."""
         if at < self.certificate_ends:
             return []
-        ended = [name for name, one in self._members.items() if one.certificate_ends <= at]
-        for name in ended:
-            self._members[name] = self._members[name]._replace(certificate_ends=inf)
-        ends = (one.certificate_ends for one in self._members.values())
-        self.certificate_ends = min(ends, default=inf)
-        return ended
+        ended = [(name, slot) for name, slot in self._index.items() if self._ends[slot] <= at]
+        for _, slot in ended:
+            self._ends[slot] = inf
+        self.certificate_ends = min((self._ends[s] for _, s in self._index.items()), default=inf)
+        return [name for name, _ in ended]
 
     def take_revoked(self, revoked: Set[bytes]) -> list[str]:
         """Return whose certificates are among those references, each once."""
-        ended = [
-            name
-            for name, one in self._members.items()
-            if one.certificates and not revoked.isdisjoint(_references(one.certificates))
-        ]
-        for name in ended:
-            self._members[name] = self._members[name]._replace(certificates=b"")
-        return ended
-
-    def clear(self) -> None:
-        """Remove everybody."""
-        self._members.clear()
-        self._whole_only, self.certificate_ends = 0, inf
+        ended = {
+            slot
+            for slot, held in self._certificates.items()
+            if not revoked.isdisjoint(_references(held))
+        }
+        for slot in ended:
+            del self._certificates[slot]
+        return [self._index.identity(slot) for slot in sorted(ended)]
 
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""
-        member = self._members.pop(identity, None)
-        if member is None:
+        slot = self._index.remove(identity)
+        if slot is None:
             return False
-        self._whole_only -= not member.reassembles
+        self._whole_only -= not self._reassembles[slot]
+        for sparse in (self._own_sags, self._sender_ids, self._certificates):
+            sparse.pop(slot, None)
         return True
 
 
-def _references(certificates: bytes) -> list[bytes]:
-    starts = range(0, len(certificates), REFERENCE_OCTETS)
-    return [certificates[at : at + REFERENCE_OCTETS] for at in starts]
+def _references(certificates: bytes) -> Iterator[bytes]:
+    for at in range(0, len(certificates), REFERENCE_OCTETS):
+        yield certificates[at : at + REFERENCE_OCTETS]

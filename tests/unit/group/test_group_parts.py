@@ -87,7 +87,7 @@ def test_equal_sags_are_stored_once_and_strange_ones_are_bounded() -> None:
     assert len({id(member.sag) for member in kept if member}) == 3
     for number in range(2 * MAX_SHARED_SAGS):
         members.put(saved(f"odd{number}", b"odd %d" % number))
-    assert len(members._sags) == MAX_SHARED_SAGS
+    assert len(members._shared) == MAX_SHARED_SAGS
 
 
 def test_a_second_registration_replaces_the_first() -> None:

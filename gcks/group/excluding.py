@@ -33,6 +33,8 @@ from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
 from gcks.wire.payloads import Payload
 
 EXCLUDED: Final = "excluded"
+MAX_EXCLUDED: Final = 4096
+"""At one time: more take longer, message after message, than all need to register again."""
 
 
 class ExcludingGroup(RenewedSas):
@@ -102,10 +104,9 @@ class ExcludingGroup(RenewedSas):
             return outcome
         if self.policy.rekey is None:
             return merged([outcome, self._renew(self._all_names(), now)])
-        if self._tree is None:
-            self._start_over_at = min(
-                self._start_over_at, now + self.policy.exclusion_window_seconds
-            )
+        if self._tree is None or len(self._tree.stale) > MAX_EXCLUDED:
+            soon = now + self.policy.exclusion_window_seconds
+            self._start_over_at = min(self._start_over_at, soon)
         elif self._tree.stale:
             self._plan_shutting_out(now)
         else:  # they are rekeyed in-band, and know no key of the multicast rekeys

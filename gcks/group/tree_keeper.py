@@ -75,11 +75,9 @@ class TreeKeeper:
 
     def change(self) -> tuple[TreeChange, list[JournalEntry]]:
         """Renew the keys above as many stale leaves as one message has room for."""
-        batch: list[int] = []
-        for leaf in sorted(self.stale):
-            if batch and self.tree.cost([*batch, leaf]) > MAX_WRAPPED_KEYS:
-                break
-            batch.append(leaf)
+        batch = sorted(self.stale)[:MAX_WRAPPED_KEYS]
+        while len(batch) > 1 and (cost := self.tree.cost(batch)) > MAX_WRAPPED_KEYS:
+            batch = batch[: max(1, min(len(batch) - 1, len(batch) * MAX_WRAPPED_KEYS // cost))]
         self.stale -= set(batch)
         change = self.tree.renew(batch)
         return change, [TreeNodesSaved(self._group, change.saved), self._stale_saved()]

@@ -17,7 +17,7 @@ from gcks.events import (
     RekeySent,
     Reregistering,
 )
-from gcks.group import tree_keeper
+from gcks.group import excluding, tree_keeper
 from gcks.group.group import Group
 from gcks.group.policy import LKH, GroupPolicy
 from gcks.iana import Kwa, NotifyType
@@ -161,6 +161,18 @@ def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyP
     scene.run(60.0)
     assert len([e for e in scene.events(RekeySent) if e.copy == 1]) - before > 3
     scene.check(out)
+
+
+def test_very_many_at_once_make_the_group_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Message after message would take longer than all others need to register again."""
+    monkeypatch.setattr(excluding, "MAX_EXCLUDED", 5)
+    scene = Scene(members=20)
+    out = list(range(7))
+    scene.exclude(*out)
+    scene.run(ATD + DTD + 30.0)
+    assert len(scene.events(GroupStartedOver)) == 1
+    scene.check(out, undisturbed=False)
+    assert len(scene.group._tree.tree) == 13  # type: ignore[union-attr]
 
 
 def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> None:

@@ -147,7 +147,7 @@ def test_a_batch_costs_no_more_than_the_published_bound(batch: int) -> None:
     change = site.exclude(*site.random.sample(sorted(site.members), batch))
     levels = log(members / batch, DEGREE)
     bound = DEGREE * ((batch - 1) / (DEGREE - 1) + batch * levels) - batch
-    assert len(change.wrap_keys) + len(change.tops) <= bound + DEGREE
+    assert len(change.wrap_keys) + len(change.tops) <= bound
 
 
 def test_cost_is_known_before() -> None:

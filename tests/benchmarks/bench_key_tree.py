@@ -1,0 +1,127 @@
+"""Exclusion with a key tree: what it sends and what it costs, for groups of 100 to a million.
+
+python tests/benchmarks/bench_key_tree.py [MEMBERS ...]
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from math import ceil, log, log2
+from pathlib import Path
+
+from gcks.crypto.signature import SigningKey
+from gcks.group.key_download import keymat_octets, rekey_keys, tree_key_download
+from gcks.group.key_tree import DEGREE, KeyTree, TreeChange
+from gcks.group.membership import Membership
+from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
+from gcks.group.sa_set import rekey_gsa_policy
+from gcks.group.tree_keeper import TreeKeeper
+from gcks.iana import ProtocolId
+from gcks.journal import MemberSaved
+from gcks.wire.gsa import GroupSecurityAssociation
+from tests.exchange.demo import group_policy
+
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+BATCHES = (1, 8, 64, 512)
+FRAGMENT_OCTETS = 1200
+KEY_OCTETS = 32
+RUNS = 5
+
+
+def main() -> None:
+    sizes = tuple(map(int, sys.argv[1:])) or SIZES
+    print("  members   out  wrapped keys   d log_d n - 1   bound  messages   octets"
+          "  fragments  CPU ms   log2 n")  # fmt: skip
+    for members in sizes:
+        tree, memory, join_us = grown(members)
+        for batch in BATCHES:
+            if batch <= members // 2:
+                row(tree, members, batch)
+        print(f"  {members:>7}  join {join_us:.1f} us, {memory / members:.0f} octets a member,"
+              f" {memory / 1e6:.0f} MB in all\n")  # fmt: skip
+
+
+def grown(members: int) -> tuple[KeyTree, int, float]:
+    """Return a tree of that size; octets it takes with the membership, and time for a join."""
+    before = resident()
+    tree, membership = KeyTree(KEY_OCTETS, os.urandom), Membership()
+    began = time.process_time()
+    leaves = [tree.join()[0] for _ in range(members)]
+    join_us = (time.process_time() - began) / members * 1e6
+    for leaf in leaves:
+        host = f"10.{leaf >> 16 & 255}.{leaf >> 8 & 255}.{leaf & 255}"
+        name = f"fqdn:gm{leaf:07}.example.org"
+        membership.put(MemberSaved("keyid:demo", name, host, (), b"", 1.8e9, True, leaf=leaf))
+    del leaves
+    tree.renew()
+    return tree, resident() - before, join_us
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def row(tree: KeyTree, members: int, batch: int) -> None:
+    """Shut out `batch` random members some times, and put others in their place."""
+    wrapped, octets, fragments, messages, spent = 0, 0, 0, 0, 0.0
+    for _ in range(RUNS):
+        slots = random.sample([s for s in sample_slots(members, batch) if tree.has(s)], batch)
+        began = time.process_time()
+        for slot in slots:
+            tree.leave(slot)
+        for change in changes(tree, slots):
+            wrapped += len(change.wrap_keys) + len(change.tops)
+            sent = message(change)
+            octets += sum(map(len, sent))
+            fragments += len(sent)
+            messages += 1
+        spent += time.process_time() - began
+        for _ in slots:
+            tree.join()
+    plain = DEGREE * log(members, DEGREE) - 1
+    levels = ceil(log(members, DEGREE)) - log(batch, DEGREE)
+    bound = ceil(DEGREE * ((batch - 1) / (DEGREE - 1) + batch * levels) - batch)
+    print(
+        f"  {members:>7} {batch:>5} {wrapped / RUNS:>13.1f} {plain:>15.1f} {bound:>7}"
+        f" {messages / RUNS:>9.1f} {octets / RUNS:>8.0f} {fragments / RUNS:>10.1f}"
+        f" {spent / RUNS * 1e3:>7.2f} {log2(members):>8.1f}"
+    )
+
+
+def sample_slots(members: int, batch: int) -> list[int]:
+    return random.sample(range(members), min(members, 4 * batch + 8))
+
+
+def changes(tree: KeyTree, slots: list[int]) -> Iterator[TreeChange]:
+    """Renew in as many steps as one message has room for, as the server does."""
+    keeper = TreeKeeper("keyid:demo", KEY_OCTETS, os.urandom)
+    keeper.tree, keeper.stale = tree, set(slots)
+    while keeper.stale:
+        yield keeper.change()[0]
+
+
+_POLICY = group_policy().rekey
+assert _POLICY is not None
+_GSA = rekey_gsa_policy(_POLICY, bytes(range(16)))
+_KEYMAT = os.urandom(keymat_octets(_GSA.transforms))
+_KEY = SigningKey.generate("ed25519")
+_SIGNER = Signer(_KEY, _KEY.algorithm())
+
+
+def message(change: TreeChange) -> tuple[bytes, ...]:
+    """Build and sign the GSA_REKEY, in fragments."""
+    keys = rekey_keys(_KEYMAT, _GSA)
+    kd = tree_key_download(ProtocolId.GIKE_UPDATE, _GSA.spi, _KEYMAT, change.tops, change.wrap_keys)
+    cipher = rekey_cipher(_GSA.transforms, keys)
+    ivs = (number.to_bytes(cipher.iv_octets, "big") for number in count())
+    payloads = (GroupSecurityAssociation((_GSA,), None), kd)
+    return build_rekey(cipher, ivs, envelope(_GSA.spi, 0), payloads, _SIGNER, FRAGMENT_OCTETS)
+
+
+if __name__ == "__main__":
+    main()

@@ -86,6 +86,7 @@ class AuthKeySaved:
     algorithm: str
     private_key: bytes = field(repr=False)
     """Secret: PKCS#8 DER."""
+    made_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

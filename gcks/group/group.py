@@ -159,7 +159,8 @@ class Group(ExcludingGroup):
         rekey, saved = self.policy.rekey, stored.auth_key
         if rekey is None or saved is None or saved.algorithm != rekey.authentication:
             return self._make_auth_key(rekey)
-        self._use_auth_key(rekey, SigningKey.from_pkcs8(saved.private_key))
+        self._use_auth_key(SigningKey.from_pkcs8(saved.private_key))
+        self._auth_key_made_at = saved.made_at
         return []
 
     def _repeat_last(self, stored: StoredGroup, now: float) -> None:
@@ -203,6 +204,7 @@ class Group(ExcludingGroup):
         inband = self.policy.is_inband(sender=role.is_sender)
         self._check_sag(request, inband=inband)
         self._check_key_wrap(wrap, inband=inband)
+        renewed = self._hide_the_past(now) if not again else GroupOutcome()
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
         sender_ids = self._allocate(request.sender_id_count, now) if view.numbered else ()
         leaf, keys, journal = self._seat(identity, inband=inband, now=now)
@@ -211,13 +213,13 @@ class Group(ExcludingGroup):
         self.members.put(member)
         auth_key = None if inband else self._auth_key
         payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids, keys)
-        journal.append(member)
+        journal = [*renewed.journal, *journal, member]
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
         exhausted = sender_ids and not self.sender_ids.left
-        events = (SenderIdsExhausted(self.name),) if exhausted else ()
+        events = (*renewed.events, *((SenderIdsExhausted(self.name),) if exhausted else ()))
         due = self._renew_numbered(identity, now) if request.sender else inf
-        due = min(due, self._departures_at)
+        due = min(due, self._departures_at, now if renewed.journal else inf)
         return Registration(
             payloads,
             tuple(journal),
@@ -265,6 +267,19 @@ class Group(ExcludingGroup):
             raise NoProposalChosen(
                 mismatch, hint="let the GM support it, or change the group's suites"
             )
+
+    def _hide_the_past(self, now: float) -> GroupOutcome:
+        """Make new keys for a newcomer: with the old ones it could read what it recorded.
+
+        Newcomers within the window get the same ones.  The message goes out at once
+        after the registration.
+        """
+        ages = [now - sa.created_at for sa in self.sas.current.values()]
+        if not self.policy.backward_access or not self.members:
+            return GroupOutcome()
+        if max(ages, default=0.0) <= self.policy.exclusion_window_seconds:
+            return GroupOutcome()
+        return self._plan_renewal(self._all_names(), now)
 
     def _check_key_wrap(self, wrap: KeyWrap, *, inband: bool) -> None:
         """Ruling 3: keys of the tree are wrapped over both SAs, so they are of one size."""

@@ -97,13 +97,15 @@ def tree_key_download(
     keymat: bytes,
     tops: Iterable[tuple[int, bytes]],
     wrap_keys: tuple[WrappedKey, ...],
+    auth_key: bytes | None = None,
 ) -> KeyDownload:
     """Build the KD payload of a message that shuts members out (appendix A.4).
 
     The one new Rekey SA's keying material stands under every key of `tops`.
     """
     sa_keys = tuple(WrappedKey(SA_KEY_ID, key_id, wrap(key, keymat)) for key_id, key in tops)
-    member = (MemberKeyBag(wrap_keys, None, ()),) if wrap_keys else ()
+    own = wrap_keys or auth_key is not None
+    member = (MemberKeyBag(wrap_keys, auth_key, ()),) if own else ()
     return KeyDownload((GroupKeyBag(protocol, spi, sa_keys),), member)
 
 

@@ -101,6 +101,8 @@ class RekeyPolicy:
     """GSA_REKEY messages above it go out in fragments, if every GM takes them; None: never."""
     renew_seconds: int | None = None
     """Age at which it is renewed; None: early enough before its lifetime ends."""
+    auth_key_seconds: int | None = None
+    """Age at which the key that signs is replaced, with the next new Rekey SA; None: never."""
 
     @property
     def transforms(self) -> tuple[Transform, ...]:
@@ -161,6 +163,8 @@ class GroupPolicy:
     """How long exclusions wait for others, to share a message."""
     forward_access: bool = False
     """Whether who leaves is shut out as if excluded (RFC 9838 section 3.2.1)."""
+    backward_access: bool = False
+    """Whether who joins must not read what was sent before (RFC 9838 section 3)."""
     hide_policy: bool = False
     """Whether those shut out must not learn the new policy either: the KEK changes twice."""
     excluded: tuple[str, ...] = ()

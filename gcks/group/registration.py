@@ -172,6 +172,8 @@ def sas_for(policy: GroupPolicy, sas: SaSet, role: Role, now: float) -> list[Liv
     """
     hidden, idle = {REKEY, *role.sends_on}, _idle_seconds(policy)
     old = [sa for sa in sas.replaced if sa.name not in hidden and sa.remaining_seconds(now) > idle]
+    if policy.backward_access:
+        old = []
     data = [sa for sa in (*sas.data, *old) if role.receives or sa.name in role.sends_on]
     return [sas.current[REKEY], *data] if REKEY in sas.current else data
 

@@ -27,11 +27,16 @@ class Renewal:
 
 
 def rekey_payloads(
-    renewal: Renewal, gsk_w: bytes, policy: GroupPolicy, change: TreeChange | None = None
+    renewal: Renewal,
+    gsk_w: bytes,
+    policy: GroupPolicy,
+    change: TreeChange | None = None,
+    auth_key: bytes | None = None,
 ) -> tuple[Payload, ...]:
     """Return GSA, KD, notifications and Delete; keys are wrapped under the current GSK_w.
 
     With a change of the key tree the one SA is the Rekey SA, and the tree's keys wrap it.
+    `auth_key` verifies what comes over the new Rekey SA (section 2.4.1).
 
     The notifications are those of a registration (section 2.4.1.3), so that a GM
     which judges each message by itself creates the new SAs in the same mode.
@@ -46,9 +51,9 @@ def rekey_payloads(
     wide = GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds)
     gsa = GroupSecurityAssociation(policies, wide)
     if change is not None:
-        kd = tree_key_download(*keys[0], change.tops, change.wrap_keys)
+        kd = tree_key_download(*keys[0], change.tops, change.wrap_keys, auth_key)
     else:
-        kd = key_download(keys, gsk_w)
+        kd = key_download(keys, gsk_w, auth_key)
     return (gsa, kd, *mode_notifies(policy), *deletes)
 
 

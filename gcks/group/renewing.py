@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from math import inf
 
-from gcks.crypto.signature import ALGORITHMS, SigningKey
+from gcks.crypto.signature import ALGORITHMS, SignatureAlgorithm, SigningKey
 from gcks.errors import LocalError
 from gcks.events import Event, SaCreated, SaDeleted
 from gcks.group.copies import Outbox
@@ -53,6 +53,8 @@ class RenewedSas:
         self._gsa = GsaBuilder()
         self._signer: Signer | None = None
         self._auth_key: bytes | None = None
+        self._auth_key_made_at = 0.0
+        """POSIX seconds."""
         self._outbox = Outbox()
         self._early: dict[bytes, float] = {}
         """SPI -> when the SA is renewed before its time."""
@@ -84,7 +86,13 @@ class RenewedSas:
     def _renew(
         self, names: Iterable[str], now: float, change: TreeChange | None = None
     ) -> GroupOutcome:
-        """Replace the named SAs and tell the members, make before break.
+        """Replace SAs, and send the first copy of the message that tells it."""
+        return merged([self._plan_renewal(names, now, change), self._send_due(now)])
+
+    def _plan_renewal(
+        self, names: Iterable[str], now: float, change: TreeChange | None = None
+    ) -> GroupOutcome:
+        """Replace the named SAs and have the members told, make before break.
 
         `change` comes with the Rekey SA alone.
         """
@@ -109,10 +117,13 @@ class RenewedSas:
         if old_rekey is None:
             return GroupOutcome(tuple(journal), (), events, renewed=self.name)
         gsk_w = rekey_keys(old_rekey.keymat, old_rekey.policy).gsk_w
-        payloads = rekey_payloads(renewal, gsk_w, self.policy, change)
+        key = self._fresh_auth_key() if REKEY in wanted else None
+        auth_key = key.auth_key(self._algorithm) if key is not None else None
+        payloads = rekey_payloads(renewal, gsk_w, self.policy, change, auth_key)
         journal += self._tell(payloads, old_rekey, message_id, now)
-        renewed = GroupOutcome(tuple(journal), (), events, renewed=self.name)
-        return merged([renewed, self._send_due(now)])
+        if key is not None:  # from now on; the message that tells it has the old key's signature
+            journal += self._keep_auth_key(_rekey_policy(self.policy), key)
+        return GroupOutcome(tuple(journal), (), events, renewed=self.name)
 
     def _tell(
         self, payloads: Sequence[Payload], over: LiveSa, message_id: int, now: float
@@ -192,14 +203,31 @@ class RenewedSas:
     def _make_auth_key(self, rekey: RekeyPolicy | None) -> list[JournalEntry]:
         if rekey is None or rekey.authentication == IMPLICIT:
             return []
-        key = SigningKey.generate(rekey.authentication)
-        self._use_auth_key(rekey, key)
-        return [AuthKeySaved(self.name, rekey.authentication, key.to_pkcs8())]
+        return self._keep_auth_key(rekey, SigningKey.generate(rekey.authentication))
 
-    def _use_auth_key(self, rekey: RekeyPolicy, key: SigningKey) -> None:
-        algorithm = ALGORITHMS[SIGNATURE_ALGORITHM[rekey.authentication]]
-        self._signer = Signer(key, algorithm)
-        self._auth_key = key.auth_key(algorithm)
+    def _fresh_auth_key(self) -> SigningKey | None:
+        """Return the key that signs over the next Rekey SA, where the current one is too old."""
+        rekey = self.policy.rekey
+        if rekey is None or rekey.auth_key_seconds is None or self._signer is None:
+            return None
+        if self._wall() - self._auth_key_made_at < rekey.auth_key_seconds:
+            return None
+        return SigningKey.generate(rekey.authentication)
+
+    def _keep_auth_key(self, rekey: RekeyPolicy, key: SigningKey) -> list[JournalEntry]:
+        self._use_auth_key(key)
+        self._auth_key_made_at = self._wall()
+        pkcs8 = key.to_pkcs8()
+        return [AuthKeySaved(self.name, rekey.authentication, pkcs8, self._auth_key_made_at)]
+
+    def _use_auth_key(self, key: SigningKey) -> None:
+        self._signer = Signer(key, self._algorithm)
+        self._auth_key = key.auth_key(self._algorithm)
+
+    @property
+    def _algorithm(self) -> SignatureAlgorithm:
+        """The algorithm by which GSA_REKEY is signed."""
+        return ALGORITHMS[SIGNATURE_ALGORITHM[_rekey_policy(self.policy).authentication]]
 
     def _created_events(self, sas: Iterable[LiveSa] | None = None) -> tuple[Event, ...]:
         return tuple(

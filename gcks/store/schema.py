@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 3
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -19,7 +19,8 @@ CREATE TABLE groups (
     rekey_message_id INTEGER,
     rekey_datagrams BLOB,
     rekey_sent_at REAL,
-    terms_key_management TEXT NOT NULL DEFAULT 'simple'
+    terms_key_management TEXT NOT NULL DEFAULT 'simple',
+    auth_made_at REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE sas (
     group_name TEXT NOT NULL,
@@ -79,11 +80,10 @@ MIGRATIONS: Final = {
     1: "ALTER TABLE members ADD COLUMN reassembles INTEGER NOT NULL DEFAULT 0",
     2: """
 ALTER TABLE members ADD COLUMN certificate_ends REAL NOT NULL DEFAULT 9e999;
-ALTER TABLE members ADD COLUMN certificates BLOB NOT NULL DEFAULT x''
-""",
-    3: """
+ALTER TABLE members ADD COLUMN certificates BLOB NOT NULL DEFAULT x'';
 ALTER TABLE members ADD COLUMN leaf INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE groups ADD COLUMN terms_key_management TEXT NOT NULL DEFAULT 'simple';
+ALTER TABLE groups ADD COLUMN auth_made_at REAL NOT NULL DEFAULT 0;
 CREATE TABLE tree_nodes (
     group_name TEXT NOT NULL,
     height INTEGER NOT NULL,

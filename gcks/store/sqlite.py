@@ -175,8 +175,9 @@ class SqliteStore:
         self._touch_group(e.group)
         sealed = self._box.seal(e.private_key, _auth_place(e.group))
         self._db.execute(
-            "UPDATE groups SET auth_algorithm = ?, auth_private_key = ? WHERE name = ?",
-            (e.algorithm, sealed, e.group),
+            "UPDATE groups SET auth_algorithm = ?, auth_private_key = ?, auth_made_at = ?"
+            " WHERE name = ?",
+            (e.algorithm, sealed, e.made_at, e.group),
         )
 
     def _terms_saved(self, e: TermsSaved) -> None:
@@ -272,11 +273,11 @@ class SqliteStore:
 
     def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
         _, next_sender_id, algorithm, private_key, authentication, mode, bits, *newest = row
-        spi, message_id, datagrams, sent_at, key_management = newest
+        spi, message_id, datagrams, sent_at, key_management, made_at = newest
         auth = terms = last = None
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
-            auth = AuthKeySaved(name, algorithm, opened)
+            auth = AuthKeySaved(name, algorithm, opened, made_at)
         if authentication is not None:
             terms = TermsSaved(name, authentication, mode, bits, key_management)
         if spi is not None:

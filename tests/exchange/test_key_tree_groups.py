@@ -288,6 +288,60 @@ def test_key_wraps_of_both_sas_are_of_one_size() -> None:
     assert TREE.rekey is not None and TREE.rekey.kwa == Kwa.KW_5649_256
 
 
+# --- other access control -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("management", ["simple", LKH])
+def test_backward_access_control_gives_a_newcomer_new_keys(management: str) -> None:
+    """Section 3: it recorded what was sent before, and must not read it."""
+    scene = Scene(replace(TREE, backward_access=True, key_management=management), members=6)
+    scene.run(5.0)
+    before = scene.current | {(sa.spi, sa.keymat) for sa in scene.group.sas.replaced}
+    newcomer = scene.world.member("gm6", at=scene.now)
+    scene.members.append(newcomer)
+    scene.run(1.0)
+    assert state(newcomer) == "registered"
+    assert not before & keys_of(newcomer)
+    scene.run(SOON)
+    scene.check([])
+
+
+def test_newcomers_within_the_window_share_the_new_keys() -> None:
+    scene = Scene(replace(TREE, backward_access=True), members=6)
+    scene.run(5.0)
+    before = len([e for e in scene.events(RekeySent) if e.copy == 1])
+    scene.members += [scene.world.member(f"gm{n}", at=scene.now + n * 0.01) for n in range(6, 16)]
+    scene.run(SOON)
+    assert len([e for e in scene.events(RekeySent) if e.copy == 1]) - before <= 2
+    scene.check([])
+
+
+@pytest.mark.parametrize("authentication", ["ed25519", "ecdsa-p256"])
+def test_the_key_that_signs_is_replaced_with_a_new_rekey_sa(authentication: str) -> None:
+    """Section 2.4.1: the new AUTH_KEY comes before the old one ends, under its signature."""
+    assert TREE.rekey is not None
+    rekey = replace(TREE.rekey, authentication=authentication, auth_key_seconds=100)
+    scene = Scene(replace(TREE, rekey=rekey), members=5)
+    first = scene.group._auth_key
+    scene.rekey()
+    scene.run(SOON)
+    assert scene.group._auth_key == first, "not old enough"
+    scene.run(100.0)
+    scene.rekey()
+    scene.run(SOON)
+    second = scene.group._auth_key
+    assert second != first
+    for _ in range(2):
+        scene.rekey()
+        scene.run(SOON)
+    scene.check([])
+    scene.exclude(1)
+    scene.run(SOON)
+    scene.check([1])
+    scene.world.start_server()
+    assert scene.group._auth_key == second
+
+
 # --- without a tree --------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ def build_group(
         key_management=section.key_management,
         exclusion_window_seconds=section.exclusion_window,
         forward_access=section.forward_access,
+        backward_access=section.backward_access,
         hide_policy=section.hide_policy,
         excluded=tuple(section.excluded),
     )
@@ -129,4 +130,5 @@ def _rekey(section: RekeySection, default_source: str) -> RekeyPolicy:
         section.ttl,
         section.fragment_size or None,
         section.renew,
+        section.auth_key_renew,
     )

@@ -148,6 +148,7 @@ class RekeySection(Section):
     copies: int = 3
     spread: Seconds = 2.0
     fragment_size: FragmentSize = 1200
+    auth_key_renew: WholeSeconds | None = None
 
 
 class GroupSection(Section):
@@ -166,6 +167,7 @@ class GroupSection(Section):
     key_management: Literal["simple", "lkh"] = "simple"
     exclusion_window: Seconds = 1.0
     forward_access: bool = False
+    backward_access: bool = False
     hide_policy: bool = False
     excluded: list[IdentityPattern] = []
 

@@ -107,9 +107,13 @@ class Joined:
 
     @property
     def keys(self) -> dict[bytes, bytes]:
-        """The keying material by SPI."""
+        """SPI -> keying material; from GSK_w downwards where there is a key tree."""
+        known, wraps = {0: KWK.kwk}, [w for bag in self.kd.member_bags for w in bag.wrap_keys]
+        while fit := next((w for w in wraps if w.kwk_id in known and w.key_id not in known), None):
+            known[fit.key_id] = unwrap(known[fit.kwk_id], fit.encrypted_key)
         return {
-            bag.spi: unwrap(KWK.kwk, bag.sa_keys[0].encrypted_key) for bag in self.kd.group_bags
+            bag.spi: unwrap(known[bag.sa_keys[0].kwk_id], bag.sa_keys[0].encrypted_key)
+            for bag in self.kd.group_bags
         }
 
     @property

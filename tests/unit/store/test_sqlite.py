@@ -81,7 +81,7 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
         j.RekeyMessageSaved, GROUPS, SPIS, st.integers(0, 2**32 - 1),
         st.lists(OCTETS, max_size=3).map(tuple), TIMES,
     ),
-    j.AuthKeySaved: st.builds(j.AuthKeySaved, GROUPS, st.just("ed25519"), OCTETS),
+    j.AuthKeySaved: st.builds(j.AuthKeySaved, GROUPS, st.just("ed25519"), OCTETS, TIMES),
     j.TermsSaved: st.builds(
         j.TermsSaved, GROUPS, st.just("implicit"), st.just("tunnel"), st.integers(1, 32)
     ),
@@ -279,7 +279,8 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, pa
     with sqlite3.connect(path) as db:
         for column in ("reassembles", "certificate_ends", "certificates", "leaf"):
             db.execute(f"ALTER TABLE members DROP COLUMN {column}")
-        db.execute("ALTER TABLE groups DROP COLUMN terms_key_management")
+        for column in ("terms_key_management", "auth_made_at"):
+            db.execute(f"ALTER TABLE groups DROP COLUMN {column}")
         for table in ("tree_nodes", "stale_leaves"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")

@@ -16,7 +16,8 @@ from typing import Final
 from gcks.events import MemberCertificateEnded
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
-from gcks.keyserver.settings import ServerSettings
+from gcks.keyserver import succession
+from gcks.keyserver.lifecycle import Keeper
 
 CHECK_SECONDS: Final = 60.0
 """Certificates that expire within it are looked for together: a search costs time."""
@@ -38,7 +39,7 @@ class CertificateEnds:
             self.next_check = now + CHECK_SECONDS
 
     def expired(
-        self, settings: ServerSettings, groups: Mapping[str, Group], wall: float, now: float
+        self, keeper: Keeper, groups: Mapping[str, Group], wall: float, now: float
     ) -> list[GroupOutcome]:
         """Apply the operator's choice to whose certificates have expired."""
         if now < self.next_check:
@@ -48,7 +49,7 @@ class CertificateEnds:
             outcome
             for group in groups.values()
             for outcome in _ended(
-                settings, group, group.members.take_expired(wall), "certificate_expired", now
+                keeper, group, group.members.take_expired(wall), "certificate_expired", now
             )
         ]
         self.plan(groups, now)
@@ -56,7 +57,7 @@ class CertificateEnds:
 
 
 def revoked(
-    settings: ServerSettings, groups: Mapping[str, Group], references: set[bytes], now: float
+    keeper: Keeper, groups: Mapping[str, Group], references: set[bytes], now: float
 ) -> list[GroupOutcome]:
     """Apply the operator's choice to whose certificates the CRLs revoke."""
     if not references:
@@ -65,19 +66,20 @@ def revoked(
         outcome
         for group in groups.values()
         for outcome in _ended(
-            settings, group, group.members.take_revoked(references), "certificate_revoked", now
+            keeper, group, group.members.take_revoked(references), "certificate_revoked", now
         )
     ]
 
 
 def _ended(
-    settings: ServerSettings, group: Group, identities: list[str], cause: str, now: float
+    keeper: Keeper, group: Group, identities: list[str], cause: str, now: float
 ) -> list[GroupOutcome]:
-    removes = settings.remove_on_certificate_end
+    removes = keeper.settings.remove_on_certificate_end
     events = tuple(MemberCertificateEnded(group.name, one, cause, removes) for one in identities)
     outcomes = [GroupOutcome(events=events)] if events else []
     if not removes or not identities:
         return outcomes
+    outcomes += [succession.dismiss(keeper, one, now) for one in identities]
     if group.can_exclude:
         return [*outcomes, group.exclude(identities, now, cause)]
     return [*outcomes, *(group.leave(one, cause, now) for one in identities)]

@@ -148,7 +148,7 @@ class Engine:
         outcomes = [self._due(sa, now) for sa in self.ike_sas.pop_due(now)]
         try:
             outcomes += self._served.handle_timeout(now)
-            outcomes += self._certificates.expired(self.settings, self.groups, self._wall(), now)
+            outcomes += self._certificates.expired(self, self.groups, self._wall(), now)
         except Exception as error:
             raise LocalError(f"internal error: {_place(error)}") from error
         return self._merged(outcomes, now)
@@ -168,7 +168,7 @@ class Engine:
         """Look whether members have lost their certificates by new CRLs."""
         trust = self.credentials.trust
         references = trust.revocation.revoked() if trust is not None else set()
-        return certificate_end.revoked(self.settings, self.groups, references, now)
+        return certificate_end.revoked(self, self.groups, references, now)
 
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""

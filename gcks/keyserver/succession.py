@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gcks.crypto.errors import InvalidPublicKey
@@ -99,14 +100,25 @@ def close(keeper: Keeper, sa: Established, cause: str) -> IkeSaClosed:
 
 def part(keeper: Keeper, group: str, identity: str, now: float) -> GroupOutcome:
     """Rekey a GM in-band no longer; delete IKE SAs that were open for that alone."""
+    served = [sa for sa in keeper.ike_sas.of_peer(identity) if group in sa.inband]
+    for sa in served:
+        keeper.pushes.leave(sa, group)
+    return _delete_all(keeper, [sa for sa in served if not sa.inband], now)
+
+
+def dismiss(keeper: Keeper, identity: str, now: float) -> GroupOutcome:
+    """Delete all IKE SAs of a peer that could not authenticate any more."""
+    sas = keeper.ike_sas.of_peer(identity)
+    for sa in sas:
+        for group in list(sa.inband):
+            keeper.pushes.leave(sa, group)
+    return _delete_all(keeper, sas, now)
+
+
+def _delete_all(keeper: Keeper, sas: Iterable[Established], now: float) -> GroupOutcome:
     transmits: list[Transmit] = []
     events: list[Event] = []
-    for sa in keeper.ike_sas.of_peer(identity):
-        if group not in sa.inband:
-            continue
-        keeper.pushes.leave(sa, group)
-        if sa.inband:
-            continue
+    for sa in sas:
         if sa.channel.pending is not None:
             events.append(close(keeper, sa, "excluded"))
         else:

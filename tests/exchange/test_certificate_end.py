@@ -19,7 +19,7 @@ from gcks.events import (
     RegistrationFailedEvent,
     RekeyReceived,
 )
-from gcks.group.policy import GroupPolicy
+from gcks.group.policy import LKH, GroupPolicy
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.certificate_end import CHECK_SECONDS
 from gcks.keyserver.commands import RenewCredentials
@@ -37,6 +37,7 @@ LIFETIME = 1000.0
 
 INBAND = replace(group_policy(), rekey=None)
 MULTICAST = group_policy()
+TREE = replace(MULTICAST, key_management=LKH)
 SOON = 100.0
 
 
@@ -115,9 +116,11 @@ def test_keep_reports_it_once_and_goes_on(policy: GroupPolicy, cause: str) -> No
 
 
 @pytest.mark.parametrize("cause", ["certificate_expired", "certificate_revoked"])
-def test_remove_shuts_an_inband_member_out_at_once(cause: str) -> None:
-    """Everybody else has new keys over the IKE SAs; its own was deleted."""
-    scene = ended(INBAND, cause, removes=True)
+@pytest.mark.parametrize("policy", [INBAND, TREE], ids=["inband", "tree"])
+def test_remove_shuts_a_member_out(policy: GroupPolicy, cause: str) -> None:
+    """Everybody else has new keys, over the IKE SAs or by the tree."""
+    scene = ended(policy, cause, removes=True)
+    scene.world.run(scene.world.network.now + 10.0)
     assert [event.cause for event in scene.events(MemberLeft)] == [cause]
     assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
     assert scene.gm1.all(IkeSaClosed)
@@ -133,6 +136,21 @@ def test_remove_shuts_an_inband_member_out_at_once(cause: str) -> None:
 def test_remove_ends_the_membership_where_rekeys_are_multicast() -> None:
     scene = ended(MULTICAST, "certificate_revoked", removes=True)
     assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+
+
+def test_an_ike_sa_doesn_t_outlive_the_certificate_that_made_it() -> None:
+    """Else its owner could go on registering by GSA_REGISTRATION."""
+    scene = Scene(MULTICAST, removes=True, until=NOW + 30 * DAY)
+    settings = replace(scene.world.settings, ike_sa_idle_seconds=1000.0)
+    scene.world.server.settings = settings
+    scene.world.run(SOON / 2)
+    late = scene.member("gm1", scene.short)
+    scene.world.run(SOON / 2 + 5)
+    assert state(late) == "registered"
+    assert scene.world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    scene.revoke()
+    scene.world.run(SOON / 2 + 10)
+    assert not scene.world.server.ike_sas.of_peer("fqdn:gm1.dev")
 
 
 def test_a_restart_forgets_no_certificate() -> None:

@@ -194,6 +194,8 @@ class Engine:
         """Join what the groups want; part with those that are no members any more."""
         excluded = [one for outcome in outcomes for one in outcome.excluded]
         outcomes = [*outcomes, *(succession.part(self, *one, now) for one in excluded)]
+        for name in dict.fromkeys(name for name, _ in excluded):
+            self._served.wake(self.groups[name].next_timeout)
         for outcome in outcomes:
             if outcome.renewed:
                 self.pushes.plan(outcome.renewed)

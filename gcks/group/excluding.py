@@ -102,16 +102,22 @@ class ExcludingGroup(RenewedSas):
         )
         if not excluded:
             return outcome
-        if self.policy.rekey is None:
-            return merged([outcome, self._renew(self._all_names(), now)])
-        if self._tree is None or len(self._tree.stale) > MAX_EXCLUDED:
-            soon = now + self.policy.exclusion_window_seconds
-            self._start_over_at = min(self._start_over_at, soon)
-        elif self._tree.stale:
+        return merged([outcome, self._go_on_without(now)])
+
+    def _go_on_without(self, now: float) -> GroupOutcome:
+        """Begin what takes the keys from those that were removed.
+
+        At once but with a tree, whose stale leaves are in the journal: a killed server
+        must not forget it.
+        """
+        tree = self._tree
+        if tree is not None and 0 < len(tree.stale) <= MAX_EXCLUDED:
             self._plan_shutting_out(now)
-        else:  # they are rekeyed in-band, and know no key of the multicast rekeys
-            self._renew_data_at = min(self._renew_data_at, now)
-        return outcome
+            return GroupOutcome()
+        data = [name for name in self._all_names() if name != REKEY]
+        if self.policy.rekey is None or (tree is not None and not tree.stale):
+            return self._renew(data, now)  # they are rekeyed in-band, and know no Rekey SA
+        return self._start_over(now)
 
     def _remove(self, identity: str, cause: str) -> tuple[list[JournalEntry], MemberLeft]:
         journal: list[JournalEntry] = [MemberRemoved(self.name, identity)]
@@ -138,6 +144,8 @@ class ExcludingGroup(RenewedSas):
             names = self._all_names()
             hidden = self.policy.hide_policy
             outcomes.append(self._renew([n for n in names if hidden or n != REKEY], now))
+            if self._tree is not None:
+                outcomes.append(GroupOutcome(tuple(self._tree.settled())))
         return outcomes
 
     def _shut_out(self, now: float) -> GroupOutcome:

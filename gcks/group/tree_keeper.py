@@ -28,13 +28,15 @@ class MemberKeys:
 class TreeKeeper:
     """A `KeyTree` whose every change is journaled."""
 
-    __slots__ = ("_group", "stale", "tree")
+    __slots__ = ("_group", "_unsettled", "stale", "tree")
 
     def __init__(self, group: str, key_octets: int, entropy: Callable[[int], bytes]) -> None:
         self._group = group
         self.tree = KeyTree(key_octets, entropy)
         self.stale: set[int] = set()
         """Leaves whose members are gone and still know the keys above them."""
+        self._unsettled: set[int] = set()
+        """Those whose members still know the Data-Security SAs: a killed server begins again."""
 
     @property
     def wants_change(self) -> bool:
@@ -49,7 +51,7 @@ class TreeKeeper:
     def clear(self) -> None:
         """Begin with an empty tree: nobody is a member any more, and no key is used again."""
         self.tree = self.tree.emptied()
-        self.stale = set()
+        self.stale, self._unsettled = set(), set()
 
     def seat(self, leaf: int) -> tuple[int, list[JournalEntry]]:
         """Return the leaf of a member that registers, again or for the first time."""
@@ -79,8 +81,16 @@ class TreeKeeper:
         while len(batch) > 1 and (cost := self.tree.cost(batch)) > MAX_WRAPPED_KEYS:
             batch = batch[: max(1, min(len(batch) - 1, len(batch) * MAX_WRAPPED_KEYS // cost))]
         self.stale -= set(batch)
+        self._unsettled |= set(batch)
         change = self.tree.renew(batch)
-        return change, [TreeNodesSaved(self._group, change.saved), self._stale_saved()]
+        return change, [TreeNodesSaved(self._group, change.saved)]
+
+    def settled(self) -> list[JournalEntry]:
+        """Note that the Data-Security SAs are renewed: nobody who is gone knows anything."""
+        if not self._unsettled:
+            return []
+        self._unsettled.clear()
+        return [self._stale_saved()]
 
     def _stale_saved(self) -> StaleLeavesSaved:
-        return StaleLeavesSaved(self._group, tuple(sorted(self.stale)))
+        return StaleLeavesSaved(self._group, tuple(sorted(self.stale | self._unsettled)))

@@ -248,6 +248,22 @@ def test_a_killed_server_goes_on_with_the_same_tree() -> None:
     scene.check([5])
 
 
+def test_a_server_killed_between_the_two_messages_sends_the_second() -> None:
+    """Else the excluded would keep the Data-Security SAs until their time is over."""
+    scene = Scene(members=20)
+    scene.run(5.0)
+    first, knows = scene.group.sas.rekey.spi, keys_of(scene.members[5])
+    scene.exclude(5)
+    while scene.group.sas.rekey.spi == first:
+        scene.run(0.05)
+    assert scene.current & knows
+    scene.world.start_server()
+    scene.run(SOON)
+    assert not scene.current & knows
+    scene.check([5])
+    assert scene.group._tree is not None and not scene.group._tree.wants_change
+
+
 def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
     scene = Scene(members=16)
     late = scene.world.member("gm16", at=scene.now)

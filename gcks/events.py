@@ -194,7 +194,7 @@ class GroupStarted(Event):
 class GroupRemovedEvent(Event):
     """A group is no longer configured: its keys and members are forgotten.
 
-    Members keep their SAs until those expire.
+    Members are told where the server still knows the group's keys: by a reload.
     """
 
     name = "group_removed"

@@ -95,6 +95,17 @@ class Outbox:
             due.events.append(event)
         return due
 
+    def take_all(self) -> Due:
+        """Return all copies that are yet to be sent."""
+        due = Due()
+        for copies in self._pending:
+            while not copies.all_sent:
+                sent, event = copies.send()
+                due.transmits += sent
+                due.events.append(event)
+        self._pending.clear()
+        return due
+
     def _settled(self, saved: RekeyMessageSaved) -> list[JournalEntry]:
         """Note that the newest message needs no repeating after a crash."""
         return [replace(saved, datagrams=())] if saved is self._newest else []

@@ -13,7 +13,8 @@ from math import inf
 from typing import Final
 
 from gcks.crypto.key_wrap import kwk_octets
-from gcks.events import Event, GroupStartedOver, MemberLeft
+from gcks.events import Event, GroupRemovedEvent, GroupStartedOver, MemberLeft
+from gcks.group.copies import Due
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_tree import TreeChange
 from gcks.group.policy import LKH, GroupPolicy
@@ -24,6 +25,7 @@ from gcks.group.spi import SpiPool
 from gcks.group.tree_keeper import MAX_STALE_LEAVES, NO_LEAF, TreeKeeper
 from gcks.iana import ProtocolId
 from gcks.journal import (
+    GroupRemoved,
     JournalEntry,
     MemberRemoved,
     MembersRemoved,
@@ -192,6 +194,7 @@ class ExcludingGroup(RenewedSas):
         journal: list[JournalEntry] = []
         if over is not None:
             journal += self._tell(_delete_everything(), over, self._take_message_id(), now)
+        excluded = self._rekeyed_inband()
         self.members.clear()
         self._numbered.clear()
         self.sender_ids.next = 0
@@ -203,8 +206,28 @@ class ExcludingGroup(RenewedSas):
         if self._tree is not None:
             self._tree.clear()
         event = GroupStartedOver(self.name, count)
-        told = GroupOutcome(tuple(journal), (), (event, *self._created_events()), renewed=self.name)
+        told = GroupOutcome(tuple(journal), (), (event, *self._created_events()), excluded=excluded)
         return merged([told, self._send_due(now)])
+
+    def end(self, now: float) -> GroupOutcome:
+        """Delete all SAs of a group that is no longer served (section 2.4.3).
+
+        All copies go out at once: there will be nobody to send them later.
+        """
+        over, due = self.sas.current.get(REKEY), Due()
+        if over is not None:
+            self._tell(_delete_everything(), over, self._take_message_id(), now)
+            due = self._outbox.take_all()
+        event = GroupRemovedEvent(self.name, len(self.members))
+        events = (event, *due.events)
+        gone = (GroupRemoved(self.name),)
+        return GroupOutcome(gone, tuple(due.transmits), events, excluded=self._rekeyed_inband())
+
+    def _rekeyed_inband(self) -> tuple[tuple[str, str], ...]:
+        """Return whose IKE SAs end with the group's SAs: that tells them to register again."""
+        if self.policy.rekey is not None and not self.policy.inband_senders:
+            return ()
+        return tuple((self.name, one) for one in self.members.identities())
 
 
 def _delete_everything() -> tuple[Payload, ...]:

@@ -195,7 +195,8 @@ class Engine:
         excluded = [one for outcome in outcomes for one in outcome.excluded]
         outcomes = [*outcomes, *(succession.part(self, *one, now) for one in excluded)]
         for name in dict.fromkeys(name for name, _ in excluded):
-            self._served.wake(self.groups[name].next_timeout)
+            if name in self.groups:
+                self._served.wake(self.groups[name].next_timeout)
         for outcome in outcomes:
             if outcome.renewed:
                 self.pushes.plan(outcome.renewed)

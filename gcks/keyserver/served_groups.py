@@ -55,9 +55,7 @@ class ServedGroups:
         if refusals:
             raise LocalError("; ".join(refusals))
         gone = [
-            _removed(name, len(self.by_name.pop(name).members))
-            for name in list(self.by_name)
-            if name not in policies
+            self.by_name.pop(name).end(now) for name in list(self.by_name) if name not in policies
         ]
         return self._timed([*gone, *(self._take_over(new, now) for new in policies.values())])
 

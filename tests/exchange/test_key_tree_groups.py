@@ -391,6 +391,37 @@ def test_sender_ids_that_run_out_start_the_group_over() -> None:
     assert not nonces(senders) & used, "other keys, so that the same Sender-IDs are no danger"
 
 
+def test_senders_that_are_rekeyed_inband_start_over_too() -> None:
+    """Section 2.5.1: else they would use their old Sender-IDs with the new keys."""
+    policy = replace(
+        group_policy(), inband_senders=True, sender_id_bits=2, max_sender_ids_per_request=1
+    )
+    world = World(groups=(policy,))
+    senders = [world.member(f"sender{n}", at=float(n)) for n in range(4)]
+    world.run(20.0)
+    seen = nonces(senders)
+    senders.append(world.member("sender9", at=20.0))
+    assert world.network.server is not None
+    for second in range(21, 60):
+        world.run(float(second))
+        using = [nonces([node]) for node in senders]
+        fresh = [pair for pairs in using for pair in pairs if pair not in seen]
+        assert len(fresh) == len(set(fresh)), "two senders, one nonce"
+    assert world.network.server.all(GroupStartedOver)
+
+
+@pytest.mark.parametrize("policy", [group_policy(), TREE, replace(group_policy(), rekey=None)])
+def test_a_group_that_is_no_longer_served_is_deleted_at_its_members(policy: GroupPolicy) -> None:
+    """Section 2.4.3."""
+    scene = Scene(policy, members=6)
+    network = scene.world.network
+    assert network.server is not None
+    command = Reload(scene.world.settings, PSK, {})
+    network._server_did(network.server, scene.world.server.command(command, scene.now))
+    scene.run(1.0)
+    assert [keys_of(member) for member in scene.members] == [set()] * 6
+
+
 def nonces(senders: list[MemberNode]) -> set[tuple[bytes, int]]:
     """What of (key, Sender-ID) is in use."""
     return {

@@ -68,7 +68,8 @@ def test_reload_adds_changes_and_removes() -> None:
     assert "keyid:two" in removed(outcome)
     assert GroupRemovedEvent("keyid:two", members=0) in outcome.events
     assert engine.groups["keyid:one"].sas.rekey.spi == spi, "an unchanged group keeps its SAs"
-    assert not any(isinstance(event, RekeySent) for event in outcome.events)
+    told = {event.group for event in outcome.events if isinstance(event, RekeySent)}
+    assert told == {"keyid:two"}, "its members are told that it is gone"
 
 
 def test_a_group_that_comes_back_is_a_new_one() -> None:

@@ -23,6 +23,7 @@ from gcks.iana import (
     GcAuth,
     Integ,
     Kwa,
+    NotifyType,
     ProtocolId,
     Sn,
     TransformType,
@@ -30,6 +31,8 @@ from gcks.iana import (
 )
 from gcks.member.data_plane import Mode
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
+from gcks.wire.notify import Notify
+from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
@@ -94,6 +97,24 @@ class Ceiling:
     """At one time in one group, those being replaced included."""
     max_delay_seconds: int = 3_600
     """Upper bound for ATD and DTD."""
+
+
+UNSUPPORTED: Final = {
+    NotifyType.USE_AGGFRAG: "aggregation and fragmentation mode (RFC 9347)",
+    NotifyType.IPCOMP_SUPPORTED: "IP compression",
+}
+"""What the data planes can't do and a GCKS may say beside the GSA payload (sections 2.3.3, 6.3)."""
+
+
+def check_notifications(payloads: Iterable[Payload]) -> None:
+    """Refuse SAs that are used in a way we can't.  Raises PolicyUnacceptable.
+
+    To ignore it would install SAs whose packets nobody could read.
+    """
+    for payload in payloads:
+        if isinstance(payload, Notify) and payload.type in UNSUPPORTED:
+            what = UNSUPPORTED[NotifyType(payload.type)]
+            raise PolicyUnacceptable(f"{what} is not supported by this member")
 
 
 def check_policy(

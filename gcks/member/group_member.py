@@ -18,7 +18,7 @@ from gcks.events import (
 )
 from gcks.group.attribute_rules import check_registration
 from gcks.iana import GcAuth, NotifyType, ProtocolId, TransformType
-from gcks.member.ceiling import Ceiling, check_policy, transform_of
+from gcks.member.ceiling import Ceiling, check_notifications, check_policy, transform_of
 from gcks.member.data_plane import DataPlaneCommand, Direction, Mode
 from gcks.member.effects import Effects
 from gcks.member.holding import Holding, Verifier
@@ -336,6 +336,7 @@ def gsa_and_kd(payloads: Sequence[Payload]) -> tuple[GroupSecurityAssociation, K
     kd = next((one for one in payloads if isinstance(one, KeyDownload)), None)
     if gsa is None or kd is None:
         raise GsaInvalid("GSA or KD is absent")
+    check_notifications(payloads)
     return gsa, kd
 
 

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.errors import CryptoError
-from gcks.crypto.signature import PublicKey, SignatureAlgorithm
+from gcks.crypto.signature import HASHES, PublicKey, SignatureAlgorithm
 from gcks.errors import AuthenticationFailed
 from gcks.iana import AuthMethod, CertEncoding, NotifyType
 from gcks.ike.authenticator import sign
@@ -22,9 +22,26 @@ from gcks.ike.legality import Contents
 from gcks.wire.auth_methods import AuthAnnouncement, decode_announcements
 from gcks.wire.certificate import Certificate, CertificateRequest
 from gcks.wire.identification import Identity
+from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 
 _DIGEST_OCTETS: Final = sha1(usedforsecurity=False).digest_size
+
+
+_HASH_ID_OCTETS: Final = 2
+ANNOUNCED_HASHES: Final = Notify(
+    NotifyType.SIGNATURE_HASH_ALGORITHMS,
+    b"".join(number.to_bytes(_HASH_ID_OCTETS, "big") for number in HASHES),
+)
+"""The hashes that we verify signatures with (RFC 7427 section 4)."""
+
+
+def announced_hashes(contents: Contents) -> frozenset[int]:
+    """Return the hashes that the peer announces in IKE_SA_INIT; an odd rest is none."""
+    notify = contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    octets = notify.data if notify is not None else b""
+    starts = range(0, len(octets) - 1, _HASH_ID_OCTETS)
+    return frozenset(int.from_bytes(octets[at : at + _HASH_ID_OCTETS], "big") for at in starts)
 
 
 class Wishes(NamedTuple):

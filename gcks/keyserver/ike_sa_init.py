@@ -13,13 +13,13 @@ from typing import Final
 
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.prf import PRFS
-from gcks.crypto.signature import HASHES
 from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen
 from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
+from gcks.ike.proof import ANNOUNCED_HASHES, announced_hashes
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Path
@@ -38,11 +38,6 @@ MAX_REQUEST_OCTETS: Final = 4096
 """Kept per half-open SA (AUTH signs it); the largest honest ones have about 2,500."""
 
 REQUEST: Final = Rule(ExchangeType.IKE_SA_INIT, is_response=False)
-HASH_ID_OCTETS: Final = 2
-ANNOUNCED_HASHES: Final = Notify(
-    NotifyType.SIGNATURE_HASH_ALGORITHMS,
-    b"".join(h.to_bytes(HASH_ID_OCTETS, "big") for h in HASHES),
-)
 CHILDLESS_SUPPORTED: Final = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)
 """RFC 6023 section 3."""
 FRAGMENTATION_SUPPORTED: Final = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
@@ -143,7 +138,7 @@ def accept(
         nr=entropy(NONCE_OCTETS),
         request=request.datagram,
         path=request.path,
-        hashes=_announced(hashes),
+        hashes=announced_hashes(request.contents),
         fragment_octets=settings.fragment_octets if fragments else None,
         behind_nat=_behind_nat(request),
         due=due,
@@ -173,10 +168,3 @@ def _behind_nat(request: InitRequest) -> bool:
     """Tell whether we are: the peer reached us at another address than ours."""
     path, notifies = request.path, request.contents.all(Notify)
     return behind_nat(notifies, request.header.spi_i, NO_SPI, path.remote, path.local)[1]
-
-
-def _announced(notify: Notify | None) -> frozenset[int]:
-    if notify is None:
-        return frozenset()
-    starts = range(0, len(notify.data) - 1, HASH_ID_OCTETS)
-    return frozenset(int.from_bytes(notify.data[at : at + HASH_ID_OCTETS], "big") for at in starts)

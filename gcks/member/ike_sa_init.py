@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gcks.crypto.key_exchange import KeyPair, generate
-from gcks.crypto.signature import HASHES
 from gcks.errors import GcksError
 from gcks.iana import ExchangeType, NotifyType, TransformType
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import check_answer
-from gcks.ike.proof import Wishes, read_wishes
+from gcks.ike.proof import ANNOUNCED_HASHES, Wishes, announced_hashes, read_wishes
 from gcks.ike.protect import IkeProtection
 from gcks.ike.puzzle import can_solve
 from gcks.ike.suite import IkeSuite
@@ -128,7 +127,7 @@ def _with_request(attempt: InitAttempt, offer: SecurityAssociation, path: Path) 
         KeyExchange(attempt.method, attempt.key_pair.public),
         Nonce(attempt.nonce),
         *detection_payloads(attempt.spi_i, NO_SPI, path.local, path.remote),
-        Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, _HASHES),
+        ANNOUNCED_HASHES,
     ]
     if attempt.fragmentation:
         payloads.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
@@ -136,9 +135,6 @@ def _with_request(attempt: InitAttempt, offer: SecurityAssociation, path: Path) 
         attempt.spi_i, NO_SPI, ExchangeType.IKE_SA_INIT, FLAG_INITIATOR, 0, payloads
     )
     return replace(attempt, request=request)
-
-
-_HASHES: Final = b"".join(number.to_bytes(2, "big") for number in HASHES)
 
 
 def read_retry(
@@ -276,16 +272,8 @@ def complete(
         datagram,
         attempt.nonce,
         nonce.data,
-        read_wishes(contents, _peer_hashes(contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS))),
+        read_wishes(contents, announced_hashes(contents)),
         any(nat),
         nat[1],
         contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,
     )
-
-
-def _peer_hashes(announced: Notify | None) -> tuple[int, ...]:
-    """RFC 7427 section 4: which hashes the server can verify."""
-    if announced is None:
-        return ()
-    pairs = range(0, len(announced.data) - 1, 2)
-    return tuple(int.from_bytes(announced.data[at : at + 2], "big") for at in pairs)

@@ -9,12 +9,22 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-HERE = Path(__file__).parent
-RESULT = Path(sys.argv[1])
+from guest import (
+    HERE,
+    RESULT,
+    lines,
+    network,
+    secret,
+    sh,
+    spawn,
+    start_member,
+    start_server,
+    start_traffic,
+    wait_for,
+)
+
 MEMBERS = ("gm1", "gm2", "gm3", "gm4", "gm5")
 HOSTS = {"server": "10.9.0.1", **{m: f"10.9.0.1{m[-1]}" for m in MEMBERS}, "eve": "10.9.0.99"}
 DATA = "239.1.2.4:5001"
@@ -26,21 +36,6 @@ EVENTS = ("registered", "rekey_received", "reregistering", "registration_failed"
 FIRST_OUT, SECOND_OUT, LOSER = "gm5", "gm3", "gm4"
 FIRST_AT, LOSS_AT, SECOND_AT, HEARS_AT = 8, 20, 21, 26
 """Seconds of traffic: an exclusion; then one that a member doesn't hear of."""
-
-
-def sh(command: str) -> None:
-    subprocess.run(command, shell=True, check=True)
-
-
-def network() -> None:
-    sh("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up")
-    for name, address in HOSTS.items():
-        sh(
-            f"ip netns add {name} && ip link add v{name} type veth peer name eth0 netns {name} && "
-            f"ip link set v{name} master br0 up && ip -n {name} link set lo up && "
-            f"ip -n {name} addr add {address}/24 dev eth0 && "
-            f"ip -n {name} link set eth0 up && ip -n {name} route add 224.0.0.0/4 dev eth0"
-        )
 
 
 def configure(*excluded: str) -> None:
@@ -65,10 +60,8 @@ def configure(*excluded: str) -> None:
 
 
 def credentials() -> None:
-    (RESULT / "master.key").write_bytes(os.urandom(32))
-    (RESULT / "psk").write_bytes(os.urandom(32).hex().encode())
-    for name in ("master.key", "psk"):
-        (RESULT / name).chmod(0o600)
+    secret("master.key", os.urandom(32))
+    secret("psk", os.urandom(32).hex().encode())
     for member in MEMBERS:
         (RESULT / f"{member}.yaml").write_text(
             f"identity: fqdn:{member}.test\n"
@@ -79,68 +72,32 @@ def credentials() -> None:
         )
 
 
-def spawn(host: str, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
-    with (RESULT / log).open("ab") as output:
-        return subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, *arguments],
-            stdout=output, stderr=output if log.endswith(".log") else None,
-        )  # fmt: skip
-
-
-def lines(name: str, event: str) -> list[dict[str, object]]:
-    path = RESULT / f"{name}.log"
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        if line.startswith("{") and (entry := json.loads(line))["event"] == event:
-            found.append(entry)
-    return found
-
-
-def wait_for(what: str, condition: object, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > end:
-            raise SystemExit(f"{what}: not within {seconds} s")
-        time.sleep(0.2)
+def server_reload() -> None:
+    subprocess.run(["pkill", "-HUP", "-f", "gcks serve"], check=True)
 
 
 def main() -> None:
-    network()
+    network(HOSTS)
     credentials()
     configure()
-    server = spawn("server", ["-m", "gcks", "serve", str(RESULT / "gcks.yaml")], "server.log")
+    server = start_server()
     wait_for("server", lambda: lines("server", "group_started"), 40)
-    daemons = [
-        spawn(
-            m, ["-m", "gcks.cli.member", "run", "--config", str(RESULT / f"{m}.yaml")], f"{m}.log"
-        )
-        for m in MEMBERS
-    ]
+    daemons = [start_member(name) for name in MEMBERS]
     wait_for("members", lambda: all(lines(m, "registered") for m in MEMBERS), 60)
     time.sleep(4)  # the tree has grown by the fifth: one rekey tells it
     begin = time.monotonic() + START_SECONDS
     watch = spawn(
         "eve", [str(HERE / "eve.py"), str(START_SECONDS + TRAFFIC_SECONDS + 4), DATA], "eve.json"
     )
-    traffic = [
-        spawn(
-            m,
-            [str(HERE / "traffic.py"), m, str(begin), str(TRAFFIC_SECONDS), str(RATE), DATA],
-            f"{m}.json",
-        )
-        for m in MEMBERS
-    ]
-    signal_server = lambda: subprocess.run(  # noqa: E731
-        ["pkill", "-HUP", "-f", "gcks serve"], check=True
-    )
+    traffic = [start_traffic(one, begin, TRAFFIC_SECONDS, RATE, (DATA,)) for one in MEMBERS]
     time.sleep(max(0.0, begin + FIRST_AT - time.monotonic()))
     configure(FIRST_OUT)
-    signal_server()
+    server_reload()
     time.sleep(max(0.0, begin + LOSS_AT - time.monotonic()))
     sh(f"bridge link set dev v{LOSER} mcast_flood off")
     time.sleep(max(0.0, begin + SECOND_AT - time.monotonic()))
     configure(FIRST_OUT, SECOND_OUT)
-    signal_server()
+    server_reload()
     time.sleep(max(0.0, begin + HEARS_AT - time.monotonic()))
     sh(f"bridge link set dev v{LOSER} mcast_flood on")
     for process in (*traffic, watch):

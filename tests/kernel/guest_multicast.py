@@ -9,12 +9,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-HERE = Path(__file__).parent
-RESULT = Path(sys.argv[1])
+from guest import (
+    HERE,
+    RESULT,
+    lines,
+    network,
+    secret,
+    spawn,
+    start_member,
+    start_server,
+    start_traffic,
+    wait_for,
+)
+
 HOSTS = {"server": "10.9.0.1", "gm1": "10.9.0.11", "gm2": "10.9.0.12", "gm3": "10.9.0.13",
          "eve": "10.9.0.99"}  # fmt: skip
 MEMBERS = ("gm1", "gm2", "gm3")
@@ -28,22 +37,6 @@ START_SECONDS = 5
 RENEW_SECONDS = 12
 KILL_AFTER_SECONDS = 20
 EVENTS = ("registered", "rekey_received", "data_plane_failed", "reregistering", "policy_refused")
-
-
-def sh(command: str) -> None:
-    subprocess.run(command, shell=True, check=True)
-
-
-def network() -> None:
-    sh("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up")
-    for name, address in HOSTS.items():
-        sh(
-            f"ip netns add {name} && ip link add v{name} type veth peer name eth0 netns {name} && "
-            f"ip link set v{name} master br0 up && ip -n {name} link set lo up && "
-            f"ip -n {name} addr add {address}/24 dev eth0 && "
-            f"ip -n {name} addr add fd00::{address.split('.')[-1]}/64 dev eth0 nodad && "
-            f"ip -n {name} link set eth0 up && ip -n {name} route add 224.0.0.0/4 dev eth0"
-        )
 
 
 def data_sa(name: str, destination: str, port: int, extra: str) -> str:
@@ -63,10 +56,8 @@ def group(name: str, rekey_address: str, sas: str, mode: str = "tunnel") -> str:
 
 
 def configure() -> None:
-    (RESULT / "master.key").write_bytes(os.urandom(32))
-    (RESULT / "psk").write_bytes(os.urandom(32).hex().encode())
-    for name in ("master.key", "psk"):
-        (RESULT / name).chmod(0o600)
+    secret("master.key", os.urandom(32))
+    secret("psk", os.urandom(32).hex().encode())
     each = "".join(
         data_sa(m, "239.1.2.3", 5000,
                 f"source: {HOSTS[m]}, senders: single, sender: 'fqdn:{m}.test'")
@@ -102,27 +93,6 @@ def membership(member: str, name: str) -> str:
     return f"  - {{id: 'keyid:{name}', send: {send}}}\n"
 
 
-def spawn(host: str, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
-    with (RESULT / log).open("ab") as output:
-        return subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, *arguments],
-            stdout=output, stderr=output if log.endswith(".log") else None,
-        )  # fmt: skip
-
-
-def start_server() -> subprocess.Popen[bytes]:
-    return spawn("server", ["-m", "gcks", "serve", str(RESULT / "gcks.yaml")], "server.log")
-
-
-def lines(name: str, event: str) -> list[dict[str, object]]:
-    found = []
-    path = RESULT / f"{name}.log"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        if line.startswith("{") and (entry := json.loads(line))["event"] == event:
-            found.append(entry)
-    return found
-
-
 def blocked(member: str) -> bool:
     """Tell whether the member can't yet send from its own address where it should."""
     command = ["ip", "-n", member, "-o", "xfrm", "policy"]
@@ -132,48 +102,21 @@ def blocked(member: str) -> bool:
     return sum("action block" in line for line in mine) > (member == RECEIVER[0])
 
 
-def wait_for(what: str, condition: object, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > end:
-            raise SystemExit(f"{what}: not within {seconds} s")
-        time.sleep(0.2)
-
-
 def main() -> None:
-    network()
+    network(HOSTS)
     configure()
     server = start_server()
     wait_for("server", lambda: lines("server", "group_started"), 40)
-    daemons = [
-        spawn(
-            m, ["-m", "gcks.cli.member", "run", "--config", str(RESULT / f"{m}.yaml")], f"{m}.log"
-        )
-        for m in MEMBERS
-    ]
+    daemons = [start_member(name) for name in MEMBERS]
     wait_for("members", lambda: all(len(lines(m, "registered")) == len(NAMES) for m in MEMBERS), 60)
     wait_for("sending", lambda: not any(map(blocked, MEMBERS)), 30)
-    begin = str(time.monotonic() + START_SECONDS)
+    begin = time.monotonic() + START_SECONDS
     watch = spawn(
         "eve",
         [str(HERE / "eve.py"), str(START_SECONDS + TRAFFIC_SECONDS + 4), *GROUPS],
         "eve.json",
     )
-    traffic = [
-        spawn(
-            m,
-            [
-                str(HERE / "traffic.py"),
-                m,
-                begin,
-                str(TRAFFIC_SECONDS),
-                str(RATE),
-                *GROUPS,
-            ],
-            f"{m}.json",
-        )
-        for m in MEMBERS
-    ]
+    traffic = [start_traffic(one, begin, TRAFFIC_SECONDS, RATE, GROUPS) for one in MEMBERS]
     time.sleep(KILL_AFTER_SECONDS)
     subprocess.run(["pkill", "-KILL", "-f", "gcks serve"], check=False)
     server.wait()

@@ -181,6 +181,30 @@ class SenderIdsExhausted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MembersLockedOut(Event):
+    """A changed policy asks for what some members say that they can't."""
+
+    name = "members_locked_out"
+    group: str
+    members: int
+    identity: str
+    """One of them."""
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorExcluded(Event):
+    """An operator has shut somebody out, or let in again."""
+
+    name = "operator_excluded"
+    group: str
+    kind: str
+    names: tuple[str, ...]
+    by: str
+    lifted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStarted(Event):
     """A group is served; `restored` tells whether it continues stored state."""
 

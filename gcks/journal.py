@@ -118,6 +118,8 @@ class MemberSaved:
     """References of the certificates it proved itself with, 16 octets each."""
     leaf: int = -1
     """Its leaf in the key tree; -1: none."""
+    sender: bool = False
+    """Whether it registered as a sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,34 @@ class StaleLeavesSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class ExclusionSaved:
+    """An operator has shut somebody out, until the exclusion is lifted."""
+
+    group: str
+    kind: str
+    """What `name` is: a glob on identities, or the reference of a certificate in hexadecimal."""
+    name: str
+    excluded_at: float
+    by: str
+    """Who said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionLifted:
+    group: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalDue:
+    """Whether somebody has left who still knows the Data-Security SAs, and must not for long."""
+
+    group: str
+    due: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRemoved:
     """The group is no longer served: forget all of it."""
 
@@ -178,6 +208,9 @@ JournalEntry = (
     | TreeNodesSaved
     | TreeNodesRemoved
     | StaleLeavesSaved
+    | ExclusionSaved
+    | ExclusionLifted
+    | RenewalDue
     | GroupRemoved
 )
 
@@ -198,3 +231,5 @@ class StoredGroup:
     tree: tuple[tuple[int, int, int, bytes], ...] = field(default=(), repr=False)
     """As in `TreeNodesSaved`."""
     stale_leaves: tuple[int, ...] = ()
+    exclusions: tuple[ExclusionSaved, ...] = ()
+    renewal_due: bool = False

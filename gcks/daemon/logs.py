@@ -33,6 +33,8 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.MemberLeft: logging.INFO,
     e.MemberCertificateEnded: logging.WARNING,
     e.GroupStartedOver: logging.WARNING,
+    e.MembersLockedOut: logging.WARNING,
+    e.OperatorExcluded: logging.INFO,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,
     e.RekeySent: logging.INFO,

@@ -118,7 +118,9 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset({e.GroupStarted, e.GroupRemovedEvent})
+SERVER_UNCOUNTED: Final = frozenset(
+    {e.GroupStarted, e.GroupRemovedEvent, e.MembersLockedOut, e.OperatorExcluded}
+)
 
 MEMBER_ROWS: Final = (
     _DROPS,

@@ -8,17 +8,21 @@ the key that wraps all others: the group starts over, and everybody registers ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from fnmatch import fnmatchcase
 from math import inf
 from typing import Final
 
 from gcks.crypto.key_wrap import kwk_octets
 from gcks.events import Event, GroupRemovedEvent, GroupStartedOver, MemberLeft
 from gcks.group.copies import Due
+from gcks.group.exclusions import CERTIFICATE, Exclusions, is_glob
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_tree import TreeChange
 from gcks.group.policy import LKH, GroupPolicy
 from gcks.group.renewing import RenewedSas
+from gcks.group.restoring import terms_of
 from gcks.group.sa_set import REKEY
 from gcks.group.sender_ids import SenderIdCounter
 from gcks.group.spi import SpiPool
@@ -29,6 +33,7 @@ from gcks.journal import (
     JournalEntry,
     MemberRemoved,
     MembersRemoved,
+    RenewalDue,
     SenderIdsReserved,
 )
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
@@ -37,6 +42,16 @@ from gcks.wire.payloads import Payload
 EXCLUDED: Final = "excluded"
 MAX_EXCLUDED: Final = 4096
 """At one time: more take longer, message after message, than all need to register again."""
+
+
+class Way(Enum):
+    """How a group goes on without members that it has excluded."""
+
+    AS_IT_IS = "nothing"
+    NEW_DATA_SAS = "new Data-Security SAs"
+    """They were rekeyed in-band, and know no Rekey SA."""
+    TREE = "the key tree"
+    START_OVER = "everybody registers again"
 
 
 class ExcludingGroup(RenewedSas):
@@ -51,9 +66,9 @@ class ExcludingGroup(RenewedSas):
     ) -> None:
         super().__init__(policy, spis, entropy, wall)
         self.sender_ids = SenderIdCounter(policy.sender_id_bits)
-        self._tree: TreeKeeper | None = None
-        if policy.rekey is not None and policy.key_management == LKH:
-            self._tree = TreeKeeper(self.name, kwk_octets(policy.rekey.kwa), entropy)
+        self.exclusions = Exclusions(self.name)
+        """Whom the operator has shut out."""
+        self._tree = self._plant(policy)
         self._shut_out_at = inf
         """When the tree is changed: exclusions until then share a message."""
         self._renew_data_at = inf
@@ -61,6 +76,15 @@ class ExcludingGroup(RenewedSas):
         self._start_over_at = inf
         self._numbered: set[str] = set()
         """Names of SAs whose only sender has begun to number packets."""
+
+    def _plant(self, policy: GroupPolicy) -> TreeKeeper | None:
+        if policy.rekey is None or policy.key_management != LKH:
+            return None
+        return TreeKeeper(self.name, kwk_octets(policy.rekey.kwa), self._entropy)
+
+    def _use(self, policy: GroupPolicy) -> None:
+        super()._use(policy)
+        self.sender_ids.limit = 1 << policy.sender_id_bits
 
     @property
     def _departures_at(self) -> float:
@@ -88,13 +112,42 @@ class ExcludingGroup(RenewedSas):
         elif self.policy.forward_access:
             soon = now + self.policy.exclusion_window_seconds
             self._renew_data_at = min(self._renew_data_at, soon)
+            journal.append(RenewalDue(self.name, due=True))  # no stale leaf tells it
         return GroupOutcome(tuple(journal), (), (event,))
+
+    def order_exclusion(
+        self, kind: str, names: Iterable[str], now: float, by: str, *, immediate: bool = False
+    ) -> GroupOutcome:
+        """Shut out whom the operator names, members or not, until the exclusion is lifted.
+
+        `kind` and `names` as in `ExclusionSaved`.  Raises `LocalError`, and then nothing
+        has changed.
+        """
+        names = tuple(names)
+        journal = self.exclusions.add(kind, names, self._wall(), by)
+        excluded = self.exclude(self._named(kind, names), now)
+        if immediate and self._shut_out_at < inf:
+            self._shut_out_at = now
+        return merged([GroupOutcome(tuple(journal)), excluded])
+
+    def lift_exclusion(self, kind: str, names: Iterable[str]) -> GroupOutcome:
+        """Let them register again.  Raises `LocalError` for what isn't excluded."""
+        return GroupOutcome(tuple(self.exclusions.lift(kind, names)))
+
+    def _named(self, kind: str, names: Iterable[str]) -> list[str]:
+        """Return the members that the names stand for."""
+        if kind == CERTIFICATE:
+            return self.members.take_revoked({bytes.fromhex(name) for name in names})
+        if not any(map(is_glob, names)):
+            return [name for name in names if name in self.members]
+        return [one for one in self.members.identities() if any(fnmatchcase(one, n) for n in names)]
 
     def exclude(self, identities: Iterable[str], now: float, cause: str = EXCLUDED) -> GroupOutcome:
         """Shut members out: they read nothing that is sent after the group has changed its keys."""
         journal: list[JournalEntry] = []
         events: list[Event] = []
         excluded = [one for one in identities if one in self.members]
+        way = self.way_without(excluded, self.policy)
         for identity in excluded:
             removed, event = self._remove(identity, cause)
             journal += removed
@@ -102,24 +155,38 @@ class ExcludingGroup(RenewedSas):
         outcome = GroupOutcome(
             tuple(journal), (), tuple(events), excluded=tuple((self.name, one) for one in excluded)
         )
-        if not excluded:
-            return outcome
-        return merged([outcome, self._go_on_without(now)])
+        return merged([outcome, self._go(way, now)])
 
-    def _go_on_without(self, now: float) -> GroupOutcome:
-        """Begin what takes the keys from those that were removed.
+    def way_without(self, identities: Sequence[str], policy: GroupPolicy) -> Way:
+        """Tell how the group goes on when these members are excluded under that policy."""
+        if not identities:
+            return Way.AS_IT_IS
+        leaves = sum(not self._is_inband(one, policy) for one in identities)
+        if not leaves:
+            return Way.NEW_DATA_SAS
+        stale = len(self._tree.stale) if self._tree is not None else 0
+        if self._tree is None or stale + leaves > MAX_EXCLUDED:
+            return Way.START_OVER
+        return Way.TREE
+
+    def _is_inband(self, identity: str, policy: GroupPolicy) -> bool:
+        """Tell whether a member is rekeyed over its IKE SA, and knows no Rekey SA."""
+        member = self.members.get(identity)
+        return policy.is_inband(sender=member is not None and member.sender)
+
+    def _go(self, way: Way, now: float) -> GroupOutcome:
+        """Take the keys from those that were removed.
 
         At once but with a tree, whose stale leaves are in the journal: a killed server
         must not forget it.
         """
-        tree = self._tree
-        if tree is not None and 0 < len(tree.stale) <= MAX_EXCLUDED:
+        if way is Way.START_OVER:
+            return self._start_over(now)
+        if way is Way.NEW_DATA_SAS:
+            return self._renew([name for name in self._all_names() if name != REKEY], now)
+        if way is Way.TREE:
             self._plan_shutting_out(now)
-            return GroupOutcome()
-        data = [name for name in self._all_names() if name != REKEY]
-        if self.policy.rekey is None or (tree is not None and not tree.stale):
-            return self._renew(data, now)  # they are rekeyed in-band, and know no Rekey SA
-        return self._start_over(now)
+        return GroupOutcome()
 
     def _remove(self, identity: str, cause: str) -> tuple[list[JournalEntry], MemberLeft]:
         journal: list[JournalEntry] = [MemberRemoved(self.name, identity)]
@@ -146,8 +213,9 @@ class ExcludingGroup(RenewedSas):
             names = self._all_names()
             hidden = self.policy.hide_policy
             outcomes.append(self._renew([n for n in names if hidden or n != REKEY], now))
-            if self._tree is not None:
-                outcomes.append(GroupOutcome(tuple(self._tree.settled())))
+            settled = self._tree.settled() if self._tree is not None else []
+            settled.append(RenewalDue(self.name, due=False))
+            outcomes.append(GroupOutcome(tuple(settled)))
         return outcomes
 
     def _shut_out(self, now: float) -> GroupOutcome:
@@ -187,8 +255,11 @@ class ExcludingGroup(RenewedSas):
         rest = [name for name in wanted if name not in later]
         return merged([first, super()._renew(rest, now)]) if rest else first
 
-    def _start_over(self, now: float) -> GroupOutcome:
-        """Delete all SAs, forget all members, number senders from zero (sections 2.4.3, 2.5.1)."""
+    def _start_over(self, now: float, policy: GroupPolicy | None = None) -> GroupOutcome:
+        """Delete all SAs, forget all members, number senders from zero (sections 2.4.3, 2.5.1).
+
+        What registration alone tells may change with it: the group goes on under `policy`.
+        """
         self._start_over_at = self._renew_data_at = self._shut_out_at = inf
         over, count = self.sas.current.get(REKEY), len(self.members)
         journal: list[JournalEntry] = []
@@ -199,15 +270,29 @@ class ExcludingGroup(RenewedSas):
         self._numbered.clear()
         self.sender_ids.next = 0
         journal += [MembersRemoved(self.name), SenderIdsReserved(self.name, 0)]
-        journal += self._replace(self._all_names(), [], now)
+        journal.append(RenewalDue(self.name, due=False))
+        if policy is not None:
+            journal += self._begin_terms(policy)
+        elif self._tree is not None:
+            self._tree.clear()
+        names = self._all_names()
+        journal += self._replace(names, [n for n in self.sas.current if n not in names], now)
         dropped = [sa for sa in self.sas.replaced if sa is not over]
         self.sas.replaced.clear()
         journal += self.sas.deleted(dropped)
-        if self._tree is not None:
-            self._tree.clear()
         event = GroupStartedOver(self.name, count)
         told = GroupOutcome(tuple(journal), (), (event, *self._created_events()), excluded=excluded)
         return merged([told, self._send_due(now)])
+
+    def _begin_terms(self, policy: GroupPolicy) -> list[JournalEntry]:
+        """Take over what only those that register from now on are told."""
+        before = terms_of(self.policy).authentication
+        self._use(policy)
+        self._tree = self._plant(policy)
+        journal: list[JournalEntry] = [terms_of(policy)]
+        if terms_of(policy).authentication != before:
+            journal += self._make_auth_key(policy.rekey)
+        return journal
 
     def end(self, now: float) -> GroupOutcome:
         """Delete all SAs of a group that is no longer served (section 2.4.3).

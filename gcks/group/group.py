@@ -11,17 +11,25 @@ from math import inf
 
 from gcks.crypto.key_wrap import kwk_octets
 from gcks.crypto.signature import SigningKey
-from gcks.errors import LocalError, NoProposalChosen, RegistrationFailed
+from gcks.errors import AuthorizationFailed, NoProposalChosen, RegistrationFailed
 from gcks.events import (
     GroupStarted,
+    MembersLockedOut,
     SenderIdsExhausted,
 )
 from gcks.group.authorization import authorize
-from gcks.group.excluding import ExcludingGroup
+from gcks.group.excluding import ExcludingGroup, Way
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_tree import NodeKey
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
+from gcks.group.policy_change import (
+    PolicyChange,
+    changed_options,
+    left_outside,
+    locked_out,
+    start_over_reasons,
+)
 from gcks.group.registration import (
     KeyWrap,
     Registration,
@@ -35,7 +43,6 @@ from gcks.group.restoring import (
     clock_went_back,
     forget,
     load_sas,
-    policy_change_refusal,
     terms_of,
 )
 from gcks.group.sa_set import REKEY
@@ -113,6 +120,7 @@ class Group(ExcludingGroup):
         """
         group = cls(policy, spis, entropy, wall)
         group.sender_ids.next = stored.next_sender_id
+        group.exclusions.restore(stored.exclusions)
         for member in stored.members:
             group.members.put(member)
         journal: list[JournalEntry] = [terms_of(policy)]
@@ -150,6 +158,8 @@ class Group(ExcludingGroup):
             self._tree.restore(map(NodeKey._make, stored.tree), stored.stale_leaves)
             if self._tree.wants_change:
                 self._plan_shutting_out(now)
+        if stored.renewal_due:
+            self._renew_data_at = now
         self._repeat_last(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
@@ -180,13 +190,17 @@ class Group(ExcludingGroup):
 
     def _adopt(self, now: float) -> GroupOutcome:
         """Bring SAs in line with a configuration that changed."""
-        stale = [name for name, sa in self.sas.current.items() if not self._is_current(name, sa)]
-        missing = [name for name in self._all_names() if name not in self.sas.current]
-        names = dict.fromkeys((*stale, *missing))
+        names = self._outdated(self.policy)
         return self._renew(names, now) if names else GroupOutcome()
 
-    def _is_current(self, name: str, sa: LiveSa) -> bool:
-        wanted = self._wanted_policy(name, sa.spi)
+    def _outdated(self, policy: GroupPolicy) -> list[str]:
+        """Name the SAs that are not as the policy wants them, or not there."""
+        stale = [n for n, sa in self.sas.current.items() if not self._is_current(n, sa, policy)]
+        missing = [name for name in self._all_names(policy) if name not in self.sas.current]
+        return list(dict.fromkeys((*stale, *missing)))
+
+    def _is_current(self, name: str, sa: LiveSa, policy: GroupPolicy) -> bool:
+        wanted = self._wanted_policy(name, sa.spi, policy)
         return wanted is not None and wanted.encode() == sa.policy.encode()
 
     # --- registration ---------------------------------------------------------------
@@ -197,6 +211,10 @@ class Group(ExcludingGroup):
         Raises `AuthorizationFailed`, `RegistrationFailed` or `NoProposalChosen`.
         """
         identity = str(request.identity)
+        if self.exclusions.names(identity, request.certificates):
+            raise AuthorizationFailed(
+                f"the operator has excluded {identity}", hint="lift it with `gcks readmit`"
+            )
         role = authorize(self.policy, identity, request.address, sender=request.sender)
         again = identity in self.members
         if not again and len(self.members) >= self.policy.capacity:
@@ -348,17 +366,49 @@ class Group(ExcludingGroup):
 
     # --- rekey ----------------------------------------------------------------------
 
-    def replace_policy(self, policy: GroupPolicy, now: float) -> GroupOutcome:
-        """Take over a changed configuration; what changed is rekeyed at once.
+    def plan(self, policy: GroupPolicy) -> PolicyChange:
+        """Say what `replace_policy` will do."""
+        reasons = start_over_reasons(self.policy, policy)
+        outside = left_outside(self.members, self.policy, policy)
+        if self.way_without(outside, policy) is Way.START_OVER:
+            reasons = (*reasons, f"{len(outside)} excluded, and no key tree to do it with")
+        lacking, unknown = locked_out(
+            self.members, policy, needs_of(policy), needs_of(policy, inband=True)
+        )
+        names = self._all_names(policy)
+        outdated = [] if reasons else self._outdated(policy)
+        held = self.sas.current
+        return PolicyChange(
+            self.name,
+            len(self.members),
+            starts_over=reasons,
+            created=tuple(n for n in outdated if n not in held),
+            renewed=tuple(n for n in outdated if n in held and n in names),
+            dropped=tuple(n for n in outdated if n not in names),
+            grace_seconds=self._overlap(policy) if outdated else 0.0,
+            excluded=outside,
+            locked_out=lacking,
+            unknown=unknown,
+            options=changed_options(self.policy, policy),
+        )
 
-        Raises `LocalError` where members can't follow, and then nothing has changed.
-        """
-        refusal = policy_change_refusal(self.policy, policy)
-        if refusal is not None:
-            raise LocalError(f"{self.name}: {refusal}")
-        self.policy = policy
+    def replace_policy(self, policy: GroupPolicy, now: float) -> GroupOutcome:
+        """Take over a changed configuration; what changed is rekeyed at once."""
+        if start_over_reasons(self.policy, policy):
+            return self._start_over(now, policy)
+        outside = left_outside(self.members, self.policy, policy)
+        asks_more = needs_of(policy) != self._needs
+        self._use(policy)
+        told = self._tell_locked_out() if asks_more else GroupOutcome()
+        return merged([told, self.exclude(outside, now), self._adopt(now)])
+
+    def _tell_locked_out(self) -> GroupOutcome:
+        lacking, _ = locked_out(self.members, self.policy, self._needs, self._needs_inband)
+        if not lacking:
+            return GroupOutcome()
+        identity, cause = lacking[0]
+        return GroupOutcome(events=(MembersLockedOut(self.name, len(lacking), identity, cause),))
+
+    def _use(self, policy: GroupPolicy) -> None:
+        super()._use(policy)
         self._needs, self._needs_inband = needs_of(policy), needs_of(policy, inband=True)
-        self.sender_ids.limit = 1 << policy.sender_id_bits
-        self._gsa.invalidate()
-        outside = [one for one in self.members.identities() if policy.rule_for(one) is None]
-        return merged([self.exclude(outside, now), self._adopt(now)])

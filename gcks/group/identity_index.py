@@ -37,13 +37,14 @@ class IdentityIndex:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        return (self.identity(slot) for slot in self._slots())
+        return (self.identity(slot) for slot in self.slots())
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Yield identity and slot."""
-        return ((self.identity(slot), slot) for slot in self._slots())
+        return ((self.identity(slot), slot) for slot in self.slots())
 
-    def _slots(self) -> Iterator[int]:
+    def slots(self) -> Iterator[int]:
+        """Yield all slots in use."""
         return (slot for slot, start in enumerate(self._starts) if start != _FREE)
 
     def find(self, identity: str) -> int | None:
@@ -119,14 +120,14 @@ class IdentityIndex:
         while 3 * (self._count + 1) > size:
             size *= 2
         self._table = array("i", [_EMPTY]) * size
-        for slot in self._slots():
+        for slot in self.slots():
             self._table[self._place(self._key(slot))] = slot
         self._filled = self._count
 
     def _compact(self) -> None:
         """Close the gaps between the texts."""
         texts = bytearray()
-        for slot in self._slots():
+        for slot in self.slots():
             start, size = self._starts[slot], _HEAD + sum(self._sizes(slot))
             self._starts[slot] = len(texts)
             texts += self._texts[start : start + size]

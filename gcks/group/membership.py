@@ -7,7 +7,8 @@ same in all columns; what few members have is kept in dictionaries.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Container, Iterator, Set
 from math import inf
 from typing import Final, NamedTuple
 
@@ -18,6 +19,11 @@ from gcks.journal import MemberSaved
 MAX_SHARED_SAGS: Final = 256
 """Groups know a handful of kinds of member; whoever varies its SAg shares nothing."""
 _OWN_SAG: Final = 0xFFFF
+_REASSEMBLES: Final = 1
+_SENDER: Final = 2
+
+Kind = tuple[bytes, bool]
+"""What a member announced in SAg, and whether it is a sender."""
 
 
 class Member(NamedTuple):
@@ -36,14 +42,16 @@ class Member(NamedTuple):
     """References of its certificates."""
     leaf: int
     """Its leaf in the key tree; -1: none."""
+    sender: bool
+    """Whether it registered as a sender."""
 
 
 class Membership:
     """All members of one group."""
 
     __slots__ = (
-        "_certificates", "_ends", "_index", "_leaves", "_own_sags", "_reassembles",
-        "_registered", "_sag_numbers", "_sags", "_sender_ids", "_shared", "_whole_only",
+        "_certificates", "_ends", "_flags", "_index", "_leaves", "_own_sags", "_registered",
+        "_sag_numbers", "_sags", "_sender_ids", "_shared", "_whole_only",
         "certificate_ends",
     )  # fmt: skip
 
@@ -55,7 +63,7 @@ class Membership:
         self._index = IdentityIndex()
         self._registered, self._ends = array("d"), array("d")
         self._leaves, self._sags = array("i"), array("H")
-        self._reassembles = bytearray()
+        self._flags = bytearray()
         self._shared: list[bytes] = []
         self._sag_numbers: dict[bytes, int] = {}
         self._own_sags: dict[int, bytes] = {}
@@ -73,19 +81,41 @@ class Membership:
 
     def get(self, identity: str) -> Member | None:
         slot = self._index.find(identity)
-        if slot is None:
-            return None
-        number = self._sags[slot]
+        return self._member(slot) if slot is not None else None
+
+    def _member(self, slot: int) -> Member:
+        flags = self._flags[slot]
         return Member(
             self._index.note(slot),
             self._sender_ids.get(slot, ()),
-            self._own_sags[slot] if number == _OWN_SAG else self._shared[number],
+            self._sag(slot),
             self._registered[slot],
-            bool(self._reassembles[slot]),
+            bool(flags & _REASSEMBLES),
             self._ends[slot],
             self._certificates.get(slot, b""),
             self._leaves[slot],
+            bool(flags & _SENDER),
         )
+
+    def _sag(self, slot: int) -> bytes:
+        number = self._sags[slot]
+        return self._own_sags[slot] if number == _OWN_SAG else self._shared[number]
+
+    def items(self) -> Iterator[tuple[str, Member]]:
+        """Yield every identity with what is kept of it."""
+        return ((identity, self._member(slot)) for identity, slot in self._index.items())
+
+    def kinds(self) -> dict[Kind, int]:
+        """Count the members of each kind."""
+        return Counter(map(self._kind, self._index.slots()))
+
+    def of_kinds(self, kinds: Container[Kind]) -> list[tuple[str, Kind]]:
+        """Return the members of these kinds, each with its own."""
+        found = ((name, self._kind(slot)) for name, slot in self._index.items())
+        return [one for one in found if one[1] in kinds]
+
+    def _kind(self, slot: int) -> Kind:
+        return self._sag(slot), bool(self._flags[slot] & _SENDER)
 
     def identities(self) -> tuple[str, ...]:
         return tuple(self._index)
@@ -97,7 +127,8 @@ class Membership:
         if slot == len(self._leaves):
             self._extend()
         self._registered[slot], self._ends[slot] = saved.registered_at, saved.certificate_ends
-        self._leaves[slot], self._reassembles[slot] = saved.leaf, saved.reassembles
+        self._leaves[slot] = saved.leaf
+        self._flags[slot] = _REASSEMBLES * saved.reassembles | _SENDER * saved.sender
         self._sags[slot] = self._share(saved.sag, slot)
         if saved.sender_ids:
             self._sender_ids[slot] = saved.sender_ids
@@ -111,7 +142,7 @@ class Membership:
         self._ends.append(inf)
         self._leaves.append(0)
         self._sags.append(0)
-        self._reassembles.append(0)
+        self._flags.append(0)
 
     @property
     def all_reassemble(self) -> bool:
@@ -153,7 +184,7 @@ class Membership:
         slot = self._index.remove(identity)
         if slot is None:
             return False
-        self._whole_only -= not self._reassembles[slot]
+        self._whole_only -= not self._flags[slot] & _REASSEMBLES
         for sparse in (self._own_sags, self._sender_ids, self._certificates):
             sparse.pop(slot, None)
         return True

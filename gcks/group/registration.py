@@ -199,6 +199,7 @@ def member_saved(
         request.certificate_ends,
         request.certificates,
         leaf,
+        request.sender,
     )
 
 

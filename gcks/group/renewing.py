@@ -59,6 +59,10 @@ class RenewedSas:
         self._early: dict[bytes, float] = {}
         """SPI -> when the SA is renewed before its time."""
 
+    def _use(self, policy: GroupPolicy) -> None:
+        self.policy = policy
+        self._gsa.invalidate()
+
     # --- when -------------------------------------------------------------------------
 
     def _renew_at(self, name: str, sa: LiveSa) -> float:
@@ -67,10 +71,10 @@ class RenewedSas:
         age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
         return min(sa.created_at + age, self._early.get(sa.spi, inf))
 
-    def _overlap(self) -> float:
-        rekey = self.policy.rekey
-        spread = rekey.spread_seconds if rekey is not None else 0.0
-        return overlap_seconds(self.policy.atd_seconds, self.policy.dtd_seconds, spread)
+    def _overlap(self, policy: GroupPolicy | None = None) -> float:
+        policy = policy or self.policy
+        spread = policy.rekey.spread_seconds if policy.rekey is not None else 0.0
+        return overlap_seconds(policy.atd_seconds, policy.dtd_seconds, spread)
 
     def _forgotten(self, gone: list[LiveSa]) -> GroupOutcome:
         self._gsa.invalidate()
@@ -185,23 +189,27 @@ class RenewedSas:
 
     # --- pieces ---------------------------------------------------------------------
 
-    def _all_names(self) -> list[str]:
-        rekey = [REKEY] if self.policy.rekey is not None else []
-        return rekey + [sa.name for sa in self.policy.data_sas]
+    def _all_names(self, policy: GroupPolicy | None = None) -> list[str]:
+        policy = policy or self.policy
+        rekey = [REKEY] if policy.rekey is not None else []
+        return rekey + [sa.name for sa in policy.data_sas]
 
     def _protocol(self, name: str) -> ProtocolId:
         named = self.policy.data_sa(name)
         return named.protocol if named else ProtocolId.GIKE_UPDATE
 
-    def _wanted_policy(self, name: str, spi: bytes) -> GsaPolicy | None:
+    def _wanted_policy(
+        self, name: str, spi: bytes, policy: GroupPolicy | None = None
+    ) -> GsaPolicy | None:
+        policy = policy or self.policy
         if name == REKEY:
-            rekey = self.policy.rekey
-            return rekey_gsa_policy(rekey, spi) if rekey is not None else None
-        named = self.policy.data_sa(name)
+            return rekey_gsa_policy(policy.rekey, spi) if policy.rekey is not None else None
+        named = policy.data_sa(name)
         return data_gsa_policy(named, spi) if named else None
 
     def _make_auth_key(self, rekey: RekeyPolicy | None) -> list[JournalEntry]:
         if rekey is None or rekey.authentication == IMPLICIT:
+            self._signer = self._auth_key = None
             return []
         return self._keep_auth_key(rekey, SigningKey.generate(rekey.authentication))
 

@@ -42,21 +42,6 @@ def can_go_on(stored: StoredGroup, policy: GroupPolicy) -> bool:
     return stored.terms is None or stored.terms == terms_of(policy)
 
 
-def policy_change_refusal(old: GroupPolicy, new: GroupPolicy) -> str | None:
-    """Say why members that are registered can't follow the change, or None."""
-    if (old.rekey is None) != (new.rekey is None):
-        return "multicast rekey can't begin or end for registered members; make a new group"
-    if terms_of(old).authentication != terms_of(new).authentication:
-        return "the authentication method must not change by rekey (RFC 9838 section 4.4.2.1.1)"
-    if terms_of(old).key_management != terms_of(new).key_management:
-        return "key_management, and the key wrap of a tree, are for registrations; make a new group"
-    if old.mode != new.mode:
-        return "the mode is told at registration only; make a new group for another mode"
-    if new.sender_id_bits != old.sender_id_bits:
-        return "sender_id_bits is told at registration only; make a new group for another value"
-    return None
-
-
 def claim_spis(sas: SaSet, stored: StoredGroup) -> None:
     """Keep the SPIs that peers know from being drawn again; the announced ones come next."""
     sas.next_spis = {reserved.name: reserved.spi for reserved in stored.reserved_spis}

@@ -33,5 +33,31 @@ class RenewCredentials:
     credentials: Credentials
 
 
-Command = RekeyGroup | Reload | RenewCredentials
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    """Shut out of a group whom the operator names (`gcks.group.exclusions`)."""
+
+    group: str
+    kind: str
+    names: tuple[str, ...]
+    by: str
+    """Who says so."""
+    immediate: bool = False
+    """Don't wait for others to share the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readmit:
+    """Lift exclusions, by the names that they were made with."""
+
+    group: str
+    kind: str
+    names: tuple[str, ...]
+    by: str
+
+
+GroupCommand = RekeyGroup | Exclude | Readmit
+"""What concerns one group."""
+
+Command = GroupCommand | Reload | RenewCredentials
 """Stopping needs no command: nothing that matters lives only in memory."""

@@ -32,6 +32,7 @@ from gcks.events import (
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
+from gcks.group.policy_change import PolicyChange
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.credentials import Credentials
@@ -42,7 +43,7 @@ from gcks.journal import JournalEntry, StoredGroup
 from gcks.keyserver import certificate_end, gsa_auth, lifecycle, succession
 from gcks.keyserver.admission import Admission
 from gcks.keyserver.certificate_end import CertificateEnds
-from gcks.keyserver.commands import Command, RekeyGroup, Reload
+from gcks.keyserver.commands import Command, GroupCommand, Reload
 from gcks.keyserver.exchanges import (
     HANDLERS,
     RULES,
@@ -155,14 +156,18 @@ class Engine:
 
     def command(self, command: Command, now: float) -> Outcome:
         """Carry out an operator's command.  Raises `LocalError` where it can't be done."""
-        if isinstance(command, RekeyGroup):
-            return self._merged(self._served.rekey(command.group, now), now)
+        if isinstance(command, GroupCommand):
+            return self._merged(self._served.command(command, now), now)
         outcomes: list[GroupOutcome] = []
         if isinstance(command, Reload):
             outcomes = self._served.reload(command.groups, now)
             self.settings = command.settings
         self.credentials = command.credentials
         return self._merged([*outcomes, *self._revoked(now)], now)
+
+    def plan(self, groups: Mapping[str, GroupPolicy]) -> tuple[PolicyChange, ...]:
+        """Say what a reload with these groups would do; nothing changes."""
+        return self._served.plan(groups)
 
     def _revoked(self, now: float) -> list[GroupOutcome]:
         """Look whether members have lost their certificates by new CRLs."""

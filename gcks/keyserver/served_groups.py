@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from gcks.errors import LocalError
-from gcks.events import GroupRemovedEvent
+from gcks.events import GroupRemovedEvent, OperatorExcluded
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
-from gcks.group.restoring import policy_change_refusal
+from gcks.group.policy_change import PolicyChange
 from gcks.group.spi import SpiPool
 from gcks.journal import GroupRemoved, StoredGroup
+from gcks.keyserver.commands import Exclude, GroupCommand, Readmit, RekeyGroup
 
 
 class ServedGroups:
@@ -40,7 +41,7 @@ class ServedGroups:
         return self._timed([*gone, *begun])
 
     def _begin(self, policy: GroupPolicy, stored: StoredGroup | None, now: float) -> GroupOutcome:
-        if stored is not None and stored.sas:
+        if stored is not None:
             group, outcome = Group.restore(
                 policy, stored, self._spis, self._entropy, self._wall, now
             )
@@ -50,19 +51,11 @@ class ServedGroups:
         return outcome
 
     def reload(self, policies: Mapping[str, GroupPolicy], now: float) -> list[GroupOutcome]:
-        """Take over changed policies.  Raises `LocalError`, and then nothing has changed."""
-        refusals = [f"{name}: {why}" for name, new in policies.items() if (why := self._why(new))]
-        if refusals:
-            raise LocalError("; ".join(refusals))
+        """Take over changed policies."""
         gone = [
             self.by_name.pop(name).end(now) for name in list(self.by_name) if name not in policies
         ]
         return self._timed([*gone, *(self._take_over(new, now) for new in policies.values())])
-
-    def _why(self, new: GroupPolicy) -> str | None:
-        """Say why the policy can't be taken over, or None."""
-        old = self.by_name.get(new.name)
-        return policy_change_refusal(old.policy, new) if old is not None else None
 
     def _take_over(self, policy: GroupPolicy, now: float) -> GroupOutcome:
         group = self.by_name.get(policy.name)
@@ -70,12 +63,42 @@ class ServedGroups:
             return self._begin(policy, None, now)
         return group.replace_policy(policy, now)
 
-    def rekey(self, name: str, now: float) -> list[GroupOutcome]:
-        """Renew all SAs of a group.  Raises `LocalError` for an unknown one."""
+    def plan(self, policies: Mapping[str, GroupPolicy]) -> tuple[PolicyChange, ...]:
+        """Say what `reload` will do."""
+        gone = [
+            PolicyChange(name, len(group.members), ends=True)
+            for name, group in self.by_name.items()
+            if name not in policies
+        ]
+        kept = [
+            self.by_name[name].plan(new)
+            if name in self.by_name
+            else PolicyChange(name, 0, begins=True)
+            for name, new in policies.items()
+        ]
+        return (*gone, *kept)
+
+    def command(self, order: GroupCommand, now: float) -> list[GroupOutcome]:
+        """Carry out an operator's order.  Raises `LocalError`, and then nothing has changed."""
+        group = self._named(order.group)
+        if isinstance(order, RekeyGroup):
+            return self._timed([group.rekey(now)])
+        if isinstance(order, Exclude):
+            done = group.order_exclusion(
+                order.kind, order.names, now, order.by, immediate=order.immediate
+            )
+        else:
+            done = group.lift_exclusion(order.kind, order.names)
+        lifted = isinstance(order, Readmit)
+        event = OperatorExcluded(group.name, order.kind, order.names, order.by, lifted)
+        return self._timed([GroupOutcome(events=(event,)), done])
+
+    def _named(self, name: str) -> Group:
         group = self.by_name.get(name)
         if group is None:
-            raise LocalError(f"there is no group {name}")
-        return self._timed([group.rekey(now)])
+            known = ", ".join(self.by_name) or "none at all"
+            raise LocalError(f"there is no group {name}; there is {known}")
+        return group
 
     def wake(self, at: float) -> None:
         """Note that a group has something to do at that time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -20,7 +20,8 @@ CREATE TABLE groups (
     rekey_datagrams BLOB,
     rekey_sent_at REAL,
     terms_key_management TEXT NOT NULL DEFAULT 'simple',
-    auth_made_at REAL NOT NULL DEFAULT 0
+    auth_made_at REAL NOT NULL DEFAULT 0,
+    renewal_due INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE sas (
     group_name TEXT NOT NULL,
@@ -58,6 +59,7 @@ CREATE TABLE members (
     certificate_ends REAL NOT NULL DEFAULT 9e999,
     certificates BLOB NOT NULL DEFAULT x'',
     leaf INTEGER NOT NULL DEFAULT -1,
+    sender INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_name, identity)
 ) WITHOUT ROWID;
 CREATE TABLE tree_nodes (
@@ -71,6 +73,14 @@ CREATE TABLE tree_nodes (
 CREATE TABLE stale_leaves (
     group_name TEXT PRIMARY KEY,
     leaves TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE exclusions (
+    group_name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    excluded_at REAL NOT NULL,
+    excluded_by TEXT NOT NULL,
+    PRIMARY KEY (group_name, kind, name)
 ) WITHOUT ROWID;
 CREATE TABLE seal (probe BLOB NOT NULL);
 """
@@ -97,9 +107,22 @@ CREATE TABLE stale_leaves (
     leaves TEXT NOT NULL
 ) WITHOUT ROWID
 """,
+    3: """
+ALTER TABLE groups ADD COLUMN renewal_due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE exclusions (
+    group_name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    excluded_at REAL NOT NULL,
+    excluded_by TEXT NOT NULL,
+    PRIMARY KEY (group_name, kind, name)
+) WITHOUT ROWID
+""",
 }
 """Version found -> what leads to the next one."""
 
 GROUP_TABLES: Final = (
     "sas", "reserved_spis", "message_ids", "members", "tree_nodes", "stale_leaves",
+    "exclusions",
 )  # fmt: skip

@@ -14,6 +14,8 @@ from gcks.crypto.errors import IntegrityError
 from gcks.errors import LocalError
 from gcks.journal import (
     AuthKeySaved,
+    ExclusionLifted,
+    ExclusionSaved,
     GroupRemoved,
     JournalEntry,
     MemberRemoved,
@@ -21,6 +23,7 @@ from gcks.journal import (
     MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
+    RenewalDue,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
@@ -191,9 +194,9 @@ class SqliteStore:
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
-            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles,
-             e.certificate_ends, e.certificates, e.leaf),
+             e.certificate_ends, e.certificates, e.leaf, e.sender),
         )  # fmt: skip
 
     def _member_removed(self, e: MemberRemoved) -> None:
@@ -224,6 +227,22 @@ class SqliteStore:
         leaves = " ".join(map(str, e.leaves))
         self._db.execute("INSERT OR REPLACE INTO stale_leaves VALUES (?, ?)", (e.group, leaves))
 
+    def _exclusion_saved(self, e: ExclusionSaved) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO exclusions VALUES (?, ?, ?, ?, ?)",
+            (e.group, e.kind, e.name, e.excluded_at, e.by),
+        )
+
+    def _exclusion_lifted(self, e: ExclusionLifted) -> None:
+        self._db.execute(
+            "DELETE FROM exclusions WHERE group_name = ? AND kind = ? AND name = ?",
+            (e.group, e.kind, e.name),
+        )
+
+    def _renewal_due(self, e: RenewalDue) -> None:
+        self._touch_group(e.group)
+        self._db.execute("UPDATE groups SET renewal_due = ? WHERE name = ?", (e.due, e.group))
+
     def _group_removed(self, e: GroupRemoved) -> None:
         for table in GROUP_TABLES:
             self._db.execute(f"DELETE FROM {table} WHERE group_name = ?", (e.group,))  # noqa: S608
@@ -248,7 +267,7 @@ class SqliteStore:
 
     def _load_group(self, name: str) -> StoredGroup:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
-        next_sender_id, auth, terms, last = self._group_row(name, row) if row else _NO_ROW
+        next_sender_id, auth, terms, last, due = self._group_row(name, row) if row else _NO_ROW
         return StoredGroup(
             group=name,
             sas=self._load_sas(name),
@@ -263,6 +282,8 @@ class SqliteStore:
             stale_leaves=tuple(
                 int(leaf) for row in self._rows("stale_leaves", name) for leaf in row[1].split()
             ),
+            exclusions=tuple(ExclusionSaved(*r) for r in self._rows("exclusions", name)),
+            renewal_due=due,
         )
 
     def _load_tree(self, name: str) -> tuple[tuple[int, int, int, bytes], ...]:
@@ -273,7 +294,7 @@ class SqliteStore:
 
     def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
         _, next_sender_id, algorithm, private_key, authentication, mode, bits, *newest = row
-        spi, message_id, datagrams, sent_at, key_management, made_at = newest
+        spi, message_id, datagrams, sent_at, key_management, made_at, due = newest
         auth = terms = last = None
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
@@ -282,7 +303,7 @@ class SqliteStore:
             terms = TermsSaved(name, authentication, mode, bits, key_management)
         if spi is not None:
             last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
-        return next_sender_id, auth, terms, last
+        return next_sender_id, auth, terms, last, bool(due)
 
     def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
         found = []
@@ -302,8 +323,8 @@ class SqliteStore:
         self._db.close()
 
 
-_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, RekeyMessageSaved | None]
-_NO_ROW: Final[_GroupRow] = (0, None, None, None)
+_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, RekeyMessageSaved | None, bool]
+_NO_ROW: Final[_GroupRow] = (0, None, None, None, False)
 
 _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     SaSaved: SqliteStore._sa_saved,
@@ -320,18 +341,23 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     TreeNodesSaved: SqliteStore._tree_nodes_saved,
     TreeNodesRemoved: SqliteStore._tree_nodes_removed,
     StaleLeavesSaved: SqliteStore._stale_leaves_saved,
+    ExclusionSaved: SqliteStore._exclusion_saved,
+    ExclusionLifted: SqliteStore._exclusion_lifted,
+    RenewalDue: SqliteStore._renewal_due,
     GroupRemoved: SqliteStore._group_removed,
 }
 
 
 def _member(
-    row: tuple[str, str, str, str, bytes, float, int, float, bytes, int],
+    row: tuple[str, str, str, str, bytes, float, int, float, bytes, int, int],
 ) -> MemberSaved:
-    group, identity, address, numbers, sag, at, reassembles, ends, certificates, leaf = row
+    group, identity, address, numbers, sag, at, reassembles, ends, certificates, *rest = row
+    leaf, sender = rest
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
-        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates, leaf
-    )
+        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates,
+        leaf, bool(sender),
+    )  # fmt: skip
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from gcks.journal import (
     AuthKeySaved,
+    ExclusionLifted,
+    ExclusionSaved,
     GroupRemoved,
     JournalEntry,
     MemberRemoved,
@@ -14,6 +16,7 @@ from gcks.journal import (
     MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
+    RenewalDue,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
@@ -38,6 +41,8 @@ class _Group:
     members: dict[str, MemberSaved] = field(default_factory=dict)
     tree: dict[tuple[int, int], tuple[int, int, int, bytes]] = field(default_factory=dict)
     stale: tuple[int, ...] = ()
+    exclusions: dict[tuple[str, str], ExclusionSaved] = field(default_factory=dict)
+    renewal_due: bool = False
 
     def apply(self, entry: JournalEntry) -> None:
         match entry:
@@ -73,6 +78,12 @@ class _Group:
                     self.tree.pop(place, None)
             case StaleLeavesSaved():
                 self.stale = entry.leaves
+            case ExclusionSaved():
+                self.exclusions[entry.kind, entry.name] = entry
+            case ExclusionLifted():
+                self.exclusions.pop((entry.kind, entry.name), None)
+            case RenewalDue():
+                self.renewal_due = entry.due
 
     def stored(self, name: str) -> StoredGroup:
         return StoredGroup(
@@ -87,6 +98,8 @@ class _Group:
             self.terms,
             tuple(self.tree[place] for place in sorted(self.tree)),
             self.stale,
+            tuple(self.exclusions[key] for key in sorted(self.exclusions)),
+            self.renewal_due,
         )
 
 

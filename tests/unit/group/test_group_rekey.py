@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gcks.errors import LocalError
-from gcks.events import RekeySent, SaDeleted
+from gcks.events import GroupStarted, RekeySent, SaDeleted
 from gcks.group.key_download import rekey_keys
 from gcks.group.sa_set import REKEY
 from gcks.iana import NotifyType
@@ -309,15 +308,28 @@ def test_a_moved_rekey_address_is_told_at_the_old_one() -> None:
         ({"sender_id_bits": 16}, "sender_id_bits"),
     ],
 )
-def test_what_no_rekey_can_change_is_refused_and_nothing_changes(
+def test_what_no_rekey_can_change_makes_the_group_start_over(
     change: dict[str, object], word: str
 ) -> None:
     """RFC 9838 section 4.4.2.1.1: the authentication method MUST NOT change by rekey."""
     stage = Stage()
-    before = stage.policy
-    with pytest.raises(LocalError, match=word):
-        stage.reload(replace(before, **change))  # type: ignore[arg-type]
-    assert stage.group.policy == before and not stage.transmits
+    listener = stage.listener()
+    stage.register("s1", sender=True)
+    new = replace(stage.policy, **change)  # type: ignore[arg-type]
+    planned = stage.group.plan(new)
+    assert word in " ".join(planned.starts_over) and planned.members == 2
+    known = {sa.keymat for sa in stage.group.sas.current.values()}
+    listener.hear(stage.reload(new).transmits)
+    assert [one.spis for one in listener.last if isinstance(one, Delete)] == [
+        (bytes(4),), (bytes(4),), (bytes(16),)
+    ]  # fmt: skip
+    assert not known & {sa.keymat for sa in stage.group.sas.current.values()}
+    assert not len(stage.group.members) and stage.group.policy == new
+    joined = stage.register("s1", sender=True)
+    assert joined.sender_ids == (0,)
+    assert (joined.auth_key is None) == (new.rekey.authentication == "implicit")  # type: ignore[union-attr]
+    stage.restart()
+    assert stage.of(GroupStarted)[-1].restored, "the new terms are on disk"
 
 
 def test_sender_ids_go_on_over_rekeys_and_reloads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from math import inf
 
@@ -26,6 +27,7 @@ RECORDS = st.builds(
     st.sampled_from([inf, 10.0, 20.0]),
     st.sampled_from([b"", b"a" * 16, b"b" * 16 + b"c" * 16]),
     st.integers(-1, 100),
+    st.booleans(),
 )
 
 
@@ -76,9 +78,15 @@ class Comparison(RuleBasedStateMachine):
             assert found is not None and name in self.members
             assert found == (
                 one.address, one.sender_ids, one.sag, one.registered_at, one.reassembles,
-                one.certificate_ends, one.certificates, one.leaf,
+                one.certificate_ends, one.certificates, one.leaf, one.sender,
             )  # fmt: skip
         assert self.members.get("fqdn:nobody") is None
+        kinds = Counter((one.sag, one.sender) for one in self.model.values())
+        assert self.members.kinds() == kinds
+        for kind in kinds:
+            named = {name for name, one in self.model.items() if (one.sag, one.sender) == kind}
+            assert {name for name, _ in self.members.of_kinds({kind})} == named
+        assert dict(self.members.items()) == {n: self.members.get(n) for n in self.model}
 
 
 TestComparison = Comparison.TestCase

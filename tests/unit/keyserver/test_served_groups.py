@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -80,26 +79,6 @@ def test_a_group_that_comes_back_is_a_new_one() -> None:
     assert engine.next_timeout is None
     engine.command(Reload(SERVER_SETTINGS, PSK, named(ONE)), 2.0)
     assert engine.groups["keyid:one"].sas.rekey.spi != spi
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        replace(ONE, mode="transport"),
-        replace(ONE, sender_id_bits=8),
-        replace(ONE, rekey=None),
-    ],
-)
-def test_a_reload_that_can_not_be_done_changes_nothing(bad: GroupPolicy) -> None:
-    engine = engine_with(ONE)
-    engine.start(0.0)
-    settings = replace(SERVER_SETTINGS, ike_sa_idle_seconds=77.0)
-    wanted = named(group_policy("three", number=3), bad)
-    with pytest.raises(LocalError, match=bad.name):
-        engine.command(Reload(settings, PSK, wanted), 1.0)
-    assert list(engine.groups) == ["keyid:one"]
-    assert engine.groups["keyid:one"].policy == ONE
-    assert engine.settings is SERVER_SETTINGS
 
 
 def test_an_operator_rekeys_one_group() -> None:

@@ -102,6 +102,15 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
     j.StaleLeavesSaved: st.builds(
         j.StaleLeavesSaved, GROUPS, st.lists(NUMBERS, max_size=3).map(tuple)
     ),
+    j.ExclusionSaved: st.builds(
+        j.ExclusionSaved, GROUPS, st.sampled_from(["identity", "certificate"]),
+        st.sampled_from(["fqdn:x", "fqdn:*"]), TIMES, st.just("uid 0"),
+    ),
+    j.ExclusionLifted: st.builds(
+        j.ExclusionLifted, GROUPS, st.sampled_from(["identity", "certificate"]),
+        st.sampled_from(["fqdn:x", "fqdn:*"]),
+    ),
+    j.RenewalDue: st.builds(j.RenewalDue, GROUPS, st.booleans()),
     j.GroupRemoved: st.builds(j.GroupRemoved, GROUPS),
 }  # fmt: skip
 JOURNALS = st.lists(st.one_of(*ENTRIES.values()), max_size=30)
@@ -123,6 +132,7 @@ def sorted_parts(groups: tuple[j.StoredGroup, ...]) -> dict[str, j.StoredGroup]:
             next_message_ids=tuple(sorted(group.next_message_ids, key=lambda r: r.spi)),
             members=tuple(sorted(group.members, key=lambda m: m.identity)),
             tree=tuple(sorted(group.tree)),
+            exclusions=tuple(sorted(group.exclusions, key=lambda one: (one.kind, one.name))),
         )
         if ordered.sas:
             found[group.group] = ordered
@@ -271,24 +281,31 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
 
 def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, path: Path) -> None:
     member = j.MemberSaved(
-        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16, 7
+        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16, 7, True
     )
     sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
     store.apply([sa, member])
     store.close()
     with sqlite3.connect(path) as db:
-        for column in ("reassembles", "certificate_ends", "certificates", "leaf"):
+        for column in ("reassembles", "certificate_ends", "certificates", "leaf", "sender"):
             db.execute(f"ALTER TABLE members DROP COLUMN {column}")
-        for column in ("terms_key_management", "auth_made_at"):
+        for column in ("terms_key_management", "auth_made_at", "renewal_due"):
             db.execute(f"ALTER TABLE groups DROP COLUMN {column}")
-        for table in ("tree_nodes", "stale_leaves"):
+        for table in ("tree_nodes", "stale_leaves", "exclusions"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = SqliteStore(path, KEY)
     (group,) = again.load()
     assert group.members == (
-        replace(member, reassembles=False, certificate_ends=inf, certificates=b"", leaf=-1),
+        replace(
+            member,
+            reassembles=False,
+            certificate_ends=inf,
+            certificates=b"",
+            leaf=-1,
+            sender=False,
+        ),
     )
     again.apply([member])
     (group,) = again.load()

@@ -1,0 +1,102 @@
+"""Whom the operator has shut out of a group, whatever its policy says.
+
+By identity (a glob on its text form) or by certificate; an exclusion lasts until it
+is lifted, over restarts and changes of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Final
+
+from gcks.crypto.certificate_reading import REFERENCE_OCTETS
+from gcks.errors import LocalError
+from gcks.journal import ExclusionLifted, ExclusionSaved, JournalEntry
+
+IDENTITY: Final = "identity"
+CERTIFICATE: Final = "certificate"
+MAX_EXCLUSIONS: Final = 100_000
+_GLOB: Final = frozenset("*?[")
+
+
+class Exclusions:
+    """The exclusions of one group; every change returns what must be journaled."""
+
+    __slots__ = ("_by_name", "_certificates", "_globs", "_group")
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._by_name: dict[tuple[str, str], ExclusionSaved] = {}
+        self._globs: tuple[str, ...] = ()
+        self._certificates: frozenset[bytes] = frozenset()
+
+    def __iter__(self) -> Iterator[ExclusionSaved]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def restore(self, saved: Iterable[ExclusionSaved]) -> None:
+        """Go on with what was kept."""
+        self._by_name = {(one.kind, one.name): one for one in saved}
+        self._sort()
+
+    def add(self, kind: str, names: Iterable[str], at: float, by: str) -> list[JournalEntry]:
+        """Shut out, from POSIX time `at` on; who is shut out already stays so.
+
+        Raises `LocalError` where there are too many.
+        """
+        new = [
+            ExclusionSaved(self._group, kind, name, at, by)
+            for name in dict.fromkeys(names)
+            if (kind, name) not in self._by_name
+        ]
+        if len(self) + len(new) > MAX_EXCLUSIONS:
+            raise LocalError(
+                f"{self._group}: more than {MAX_EXCLUSIONS} exclusions; lift some, use a pattern, "
+                "or take the members out of the rules"
+            )
+        self._by_name.update({(one.kind, one.name): one for one in new})
+        self._sort()
+        return list(new)
+
+    def lift(self, kind: str, names: Iterable[str]) -> list[JournalEntry]:
+        """Let them register again.  Raises `LocalError` for what isn't excluded."""
+        wanted = list(dict.fromkeys(names))
+        unknown = [name for name in wanted if (kind, name) not in self._by_name]
+        if unknown:
+            raise LocalError(
+                f"{self._group}: {', '.join(unknown)} is not excluded; "
+                "`gcks show exclusions` has the exact names"
+            )
+        for name in wanted:
+            del self._by_name[kind, name]
+        self._sort()
+        return [ExclusionLifted(self._group, kind, name) for name in wanted]
+
+    def names(self, identity: str, certificates: bytes = b"") -> bool:
+        """Tell whether a GM is shut out; `certificates` are references, one after the other."""
+        if not self._by_name:
+            return False
+        if (IDENTITY, identity) in self._by_name or any(
+            fnmatchcase(identity, glob) for glob in self._globs
+        ):
+            return True
+        return not self._certificates.isdisjoint(
+            certificates[at : at + REFERENCE_OCTETS]
+            for at in range(0, len(certificates), REFERENCE_OCTETS)
+        )
+
+    def _sort(self) -> None:
+        self._globs = tuple(
+            name for kind, name in self._by_name if kind == IDENTITY and is_glob(name)
+        )
+        self._certificates = frozenset(
+            bytes.fromhex(name) for kind, name in self._by_name if kind == CERTIFICATE
+        )
+
+
+def is_glob(name: str) -> bool:
+    """Tell whether a name stands for several identities."""
+    return not _GLOB.isdisjoint(name)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gcks import __version__
+from gcks.cli import operate
 from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.server_file import load_server
@@ -50,7 +51,7 @@ def serve(
     except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(serve_daemon(loaded, reload=lambda: load_server(config)))
+    raise typer.Exit(serve_daemon(loaded, reload=lambda path: load_server(path or config)))
 
 
 @app.command()
@@ -68,6 +69,9 @@ def check(
 def version() -> None:
     """Print the version."""
     typer.echo(f"gcks {__version__}")
+
+
+operate.add_to(app)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gcks.crypto.certificates import TrustStore
-from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
+from gcks.daemon.config.loaded import ControlOptions, Listener, LogOptions, ServerConfig
 from gcks.daemon.dev_files import (
     SERVER_IDENTITY,
     DevFiles,
@@ -105,6 +105,7 @@ def server_config(files: DevFiles, rekey_seconds: int) -> ServerConfig:
         store_path=files.store,
         master_key=files.master_key.read_bytes(),
         metrics=METRICS,
+        control=ControlOptions(files.control),
         logs=dev_logs(),
     )
 
@@ -127,6 +128,7 @@ def description(files: DevFiles) -> dict[str, Any]:
         "ca": str(files.ca),
         "member_certificate": str(files.member_certificate),
         "member_key": str(files.member_key),
+        "control": str(files.control),
         "metrics_url": f"http://{METRICS}/metrics",
     }
 

@@ -54,6 +54,7 @@ _FILES: Final = {
     "secret": "psk",
     "master_key": "master.key",
     "store": "gcks.sqlite",
+    "control": "control.sock",
     "description": "dev.json",
 }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pathlib
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import uvloop
 
@@ -18,18 +21,22 @@ from gcks.crypto.errors import CryptoError
 from gcks.daemon import pktinfo
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.control.answers import answer
+from gcks.daemon.control.listener import ControlSocket
+from gcks.daemon.control.peers import Gate
+from gcks.daemon.control.plan import needs_restart
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
+from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import Streams, bind_tcp
-from gcks.daemon.udp import UdpPort, bind_udp, framed, share_port
+from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
-from gcks.group.policy import GroupPolicy, RekeyPolicy
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
@@ -41,20 +48,11 @@ EXIT_FAILED: Final = 1
 TICK_SECONDS: Final = 0.02
 """Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
 
-Loader = Callable[[], ServerConfig]
+Loader = Callable[[pathlib.Path | None], ServerConfig]
+"""Reads the server's own configuration file, or another."""
 Ready = Callable[["ServerRuntime"], None]
 Watch = Callable[[Sequence[Event]], None]
 
-
-class Sender(NamedTuple):
-    """What sends the rekeys of one group."""
-
-    socket: socket.socket
-    group: str
-    rekey: RekeyPolicy
-
-
-Senders = dict[Endpoint, Sender]
 
 _MOVED: Final = (
     "the rekey source was changed while the server was down; members register again"
@@ -88,6 +86,8 @@ class ServerRuntime:
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
         self._failure: LocalError | None = None
+        self._control: ControlSocket | None = None
+        self.started_at = time.monotonic()
 
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
@@ -126,6 +126,7 @@ class ServerRuntime:
         self._open(sockets)
         for sock in tcp:
             await self._streams.listen(sock)
+        await self._open_control()
         self._carry_out(self.engine.start(now))
         self._credentials = CredentialWatch(config.credential_source, self._renew, self._logger)
         self._credentials.start()
@@ -173,6 +174,21 @@ class ServerRuntime:
             port = UdpPort(sock, self._receive, self._dropped, natt=natt)
             self._ports[port.local] = port
 
+    async def _open_control(self) -> None:
+        options = self.config.control
+        if options is None:
+            return
+        try:
+            gate = Gate(options.access)
+            control = ControlSocket(options.path, gate, partial(answer, self))
+            await control.open()
+        except LocalError as error:
+            if options.required:
+                raise
+            self._logger.warning("no_control_socket", cause=str(error))
+            return
+        self._control = control
+
     def _handle(self, action: Callable[[], None], *numbers: signal.Signals) -> None:
         for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, action)
@@ -190,6 +206,8 @@ class ServerRuntime:
             await self.pipeline.drain()
         if http is not None:
             http.close()
+        if self._control is not None:
+            self._control.close()
         self._streams.close()
         for port in self._ports.values():
             port.close()
@@ -217,21 +235,35 @@ class ServerRuntime:
         if not self._serving:
             self._reload_waits = True
             return
+        with suppress(LocalError):  # which is in the log
+            self.reload_now()
+
+    def reload_now(self) -> None:
+        """Take over the configuration file.  Raises `LocalError`, and nothing has changed."""
         self._manager.reloading(time.monotonic())
         try:
-            config = self._load_again()
+            config = self.load(None)
             self._check_reload(config)
             self._take_over(config)
         except LocalError as error:
             self._logger.error("reload_refused", cause=str(error))
             self._manager.ready("running; the last reload was refused")
-            return
+            raise
         self.config = config
         self._credentials.use(config.credential_source)
         self._logger = configure(config.logs)
         self._log = EventLog(self._logger)
         self._logger.info("reloaded", groups=len(config.groups))
         self._manager.ready(f"{len(self.engine.groups)} groups")
+
+    def load(self, path: pathlib.Path | None) -> ServerConfig:
+        """Read the server's own configuration file again, or another.  Raises `LocalError`."""
+        if self._load_again is None:
+            raise LocalError("this server has no configuration file: it runs with --dev")
+        return self._load_again(path)
+
+    def now(self) -> float:
+        return time.monotonic()
 
     def _take_over(self, config: ServerConfig) -> None:
         """Open what the new groups send from, then let the engine decide.  Raises `LocalError`."""
@@ -244,15 +276,14 @@ class ServerRuntime:
             self.command(Reload(config.settings, config.credentials, config.groups))
         except LocalError:
             self._senders = before
-            _close_others([one.socket for one in senders.values()], known)
+            close_others([one.socket for one in senders.values()], known)
             raise
 
     def _renew(self, credentials: Credentials) -> None:
         self.command(RenewCredentials(credentials))
 
     def _check_reload(self, config: ServerConfig) -> None:
-        fixed = ("listeners", "store_path", "master_key", "metrics")
-        changed = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
+        changed = needs_restart(self.config, config)
         if changed:
             raise LocalError(f"{', '.join(changed)} can't change while running; restart gcks")
 
@@ -294,6 +325,8 @@ class ServerRuntime:
         self._log.write(events, time.monotonic())
         if self._watch is not None:
             self._watch(events)
+        if self._control is not None:
+            self._control.tell(events)
 
     def _set_timer(self, at: float | None) -> None:
         if at is not None:
@@ -370,39 +403,6 @@ class ServerRuntime:
             return found
         same_source = (one for one in self._senders.values() if one.rekey.source == path.local)
         return next(same_source, None)
-
-
-def make_senders(groups: Iterable[GroupPolicy], known: Sequence[socket.socket]) -> Senders:
-    """Return rekey destination -> socket: a known one bound to the rekey's source, else a new one.
-
-    Raises `LocalError`; then nothing new is open.
-    """
-    sockets = {Endpoint(*sock.getsockname()[:2]): sock for sock in known}
-    senders: Senders = {}
-    try:
-        for policy in groups:
-            if policy.rekey is None:
-                continue
-            rekey = policy.rekey
-            # Beside a socket for all addresses, one for the source would take its datagrams.
-            anywhere = Endpoint(any_of(rekey.source.host), rekey.source.port)
-            source = anywhere if anywhere in sockets else rekey.source
-            if source not in sockets:
-                sockets[source] = bind_udp(source)
-            sock = sockets[source]
-            share_port(sock)
-            configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
-            senders[rekey.destination] = Sender(sock, policy.name, rekey)
-    except LocalError:
-        _close_others(sockets.values(), known)
-        raise
-    return senders
-
-
-def _close_others(sockets: Iterable[socket.socket], known: Sequence[socket.socket]) -> None:
-    for sock in sockets:
-        if sock not in known:
-            sock.close()
 
 
 def serve(config: ServerConfig, **options: Any) -> int:

@@ -91,6 +91,16 @@ class ExcludingGroup(RenewedSas):
         return min(self._shut_out_at, self._renew_data_at, self._start_over_at)
 
     @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """Say what the group is about to do because somebody is gone."""
+        waiting = {
+            "a rekey that shuts members out": self._shut_out_at,
+            "new Data-Security SAs": self._renew_data_at,
+            "everybody's registration": self._start_over_at,
+        }
+        return tuple(what for what, at in waiting.items() if at < inf)
+
+    @property
     def can_exclude(self) -> bool:
         """Tell whether single members can be shut out without troubling all others."""
         return self._tree is not None or self.policy.rekey is None
@@ -125,7 +135,7 @@ class ExcludingGroup(RenewedSas):
         """
         names = tuple(names)
         journal = self.exclusions.add(kind, names, self._wall(), by)
-        excluded = self.exclude(self._named(kind, names), now)
+        excluded = self.exclude(self.named(kind, names), now)
         if immediate and self._shut_out_at < inf:
             self._shut_out_at = now
         return merged([GroupOutcome(tuple(journal)), excluded])
@@ -134,10 +144,10 @@ class ExcludingGroup(RenewedSas):
         """Let them register again.  Raises `LocalError` for what isn't excluded."""
         return GroupOutcome(tuple(self.exclusions.lift(kind, names)))
 
-    def _named(self, kind: str, names: Iterable[str]) -> list[str]:
-        """Return the members that the names stand for."""
+    def named(self, kind: str, names: Sequence[str]) -> list[str]:
+        """Return the members that the names of an exclusion stand for."""
         if kind == CERTIFICATE:
-            return self.members.take_revoked({bytes.fromhex(name) for name in names})
+            return self.members.holders({bytes.fromhex(name) for name in names})
         if not any(map(is_glob, names)):
             return [name for name in names if name in self.members]
         return [one for one in self.members.identities() if any(fnmatchcase(one, n) for n in names)]

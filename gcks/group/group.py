@@ -338,7 +338,7 @@ class Group(ExcludingGroup):
     @property
     def next_timeout(self) -> float:
         """Monotonic seconds at which `handle_timeout` has something to do."""
-        times = [self._renew_at(name, sa) for name, sa in self.sas.current.items()]
+        times = [self.renew_at(name, sa) for name, sa in self.sas.current.items()]
         times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
         return min(*times, self._outbox.next_at, self._renew_all_at, self._departures_at)
 
@@ -352,9 +352,9 @@ class Group(ExcludingGroup):
         due = [
             name
             for name, sa in self.sas.current.items()
-            if self._renew_at(name, sa) <= now + COALESCE_SECONDS
+            if self.renew_at(name, sa) <= now + COALESCE_SECONDS
         ]
-        if any(self._renew_at(name, self.sas.current[name]) <= now for name in due):
+        if any(self.renew_at(name, self.sas.current[name]) <= now for name in due):
             outcomes.append(self._renew(due, now))
         outcomes.append(self._send_due(now))
         return merged(outcomes)

@@ -43,9 +43,10 @@ class IdentityIndex:
         """Yield identity and slot."""
         return ((self.identity(slot), slot) for slot in self.slots())
 
-    def slots(self) -> Iterator[int]:
-        """Yield all slots in use."""
-        return (slot for slot, start in enumerate(self._starts) if start != _FREE)
+    def slots(self, first: int = 0) -> Iterator[int]:
+        """Yield the slots in use, from `first` on."""
+        starts = self._starts
+        return (slot for slot in range(first, len(starts)) if starts[slot] != _FREE)
 
     def find(self, identity: str) -> int | None:
         """Return an identity's slot."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterator, Set
+from itertools import islice
 from math import inf
 from typing import Final, NamedTuple
 
@@ -105,6 +106,12 @@ class Membership:
         """Yield every identity with what is kept of it."""
         return ((identity, self._member(slot)) for identity, slot in self._index.items())
 
+    def page(self, start: int, count: int) -> tuple[list[tuple[str, Member]], int | None]:
+        """Return up to `count` members from slot `start` on, and the slot to go on from."""
+        slots = list(islice(self._index.slots(start), count + 1))
+        more = slots[count] if len(slots) > count else None
+        return [(self._index.identity(s), self._member(s)) for s in slots[:count]], more
+
     def kinds(self) -> dict[Kind, int]:
         """Count the members of each kind."""
         return Counter(map(self._kind, self._index.slots()))
@@ -170,14 +177,21 @@ class Membership:
 
     def take_revoked(self, revoked: Set[bytes]) -> list[str]:
         """Return whose certificates are among those references, each once."""
-        ended = {
-            slot
-            for slot, held in self._certificates.items()
-            if not revoked.isdisjoint(_references(held))
-        }
+        ended = self._holders(revoked)
         for slot in ended:
             del self._certificates[slot]
-        return [self._index.identity(slot) for slot in sorted(ended)]
+        return [self._index.identity(slot) for slot in ended]
+
+    def holders(self, references: Set[bytes]) -> list[str]:
+        """Return whose certificates are among those references."""
+        return [self._index.identity(slot) for slot in self._holders(references)]
+
+    def _holders(self, references: Set[bytes]) -> list[int]:
+        return [
+            slot
+            for slot, held in sorted(self._certificates.items())
+            if not references.isdisjoint(_references(held))
+        ]
 
     def remove(self, identity: str) -> bool:
         """Remove a member; tell whether it was one."""

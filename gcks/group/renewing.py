@@ -65,7 +65,8 @@ class RenewedSas:
 
     # --- when -------------------------------------------------------------------------
 
-    def _renew_at(self, name: str, sa: LiveSa) -> float:
+    def renew_at(self, name: str, sa: LiveSa) -> float:
+        """Return when a current SA is renewed."""
         named = self.policy.data_sa(name) or self.policy.rekey
         renew_seconds = named.renew_seconds if named is not None else None
         age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcks.daemon.control.peers import Access
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials
@@ -34,6 +35,16 @@ class LogOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """The control socket, and who may use it besides root and the daemon's user."""
+
+    path: Path
+    access: Access = field(default_factory=Access)
+    required: bool = True
+    """Whether the server doesn't start without it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialSource:
     """Where credentials came from, to be read again when the files change."""
 
@@ -53,6 +64,7 @@ class ServerConfig:
     store_path: Path
     master_key: bytes = field(repr=False)
     metrics: Endpoint | None = None
+    control: ControlOptions | None = None
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
     """The file it came from, read again on SIGHUP."""

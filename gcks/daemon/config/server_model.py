@@ -94,6 +94,12 @@ class MetricsSection(Section):
     listen: EndpointText = Endpoint("127.0.0.1", 9848)
 
 
+class ControlSection(Section):
+    path: str = "/run/gcks/control.sock"
+    readers: str | None = None
+    operators: str | None = None
+
+
 class LoggingSection(Section):
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -179,5 +185,6 @@ class ServerFile(Section):
     ike: IkeSection = IkeSection()
     store: StoreSection
     metrics: MetricsSection | None = None
+    control: ControlSection = ControlSection()
     logging: LoggingSection = LoggingSection()
     groups: Annotated[list[GroupSection], Field(min_length=1)]

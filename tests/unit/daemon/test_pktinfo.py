@@ -11,7 +11,7 @@ import pytest
 
 from gcks.daemon import pktinfo
 from gcks.daemon.multicast import configure_sender, multicast_receiver
-from gcks.daemon.server import make_senders
+from gcks.daemon.senders import make_senders
 from gcks.daemon.udp import UdpPort, bind_udp
 from gcks.events import DatagramDropped
 from gcks.outcome import Endpoint, Path

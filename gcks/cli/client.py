@@ -1,0 +1,94 @@
+"""The control socket from the commands' side: a line out, a line in."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from gcks.errors import LocalError
+
+DEFAULT_SOCKET: Final = Path("/run/gcks/control.sock")
+SOCKET_VARIABLE: Final = "GCKS_CONTROL"
+ANSWER_SECONDS: Final = 60.0
+_MAX_LINE_OCTETS: Final = 64 << 20
+
+
+class NoServer(LocalError):
+    """There is no server to talk to."""
+
+
+class Client:
+    """One connection; requests are answered in their order."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect.  Raises `NoServer`, and `LocalError` where the server won't talk to us."""
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(ANSWER_SECONDS)
+        try:
+            self._sock.connect(str(path))
+        except OSError as error:
+            self._sock.close()
+            raise NoServer(_no_server(path, error)) from None
+        self._lines = self._sock.makefile("rb")
+        hello = self._read()
+        if "error" in hello:
+            raise LocalError(hello["error"])
+        self.role = str(hello.get("role"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+        self._sock.close()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Return the result.  Raises `LocalError` with the server's words."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        self._sock.sendall(json.dumps({"do": do, **given}).encode() + b"\n")
+        answer = self._read()
+        if not answer.get("ok"):
+            raise LocalError(str(answer.get("error")))
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def follow(self) -> Iterator[dict[str, Any]]:
+        """Yield events as they come, without end."""
+        self.ask("events")
+        self._sock.settimeout(None)
+        while True:
+            yield self._read()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            line = self._lines.readline(_MAX_LINE_OCTETS)
+        except OSError as error:
+            raise NoServer(f"the server doesn't answer: {error.strerror or error}") from None
+        if not line:
+            raise NoServer("the server has ended the connection")
+        content: dict[str, Any] = json.loads(line)
+        return content
+
+
+def _no_server(path: Path, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return f"{path}: not allowed; ask as root, or see control.readers in gcks.yaml"
+    return (
+        f"no key server at {path} ({error.strerror or error}); start it, or name its socket with "
+        f"--socket or {SOCKET_VARIABLE} (`gcks serve --dev` prints it)"
+    )
+
+
+def socket_path(given: Path | None) -> Path:
+    """Return where the server listens: as given, in the environment, or by default."""
+    return given or Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET)

@@ -1,0 +1,198 @@
+"""`gcks show, plan, reload, rekey, exclude, readmit, events`: asked of the running server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from cryptography import x509
+
+from gcks.cli.client import Client, NoServer, socket_path
+from gcks.cli.tables import render, render_plan
+from gcks.crypto.certificate_reading import reference
+from gcks.errors import LocalError
+
+EXIT_REFUSED: Final = 1
+EXIT_NO_SERVER: Final = 3
+"""2 is a wrong command line."""
+
+
+class Subject(StrEnum):
+    server = "server"
+    groups = "groups"
+    members = "members"
+    sas = "sas"
+    rekeys = "rekeys"
+    senders = "senders"
+    exclusions = "exclusions"
+    census = "census"
+
+
+def _known_groups(incomplete: str) -> list[str]:
+    """Complete the names of groups in the shell; silent without a server."""
+    with suppress(LocalError, OSError), Client(socket_path(None)) as client:
+        answer = client.ask("show", what="groups")
+        return [g["group"] for g in answer["groups"] if g["group"].startswith(incomplete)]
+    return []
+
+
+SOCKET = typer.Option("--socket", help="The server's control socket.")
+JSON = typer.Option("--json", help="Print JSON.")
+GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=_known_groups)
+NAMES = typer.Argument(help="Identities, or patterns such as 'fqdn:gm1*.example'.")
+CERTIFICATE = typer.Option("--certificate", help="Certificate of the member, or of its CA (PEM).")
+
+YES: Final = "Don't ask, even if all members have to register again."
+
+Socket = Annotated[Path | None, SOCKET]
+Json = Annotated[bool, JSON]
+
+
+def _asked(path: Path | None, work: Callable[[Client], Any]) -> Any:
+    """Do something with the server; say in one line why it can't be done."""
+    try:
+        with Client(socket_path(path)) as client:
+            return work(client)
+    except NoServer as error:
+        typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(EXIT_NO_SERVER) from None
+    except LocalError as error:
+        typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from None
+
+
+def _print(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer))
+    else:
+        render(answer)
+
+
+def show(
+    what: Annotated[Subject, typer.Argument(help="What to show.")] = Subject.server,
+    group: Annotated[str | None, typer.Option("--group", autocompletion=_known_groups)] = None,
+    match: Annotated[str | None, typer.Option(help="With members, senders: a pattern.")] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Show the state of the running server."""
+
+    def ask(client: Client) -> dict[str, Any]:
+        answer = client.ask("show", what=what.value, group=group, match=match)
+        rows = answer.get(what.value)
+        while isinstance(rows, list) and answer.get("next") is not None:
+            start = answer["next"]
+            answer = client.ask("show", what=what.value, group=group, match=match, start=start)
+            rows += answer[what.value]
+        return {**answer, what.value: rows} if isinstance(rows, list) else answer
+
+    _print(_asked(socket, ask), as_json)
+
+
+def plan(
+    config: Annotated[
+        Path | None, typer.Argument(help="A configuration; default: the server's own file.")
+    ] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Say what `gcks reload` would do: which rekeys, who is excluded, who is locked out."""
+    path = str(config.absolute()) if config is not None else None
+    answer = _asked(socket, lambda client: client.ask("plan", config=path))
+    if as_json:
+        typer.echo(json.dumps(answer))
+    else:
+        render_plan(answer)
+    raise typer.Exit(0 if answer["usable"] else EXIT_REFUSED)
+
+
+def reload(socket: Socket = None, as_json: Json = False) -> None:
+    """Take over the server's configuration file as a whole, or not at all."""
+    _print(_asked(socket, lambda client: client.ask("reload")), as_json)
+
+
+def rekey(group: Annotated[str, GROUP], socket: Socket = None, as_json: Json = False) -> None:
+    """Renew all keys of GROUP now."""
+    _print(_asked(socket, lambda client: client.ask("rekey", group=group)), as_json)
+
+
+def exclude(
+    group: Annotated[str, GROUP],
+    names: Annotated[list[str] | None, NAMES] = None,
+    certificate: Annotated[Path | None, CERTIFICATE] = None,
+    now: Annotated[bool, typer.Option("--now", help="Don't wait for other exclusions.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=YES)] = False,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Shut members out of GROUP, and keep them out until they are readmitted."""
+    whom = {"group": group, "immediate": now, **_whom(names, certificate)}
+
+    def ask(client: Client) -> dict[str, Any]:
+        if not (yes or dry_run):
+            _confirm(client.ask("exclude", dry_run=True, **whom))
+        return client.ask("exclude", dry_run=dry_run, **whom)
+
+    _print(_asked(socket, ask), as_json)
+
+
+def _confirm(outlook: dict[str, Any]) -> None:
+    """Ask before all members are troubled; a script says --yes."""
+    if not outlook["starts_over"]:
+        return
+    if not sys.stdin.isatty():
+        raise LocalError(f"{outlook['how']}; say --yes if that is what you want")
+    typer.confirm(f"{outlook['how']}. Go on?", abort=True, err=True)
+
+
+def readmit(
+    group: Annotated[str, GROUP],
+    names: Annotated[list[str] | None, NAMES] = None,
+    certificate: Annotated[Path | None, CERTIFICATE] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Lift exclusions, by the names that they were made with."""
+    whom = _whom(names, certificate)
+    _print(_asked(socket, lambda client: client.ask("readmit", group=group, **whom)), as_json)
+
+
+def events(socket: Socket = None) -> None:
+    """Follow what happens, one JSON object per line, until interrupted."""
+
+    def follow(client: Client) -> None:
+        for event in client.follow():
+            typer.echo(json.dumps(event))
+
+    with suppress(KeyboardInterrupt):
+        _asked(socket, follow)
+
+
+def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:
+    if bool(names) == (certificate is not None):
+        raise typer.BadParameter("give either identities or --certificate")
+    if certificate is None:
+        return {"kind": "identity", "names": names}
+    try:
+        return {"kind": "certificate", "names": [_reference(certificate)]}
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{certificate}: {error}") from None
+
+
+def _reference(path: Path) -> str:
+    """Return what the server knows a certificate by: issuer and serial number."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    return reference(certificate.issuer, certificate.serial_number).hex()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `gcks`."""
+    for command in (show, plan, reload, rekey, exclude, readmit, events):
+        app.command()(command)

@@ -1,0 +1,113 @@
+"""What the server does for each request of the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.control import requests as r
+from gcks.daemon.control import state
+from gcks.daemon.control import views as v
+from gcks.daemon.control.peers import Role
+from gcks.daemon.control.plan import plan_view
+from gcks.errors import LocalError
+from gcks.group.excluding import Way
+from gcks.group.group import Group
+from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
+
+
+class Server(state.Server, Protocol):
+    """What orders need of the running server."""
+
+    def command(self, command: Command) -> None: ...
+
+    def reload_now(self) -> None: ...
+
+    def load(self, path: Path | None) -> ServerConfig: ...
+
+
+def answer(server: Server, request: r.Request, role: Role, by: str) -> v.View:
+    """Answer a request or carry out an order.  Raises `LocalError`."""
+    if role < Role.OPERATOR and not isinstance(request, r.READ_ONLY):
+        raise LocalError(
+            f"{by} may read, not order; "
+            "an operator is root, the server's user or a member of control.operators"
+        )
+    return _ANSWERS[type(request)](server, request, by)
+
+
+def _show(server: Server, asked: r.Show, by: str) -> v.View:
+    del by
+    return state.show(server, asked)
+
+
+def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
+    del by
+    new = server.load(Path(asked.config) if asked.config is not None else None)
+    name = asked.config or str(new.source or "")
+    return plan_view(server.config, new, server.engine.plan(new.groups), name)
+
+
+def _reload(server: Server, order: r.Reload, by: str) -> v.View:
+    del order, by
+    server.reload_now()
+    return v.DoneView(done="reloaded")
+
+
+def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
+    del by
+    server.command(RekeyGroup(order.group))
+    return v.DoneView(done=f"{order.group} has new keys")
+
+
+def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
+    group = _group(server, order.group)
+    excluded = group.named(order.kind, order.names)
+    way = group.way_without(excluded, group.policy)
+    if not order.dry_run:
+        names = tuple(order.names)
+        server.command(Exclude(order.group, order.kind, names, by, order.immediate))
+    return v.ExclusionView(
+        group=group.name,
+        excluded=excluded,
+        how=_HOW[way],
+        starts_over=way is Way.START_OVER,
+        dry_run=order.dry_run,
+    )
+
+
+def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
+    server.command(Readmit(order.group, order.kind, tuple(order.names), by))
+    return v.DoneView(done=f"{', '.join(order.names)} may register to {order.group} again")
+
+
+def _events(server: Server, asked: r.Events, by: str) -> v.View:
+    del server, asked, by
+    return v.DoneView(done="events follow")
+
+
+def _group(server: Server, name: str) -> Group:
+    groups = server.engine.groups
+    if name not in groups:
+        raise LocalError(f"there is no group {name}; there is {', '.join(groups) or 'none'}")
+    return groups[name]
+
+
+_HOW: Final = {
+    Way.AS_IT_IS: "no member is among them: nobody is troubled, they can't register from now on",
+    Way.NEW_DATA_SAS: "they are rekeyed in-band: all others get new Data-Security SAs at once",
+    Way.TREE: "by the key tree: the others get new keys with two messages",
+    Way.START_OVER: "without a key tree for it: all others have to register again",
+}
+
+_ANSWERS: Final[dict[type, Callable[[Any, Any, str], v.View]]] = {
+    r.Show: _show,
+    r.Plan: _plan,
+    r.Reload: _reload,
+    r.Rekey: _rekey,
+    r.Exclude: _exclude,
+    r.Readmit: _readmit,
+    r.Events: _events,
+}

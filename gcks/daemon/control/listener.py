@@ -1,0 +1,238 @@
+"""The control socket itself: who comes, line by line, and events for those who follow them.
+
+    {"hello": "gcks", "version": "0.1", "protocol": 1, "role": "operator"}
+    --> {"id": 1, "do": "show", "what": "groups"}
+    <-- {"id": 1, "ok": true, "result": {"schema_version": 1, "groups": [...]}}
+    --> {"id": 2, "do": "rekey", "group": "keyid:nope"}
+    <-- {"id": 2, "ok": false, "error": "there is no group keyid:nope; ..."}
+
+A peer that doesn't read holds up nobody else: one answer waits for it at a time, and
+of the events it misses those that don't fit, which it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from gcks import __version__
+from gcks.daemon.control.peers import Gate, Role
+from gcks.daemon.control.requests import PROTOCOL, Events, Request, read_request
+from gcks.daemon.control.views import View
+from gcks.daemon.logs import fields_of
+from gcks.errors import LocalError
+from gcks.events import Event
+
+MAX_PEERS: Final = 32
+MAX_REQUEST_OCTETS: Final = 1 << 20
+MAX_WAITING_EVENTS: Final = 1_000
+"""Per follower."""
+READ_SECONDS: Final = 30.0
+"""How long a peer may take to read an answer."""
+_MAX_PATH_OCTETS: Final = 107
+"""What a UNIX address holds."""
+_FOR_OWNER: Final = 0o600
+_FOR_ALL: Final = 0o666
+"""Where groups may come: their members are told from others by their credentials."""
+
+Answer = Callable[[Request, Role, str], View]
+
+
+class Follower:
+    """The events that one peer has yet to read."""
+
+    __slots__ = ("_lines", "_missed", "_wake")
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._missed = 0
+        self._wake = asyncio.Event()
+
+    def tell(self, line: bytes) -> None:
+        if len(self._lines) >= MAX_WAITING_EVENTS:
+            self._missed += 1
+        else:
+            self._lines.append(line)
+        self._wake.set()
+
+    async def take(self) -> bytes:
+        """Return what there is, as soon as there is something."""
+        await self._wake.wait()
+        self._wake.clear()
+        octets = b"".join(self._lines)
+        self._lines.clear()
+        if self._missed:
+            octets += _line({"event": "events_missed", "count": self._missed})
+            self._missed = 0
+        return octets
+
+
+class ControlSocket:
+    """Listens at a path; everything happens on the event loop."""
+
+    def __init__(self, path: Path, gate: Gate, answer: Answer) -> None:
+        self._path, self._gate, self._answer = path, gate, answer
+        self._followers: set[Follower] = set()
+        self._peers: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Begin to listen.  Raises `LocalError` that says why it can't."""
+        sock = _bind(self._path)
+        try:
+            self._path.chmod(_FOR_ALL if self._gate.is_for_groups else _FOR_OWNER)
+            self._server = await asyncio.start_unix_server(
+                self._begin, sock=sock, limit=MAX_REQUEST_OCTETS
+            )
+        except OSError as error:
+            sock.close()
+            raise LocalError(f"control socket {self._path}: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Give events to those who follow them."""
+        if not self._followers:
+            return
+        at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+        for event in events:
+            line = _line({"at": at, "event": event.name, **fields_of(event)})
+            for follower in self._followers:
+                follower.tell(line)
+
+    # --- one peer -----------------------------------------------------------------------
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._peers.add(peer)
+        peer.add_done_callback(self._peers.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            role, name = self._admit(writer)
+            await _write(writer, _hello(role))
+            while line := await reader.readline():
+                request, answer = self._respond(line, role, name)
+                await _write(writer, answer)
+                if isinstance(request, Events):
+                    await self._follow(reader, writer)
+                    return
+        except LocalError as error:
+            await _write(writer, _line({"ok": False, "error": str(error)}))
+        except (OSError, ValueError, TimeoutError):
+            return  # it is gone, sends a line without end, or doesn't read
+        finally:
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+
+    def _admit(self, writer: asyncio.StreamWriter) -> tuple[Role, str]:
+        if len(self._peers) > MAX_PEERS:
+            raise LocalError(f"{MAX_PEERS} programs are connected already; end one of them")
+        number = os.dup(writer.get_extra_info("socket").fileno())
+        with socket.socket(fileno=number) as sock:
+            role, name = self._gate.admit(sock)
+        if role is Role.NOBODY:
+            raise LocalError(
+                f"{name} may not use this socket: ask as root, or name a UNIX group of yours "
+                "under control.readers or control.operators"
+            )
+        return role, name
+
+    def _respond(self, line: bytes, role: Role, name: str) -> tuple[Request | None, bytes]:
+        request: Request | None = None
+        try:
+            request = read_request(line)
+            result = self._answer(request, role, name).model_dump(mode="json")
+        except LocalError as error:
+            number = request.id if request is not None else _id_of(line)
+            return None, _line({"id": number, "ok": False, "error": str(error)})
+        return request, _line({"id": request.id, "ok": True, "result": result})
+
+    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        follower = Follower()
+        self._followers.add(follower)
+        gone = asyncio.create_task(reader.read(1))
+        try:
+            while not gone.done():
+                news = asyncio.create_task(follower.take())
+                await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
+                if not news.done():
+                    news.cancel()
+                    return
+                await _write(writer, news.result())
+        finally:
+            self._followers.discard(follower)
+            gone.cancel()
+
+
+async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:
+    """Hand octets over, and wait until the peer has taken them."""
+    writer.transport.set_write_buffer_limits(0)
+    writer.write(octets)
+    async with asyncio.timeout(READ_SECONDS):
+        await writer.drain()
+
+
+def _hello(role: Role) -> bytes:
+    name = role.name.lower()
+    return _line({"hello": "gcks", "version": __version__, "protocol": PROTOCOL, "role": name})
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+def _id_of(line: bytes) -> int | str | None:
+    """Return the id of a request that is otherwise wrong."""
+    with contextlib.suppress(ValueError, AttributeError):
+        found = json.loads(line).get("id")
+        return found if isinstance(found, int | str) else None
+    return None
+
+
+def _bind(path: Path) -> socket.socket:
+    """Bind, over what a killed server has left.  Raises `LocalError`."""
+    if len(os.fsencode(path)) > _MAX_PATH_OCTETS:
+        raise LocalError(f"control socket {path}: the path is too long; choose a shorter one")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        _remove_stale(path)
+        old = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(old)
+        sock.listen()
+    except OSError as error:
+        sock.close()
+        raise LocalError(f"control socket {path}: {error.strerror or error}") from None
+    except LocalError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens at; never anything else."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise LocalError(f"control socket {path}: another server listens there; stop it")

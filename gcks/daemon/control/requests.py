@@ -1,0 +1,120 @@
+"""What can be asked over the control socket: one JSON object per line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gcks.daemon.config.values import IdentityPattern
+from gcks.errors import LocalError
+
+PROTOCOL: Final = 1
+"""The version of requests and answers; what is added doesn't change it."""
+MAX_NAMES: Final = 10_000
+"""In one order; more go in several."""
+MAX_PAGE: Final = 1_000
+
+Name = Annotated[str, Field(min_length=1, max_length=1_024)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: int | str | None = None
+    """Comes back in the answer."""
+
+
+class Show(_Request):
+    """Read the state; long lists come page by page: `next` of an answer is the next `start`."""
+
+    do: Literal["show"]
+    what: Literal["server", "groups", "members", "sas", "rekeys", "senders", "exclusions", "census"]
+    group: Name | None = None
+    match: Name | None = None
+    """With members: a pattern for identities."""
+    start: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+
+
+class Plan(_Request):
+    """Say what a reload would do: with the server's own file as it is now, or with another."""
+
+    do: Literal["plan"]
+    config: Name | None = None
+
+
+class Reload(_Request):
+    """Take over the server's configuration file as a whole, or not at all."""
+
+    do: Literal["reload"]
+
+
+class Rekey(_Request):
+    """Renew all keys of a group now."""
+
+    do: Literal["rekey"]
+    group: Name
+
+
+class _Names(_Request):
+    group: Name
+    kind: Literal["identity", "certificate"] = "identity"
+    names: Annotated[list[Name], Field(min_length=1, max_length=MAX_NAMES)]
+    """Identities or patterns, or references of certificates in hexadecimal."""
+
+
+class Exclude(_Names):
+    """Shut out of a group, until it is lifted."""
+
+    do: Literal["exclude"]
+    immediate: bool = False
+    dry_run: bool = False
+
+
+class Readmit(_Names):
+    """Lift exclusions."""
+
+    do: Literal["readmit"]
+
+
+class Events(_Request):
+    """Follow what happens, from now on: one line per event after the answer."""
+
+    do: Literal["events"]
+
+
+Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events
+READ_ONLY: Final = (Show, Plan, Events)
+"""What readers may ask."""
+
+_ADAPTER: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+_PATTERN: Final[TypeAdapter[str]] = TypeAdapter(IdentityPattern)
+_REFERENCE_DIGITS: Final = 32
+
+
+def read_request(line: bytes) -> Request:
+    """Read one line.  Raises `LocalError` that says what is wrong with it."""
+    try:
+        request = _ADAPTER.validate_json(line)
+        if isinstance(request, _Names):
+            request = request.model_copy(update={"names": [*map(_name_of(request), request.names)]})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise LocalError(f"request: {place}: {first['msg']}" if place else first["msg"]) from None
+    return request
+
+
+def _name_of(request: _Names) -> Any:
+    return _PATTERN.validate_python if request.kind == "identity" else _reference
+
+
+def _reference(name: str) -> str:
+    if len(name) != _REFERENCE_DIGITS or not set(name) <= set("0123456789abcdef"):
+        raise LocalError(f"{name!r} is no certificate reference; give the certificate's file")
+    return name
+
+
+def request_schema() -> dict[str, Any]:
+    """Return the JSON Schema of all requests."""
+    return _ADAPTER.json_schema()

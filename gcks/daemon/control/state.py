@@ -1,0 +1,330 @@
+"""From the engine's state to what `gcks show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from math import inf
+from typing import Any, Final, Protocol
+
+from gcks import __version__
+from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.control import views as v
+from gcks.daemon.control.requests import Show
+from gcks.errors import AuthorizationFailed, LocalError
+from gcks.group.authorization import authorize
+from gcks.group.group import Group
+from gcks.group.live_sa import LiveSa
+from gcks.group.membership import Member
+from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy
+from gcks.group.policy_change import census
+from gcks.group.sa_set import REKEY
+from gcks.iana import ProtocolId
+from gcks.keyserver.engine import Engine
+
+_STEPS: Final = ("open", "cookies", "puzzles")
+_REKEYED_BY: Final = {True: "in-band", False: "multicast"}
+
+
+class Server(Protocol):
+    """What the views need of the running server."""
+
+    config: ServerConfig
+    engine: Engine
+    started_at: float
+    """Monotonic seconds."""
+
+    def now(self) -> float: ...
+
+
+def show(server: Server, asked: Show) -> v.View:
+    """Answer a request.  Raises `LocalError` for a group that isn't there."""
+    return _SUBJECTS[asked.what](server, asked)
+
+
+def _groups(server: Server, asked: Show) -> list[Group]:
+    groups = server.engine.groups
+    if asked.group is None:
+        return list(groups.values())
+    if asked.group not in groups:
+        known = ", ".join(groups) or "none at all"
+        raise LocalError(f"there is no group {asked.group}; there is {known}")
+    return [groups[asked.group]]
+
+
+def _one_group(server: Server, asked: Show) -> Group:
+    groups = _groups(server, asked)
+    if len(groups) != 1:
+        raise LocalError(f"say which group: {', '.join(one.name for one in groups) or 'none'}")
+    return groups[0]
+
+
+def _server(server: Server, asked: Show) -> v.View:
+    del asked
+    status = server.engine.status(server.now())
+    listening = [
+        f"{one.address} {kind} {port}"
+        for one in server.config.listeners
+        for kind, ports in (("udp", (*one.ike, *one.natt)), ("tcp", one.tcp))
+        for port in ports
+    ]
+    return v.ServerView(
+        version=__version__,
+        identity=str(server.engine.settings.identity),
+        listening=listening,
+        groups=len(status.groups),
+        members=sum(one.members for one in status.groups),
+        ike_sas=status.established,
+        half_open=status.half_open,
+        admission=_STEPS[status.step],
+        uptime_seconds=round(server.now() - server.started_at, 1),
+    )
+
+
+def _group_rows(server: Server, asked: Show) -> v.View:
+    now = server.now()
+    return v.GroupsView(groups=[_group(group, now) for group in _groups(server, asked)])
+
+
+def _group(group: Group, now: float) -> v.GroupRow:
+    policy = group.policy
+    kinds = group.members.kinds().items()
+    return v.GroupRow(
+        group=group.name,
+        members=len(group.members),
+        capacity=policy.capacity,
+        senders=sum(count for (_, sender), count in kinds if sender),
+        mode=policy.mode,
+        key_management=policy.key_management if policy.rekey is not None else "none",
+        rekeyed_by=_rekeyed_by(policy),
+        data_sas=len(group.sas.data),
+        excluded=len(group.exclusions),
+        sender_ids_left=group.sender_ids.left if policy.counter_mode else None,
+        next_rekey_seconds=_seconds(_next_renewal(group), now) or 0.0,
+    )
+
+
+def _rekeyed_by(policy: GroupPolicy) -> str:
+    if policy.rekey is None:
+        return "in-band"
+    return "multicast, senders in-band" if policy.inband_senders else "multicast"
+
+
+def _next_renewal(group: Group) -> float:
+    return min(group.renew_at(name, sa) for name, sa in group.sas.current.items())
+
+
+def _members(server: Server, asked: Show) -> v.View:
+    group = _one_group(server, asked)
+    found = group.members.get(asked.match) if asked.match is not None else None
+    if asked.match is not None and found is not None:
+        return _member_page(group, [(asked.match, found)], None)
+    return _member_page(group, *_page(group, asked, lambda name, _: _matches(name, asked)))
+
+
+def _matches(name: str, asked: Show) -> bool:
+    return asked.match is None or fnmatchcase(name, asked.match)
+
+
+def _page(
+    group: Group, asked: Show, wanted: Callable[[str, Member], bool]
+) -> tuple[list[tuple[str, Member]], int | None]:
+    """Return the first of those that are wanted, none for a long stretch without any."""
+    start: int | None = asked.start
+    found: list[tuple[str, Member]] = []
+    scanned = 0
+    while start is not None and not found and scanned < _MAX_SCANNED:
+        rows, start = group.members.page(start, asked.limit)
+        scanned += asked.limit
+        found = [one for one in rows if wanted(*one)]
+    return found, start
+
+
+_MAX_SCANNED: Final = 20_000
+"""Members that are looked at for one page: the event loop has other things to do."""
+
+
+def _member_page(group: Group, rows: Sequence[tuple[str, Member]], more: int | None) -> v.View:
+    members = [_member(group, identity, one) for identity, one in rows]
+    return v.MembersView(group=group.name, members=members, next=more)
+
+
+def _member(group: Group, identity: str, member: Member) -> v.MemberRow:
+    return v.MemberRow(
+        identity=identity,
+        address=member.address,
+        registered_at=_time(member.registered_at) or "",
+        role="sender" if member.sender else "receiver",
+        rekeyed_by=_REKEYED_BY[group.policy.is_inband(sender=member.sender)],
+        sender_ids=list(member.sender_ids),
+        certificate_ends=_time(member.certificate_ends),
+        fragments=member.reassembles,
+    )
+
+
+def _sas(server: Server, asked: Show) -> v.View:
+    now = server.now()
+    rows = [
+        row
+        for group in _groups(server, asked)
+        for row in (*_current_sas(group, now), *_replaced_sas(group, now))
+    ]
+    return v.SasView(sas=rows)
+
+
+def _current_sas(group: Group, now: float) -> Iterator[v.SaRow]:
+    for name, sa in group.sas.current.items():
+        announced = group.sas.next_spis.get(name)
+        yield _sa(group, sa, now, "current", announced, _seconds(group.renew_at(name, sa), now))
+
+
+def _replaced_sas(group: Group, now: float) -> Iterator[v.SaRow]:
+    return (_sa(group, sa, now, "replaced", None, None) for sa in group.sas.replaced)
+
+
+def _sa(
+    group: Group,
+    sa: LiveSa,
+    now: float,
+    state: str,
+    announced: bytes | None,
+    renews: float | None,
+) -> v.SaRow:
+    policy = group.policy.data_sa(sa.name)
+    end = sa.expires_at if sa.retire_at is None else sa.retire_at
+    return v.SaRow(
+        group=group.name,
+        name="rekey" if sa.name == REKEY else sa.name,
+        protocol=str(ProtocolId(sa.protocol)),
+        spi=sa.spi.hex(),
+        state=state,
+        algorithms=" ".join(map(str, sa.policy.transforms)),
+        source=str(sa.policy.source),
+        destination=str(sa.policy.destination),
+        senders="this server" if sa.name == REKEY else senders_of(policy),
+        replay=replay_of(sa.name, policy),
+        next_spi=announced.hex() if announced is not None else None,
+        age_seconds=round(now - sa.created_at, 1),
+        renews_in_seconds=renews,
+        expires_in_seconds=round(end - now, 1),
+    )
+
+
+def senders_of(policy: DataSaPolicy | None) -> str:
+    """Say who may send on a Data-Security SA."""
+    if policy is None:
+        return "nobody any more"
+    return policy.sender or "one sender" if policy.senders == SINGLE else "many"
+
+
+def replay_of(name: str, policy: DataSaPolicy | None) -> str:
+    """Say what receivers can tell of replayed packets, and why (RFC 9838 section 2.6)."""
+    if name == REKEY:
+        return "protected: Message IDs"
+    if policy is None:
+        return "as it was"
+    if policy.senders != SINGLE:
+        return "unprotected: many senders number their packets independently"
+    if not policy.replay_protection:
+        return "unprotected: switched off by replay_protection"
+    return "protected: one sender numbers the packets"
+
+
+def _rekeys(server: Server, asked: Show) -> v.View:
+    now = server.now()
+    rows = [row for group in _groups(server, asked) for row in _rekey(group, now)]
+    return v.RekeysView(rekeys=rows)
+
+
+def _rekey(group: Group, now: float) -> Iterator[v.RekeyRow]:
+    rekey, sa = group.policy.rekey, group.sas.current.get(REKEY)
+    if rekey is None or sa is None:
+        return
+    yield v.RekeyRow(
+        group=group.name,
+        spi=sa.spi.hex(),
+        next_message_id=group.next_message_id,
+        source=str(rekey.source),
+        destination=str(rekey.destination),
+        authentication=rekey.authentication,
+        copies=rekey.copies,
+        spread_seconds=rekey.spread_seconds,
+        last_sent_at=_time(group.last_rekey_wall),
+        renews_in_seconds=_seconds(_next_renewal(group), now) or 0.0,
+        waiting_for=", ".join(group.waiting_for),
+    )
+
+
+def _senders(server: Server, asked: Show) -> v.View:
+    group = _one_group(server, asked)
+    rows, more = _page(group, asked, lambda name, one: one.sender and _matches(name, asked))
+    return v.SendersView(senders=[_sender(group, *one) for one in rows], next=more)
+
+
+def _sender(group: Group, identity: str, member: Member) -> v.SenderRow:
+    return v.SenderRow(
+        group=group.name,
+        identity=identity,
+        address=member.address,
+        sender_ids=list(member.sender_ids),
+        sends_on=_sends_on(group.policy, identity, member.address),
+        alone_on=list(group.policy.sas_numbered_by(identity)),
+    )
+
+
+def _sends_on(policy: GroupPolicy, identity: str, address: str) -> list[str]:
+    try:
+        return sorted(authorize(policy, identity, address, sender=True).sends_on)
+    except AuthorizationFailed:
+        return []  # the policy has changed since it registered
+
+
+def _exclusions(server: Server, asked: Show) -> v.View:
+    rows = [row for group in _groups(server, asked) for row in _excluded(group)]
+    return v.ExclusionsView(exclusions=rows)
+
+
+def _excluded(group: Group) -> Iterator[v.ExclusionRow]:
+    for one in group.exclusions:
+        at = _time(one.excluded_at)
+        yield v.ExclusionRow(
+            group=group.name, kind=one.kind, name=one.name, excluded_at=at, by=one.by
+        )
+    for pattern in group.policy.excluded:
+        yield v.ExclusionRow(
+            group=group.name, kind="identity", name=pattern, excluded_at=None, by="configuration"
+        )
+
+
+def _census(server: Server, asked: Show) -> v.View:
+    rows = [
+        v.CensusRow(
+            group=group.name,
+            members=count,
+            announced=[
+                f"{ProtocolId(one.protocol)} {' '.join(dict.fromkeys(map(str, one.transforms)))}"
+                for one in (sag.proposals if sag is not None else ())
+            ],
+        )
+        for group in _groups(server, asked)
+        for sag, count in census(group.members)
+    ]
+    return v.CensusView(census=rows)
+
+
+def _seconds(at: float, now: float) -> float | None:
+    return None if at == inf else round(max(0.0, at - now), 1)
+
+
+def _time(at: float | None) -> str | None:
+    """Return POSIX seconds as ISO 8601, in UTC."""
+    if at is None or at == inf:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+_SUBJECTS: Final[dict[str, Callable[[Any, Show], v.View]]] = {
+    "server": _server, "groups": _group_rows, "members": _members, "sas": _sas,
+    "rekeys": _rekeys, "senders": _senders, "exclusions": _exclusions, "census": _census,
+}  # fmt: skip

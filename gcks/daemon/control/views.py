@@ -1,0 +1,209 @@
+"""What `gcks show` and `gcks plan` print: the models behind every --json, and their schemas."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION: Final = 1
+"""Of all answers; fields may be added without changing it."""
+
+
+class View(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = SCHEMA_VERSION
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerView(View):
+    version: str
+    identity: str
+    listening: list[str]
+    groups: int
+    members: int
+    ike_sas: int
+    half_open: int
+    admission: str
+    """What new peers have to prove: nothing, a cookie, a puzzle."""
+    uptime_seconds: float
+
+
+class GroupRow(_Row):
+    group: str
+    members: int
+    capacity: int
+    senders: int
+    mode: str
+    key_management: str
+    rekeyed_by: str
+    data_sas: int
+    excluded: int
+    sender_ids_left: int | None
+    """None: no cipher of the group needs them."""
+    next_rekey_seconds: float
+
+
+class GroupsView(View):
+    groups: list[GroupRow]
+
+
+class MemberRow(_Row):
+    identity: str
+    address: str
+    registered_at: str
+    role: str
+    rekeyed_by: str
+    sender_ids: list[int]
+    certificate_ends: str | None
+    fragments: bool
+
+
+class MembersView(View):
+    group: str
+    members: list[MemberRow]
+    next: int | None
+    """Where the next page starts; None: this was the last."""
+
+
+class SaRow(_Row):
+    group: str
+    name: str
+    protocol: str
+    spi: str
+    state: str
+    algorithms: str
+    source: str
+    destination: str
+    senders: str
+    replay: str
+    """What receivers can tell of replayed packets, and why."""
+    next_spi: str | None
+    age_seconds: float
+    renews_in_seconds: float | None
+    expires_in_seconds: float
+
+
+class SasView(View):
+    sas: list[SaRow]
+
+
+class RekeyRow(_Row):
+    group: str
+    spi: str
+    next_message_id: int
+    source: str
+    destination: str
+    authentication: str
+    copies: int
+    spread_seconds: float
+    last_sent_at: str | None
+    renews_in_seconds: float
+    waiting_for: str
+    """What is being done besides: exclusions that share a message, new Data-Security SAs."""
+
+
+class RekeysView(View):
+    rekeys: list[RekeyRow]
+
+
+class SenderRow(_Row):
+    group: str
+    identity: str
+    address: str
+    sender_ids: list[int]
+    sends_on: list[str]
+    alone_on: list[str]
+    """SAs on which nobody else sends, so that receivers can see replays."""
+
+
+class SendersView(View):
+    senders: list[SenderRow]
+    next: int | None
+
+
+class ExclusionRow(_Row):
+    group: str
+    kind: str
+    name: str
+    excluded_at: str | None
+    by: str
+
+
+class ExclusionsView(View):
+    exclusions: list[ExclusionRow]
+
+
+class CensusRow(_Row):
+    group: str
+    members: int
+    announced: list[str]
+    """Protocol and transforms, one text per proposal; empty: nothing was announced."""
+
+
+class CensusView(View):
+    census: list[CensusRow]
+
+
+class LockedOut(_Row):
+    identity: str
+    lacks: str
+
+
+class GroupPlan(_Row):
+    group: str
+    members: int
+    effects: list[str]
+    """What will happen, in words; empty: nothing."""
+    begins: bool
+    ends: bool
+    starts_over: list[str]
+    created: list[str]
+    renewed: list[str]
+    dropped: list[str]
+    grace_seconds: float
+    excluded: list[str]
+    locked_out: list[LockedOut]
+    unknown: int
+    options: list[str]
+
+
+class PlanView(View):
+    config: str
+    usable: bool
+    """Whether a reload would take it over."""
+    needs_restart: list[str]
+    server: list[str]
+    """Options of the server as a whole that would count from then on."""
+    groups: list[GroupPlan]
+
+
+class DoneView(View):
+    done: str
+
+
+class ExclusionView(View):
+    group: str
+    excluded: list[str]
+    """Members that are none any more; others that were named stay out."""
+    how: str
+    starts_over: bool
+    """Whether everybody has to register again."""
+    dry_run: bool
+
+
+VIEWS: Final[dict[str, type[View]]] = {
+    "server": ServerView, "groups": GroupsView, "members": MembersView, "sas": SasView,
+    "rekeys": RekeysView, "senders": SendersView, "exclusions": ExclusionsView,
+    "census": CensusView, "plan": PlanView, "reload": DoneView, "rekey": DoneView,
+    "exclude": ExclusionView, "readmit": DoneView,
+}  # fmt: skip
+"""Subject of `show`, or order -> its answer."""
+
+
+def schemas() -> dict[str, Any]:
+    """Return the JSON Schema of every answer."""
+    return {name: view.model_json_schema() for name, view in VIEWS.items()}

@@ -1,0 +1,239 @@
+"""The operator's commands against a running server: what they print, and what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from gcks.daemon.control.views import schemas
+from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
+from tests.edge.test_serve_config import free_ports
+
+GROUP = "keyid:ops"
+CONFIG = """
+server: {{identity: 'fqdn:gcks.test'}}
+listen: [{{address: 127.0.0.1, ike_ports: [{port}], natt_ports: [{natt}], tcp_ports: []}}]
+authentication: {{psk: [{{identity: 'fqdn:gm*.test', secret: 'file:psk'}}]}}
+store: {{path: gcks.sqlite, master_key: master.key}}
+control: {{path: control.sock}}
+logging: {{format: json}}
+groups:
+  - id: keyid:ops
+    key_management: {keys}
+    members: [{{identity: 'fqdn:gm*.test', send: true}}]
+    atd: 1s
+    dtd: 2s
+    exclusion_window: {window}
+    rekey: {{address: '239.255.84.77', port: {rekey_port}, source_port: {port}, spread: 500ms}}
+    data_sas:
+      - {{name: one, destination: '239.255.84.78', destination_port: 5000, suite: {suite}}}
+"""
+JOIN = """
+identity: fqdn:{name}.test
+server: {{address: 127.0.0.1, port: {port}, natt_port: {natt}, identity: 'fqdn:gcks.test'}}
+local: {{address: 127.0.0.1, port: 0, natt_port: 0}}
+authentication: {{psk: 'file:psk'}}
+groups: [{{id: 'keyid:ops', send: true}}]
+data_plane: {{kind: none}}
+ike: {{reregister_jitter: 0s}}
+logging: {{format: console}}
+"""
+
+
+class Site:
+    """A directory with a server's configuration and its members'."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.options: dict[str, Any] = {"keys": "lkh", "suite": "aes256gcm16", "window": "100ms"}
+        self.port, self.natt, self.rekey_port = free_ports(3)
+        for name in ("psk", "master.key"):
+            (directory / name).write_bytes(os.urandom(32))
+            (directory / name).chmod(0o600)
+        self.write()
+        self.daemons: list[Daemon] = []
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "gcks.yaml"
+
+    def text(self, **options: Any) -> str:
+        return CONFIG.format(**vars(self), **{**self.options, **options})
+
+    def write(self, **options: Any) -> None:
+        self.config.write_text(self.text(**options))
+
+    def serve(self) -> Daemon:
+        daemon = Daemon([*SERVE, str(self.config)], self.directory / "server.log")
+        self.daemons.append(daemon)
+        wait_for((self.directory / "control.sock").exists, "the control socket")
+        daemon.says("group_started", len(self.daemons))
+        return daemon
+
+    def join(self, name: str) -> Daemon:
+        file = self.directory / f"{name}.yaml"
+        file.write_text(JOIN.format(name=name, **vars(self)))
+        daemon = Daemon([*MEMBER, "--config", str(file)], self.directory / f"{name}.log")
+        self.daemons.append(daemon)
+        return daemon
+
+    def gcks(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "gcks", *arguments],
+            capture_output=True, text=True, timeout=30, cwd=ROOT, stdin=subprocess.DEVNULL,
+            env={**os.environ, "GCKS_CONTROL": str(self.directory / "control.sock")},
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def ask(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """Return the JSON answer, held against its schema."""
+        answer: dict[str, Any] = json.loads(self.gcks(*arguments, "--json", code=code))
+        subject = arguments[1] if arguments[0] == "show" else arguments[0]
+        Draft202012Validator(schemas()[subject]).validate(answer)
+        assert answer["schema_version"] == 1
+        return answer
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    for daemon in site.daemons:
+        daemon.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def crowd(site: Site) -> list[Daemon]:
+    """A server with three members."""
+    site.serve()
+    members = [site.join(f"gm{number}") for number in (1, 2, 3)]
+    for member in members:
+        member.says("registered ")
+    return members
+
+
+def test_everything_can_be_shown(site: Site, crowd: list[Daemon]) -> None:
+    server = site.ask("show", "server")
+    assert (server["groups"], server["members"], server["admission"]) == (1, 3, "open")
+    (group,) = site.ask("show", "groups")["groups"]
+    assert (group["group"], group["members"], group["key_management"]) == (GROUP, 3, "lkh")
+    members = site.ask("show", "members")["members"]
+    assert {one["identity"] for one in members} == {f"fqdn:gm{n}.test" for n in (1, 2, 3)}
+    assert {one["role"] for one in members} == {"sender"}
+    rekey, data = site.ask("show", "sas", "--group", GROUP)["sas"]
+    assert (rekey["name"], data["name"]) == ("rekey", "one")
+    assert data["replay"].startswith("unprotected: many senders")
+    (row,) = site.ask("show", "rekeys")["rekeys"]
+    assert (row["next_message_id"], row["authentication"]) == (0, "ed25519")
+    assert len(site.ask("show", "senders")["senders"]) == 3
+    (kind,) = site.ask("show", "census")["census"]
+    assert kind["members"] == 3 and any("ESP" in one for one in kind["announced"])
+    assert site.ask("show", "exclusions")["exclusions"] == []
+    assert len(site.ask("show", "members", "--match", "fqdn:gm[12].*")["members"]) == 2
+    for subject in ("server", "groups", "members", "sas", "rekeys", "senders", "census"):
+        assert GROUP in site.gcks("show", subject) or subject in ("server", "members")
+    assert site.gcks("show", "exclusions") == "none\n"
+    assert crowd[0].stop() == 0
+
+
+def test_a_plan_is_said_and_then_done(site: Site, crowd: list[Daemon]) -> None:
+    """The file on disk is planned, and nothing changes until the reload."""
+    assert "nothing changes" in site.gcks("plan")
+    spi = site.ask("show", "sas")["sas"][1]["spi"]
+    site.write(suite="aes128gcm16")
+    (planned,) = site.ask("plan")["groups"]
+    assert planned["renewed"] == ["one"] and planned["grace_seconds"] == 2.5
+    assert site.ask("show", "sas")["sas"][1]["spi"] == spi
+    assert "rekey: renewed one" in site.gcks("plan")
+    other = site.directory / "other.yaml"
+    other.write_text(site.text(keys="simple"))
+    assert "all 3 members have to register again" in site.gcks("plan", str(other))
+    site.ask("reload")
+    assert site.ask("show", "sas")["sas"][1]["spi"] != spi
+    for member in crowd:
+        member.says("rekey_received")
+        assert "reregistering" not in member.text
+
+
+def test_what_can_not_be_reloaded_is_said_before(site: Site) -> None:
+    server = site.serve()
+    site.config.write_text(site.text().replace("gcks.sqlite", "other.sqlite"))
+    assert "store.path can only change by restart" in site.gcks("plan", code=1)
+    assert "restart gcks" in site.gcks("reload", code=1)
+    site.config.write_text(site.text(suite="rot13"))
+    assert "rot13" in site.gcks("plan", code=1)
+    assert "rot13" in site.gcks("reload", code=1)
+    assert "rot13" in site.gcks("plan", str(site.config), code=1)
+    assert server.process.poll() is None
+
+
+def test_a_member_is_excluded_and_readmitted(site: Site, crowd: list[Daemon]) -> None:
+    outlook = site.ask("exclude", GROUP, "fqdn:gm2.test", "--dry-run")
+    assert (outlook["excluded"], outlook["starts_over"]) == (["fqdn:gm2.test"], False)
+    assert len(site.ask("show", "members")["members"]) == 3
+    site.ask("exclude", GROUP, "fqdn:gm2.test", "--now")
+    for member in (crowd[0], crowd[2]):
+        member.says("rekey_received", 2)
+        assert "reregistering" not in member.text
+    assert "rekey_received" not in crowd[1].text
+    (row,) = site.ask("show", "exclusions")["exclusions"]
+    assert (row["name"], row["kind"]) == ("fqdn:gm2.test", "identity")
+    assert "uid" in row["by"]
+    assert crowd[1].stop() == 0
+    again = site.join("gm2")
+    again.says("AUTHORIZATION_FAILED")
+    assert "is not excluded" in site.gcks("readmit", GROUP, "fqdn:gm7.test", code=1)
+    site.gcks("readmit", GROUP, "fqdn:gm2.test")
+    again.says("registered ")
+
+
+def test_what_troubles_everybody_wants_a_yes(site: Site) -> None:
+    site.write(keys="simple")
+    server = site.serve()
+    site.join("gm1").says("registered ")
+    site.join("gm2").says("registered ")
+    assert "say --yes" in site.gcks("exclude", GROUP, "fqdn:gm1.test", code=1)
+    assert "group_started_over" not in server.text
+    site.gcks("exclude", GROUP, "fqdn:gm1.test", "--yes")
+    server.says("group_started_over")
+
+
+def test_a_rekey_by_hand_and_events(site: Site, crowd: list[Daemon]) -> None:
+    follower = Daemon(
+        [sys.executable, "-m", "gcks", "events", "--socket", str(site.directory / "control.sock")],
+        site.directory / "events.log",
+    )
+    site.daemons.append(follower)
+    wait_for(lambda: follower.text or site.gcks("rekey", GROUP), "an event")
+    follower.says('"event": "rekey_sent"')
+    crowd[0].says("rekey_received")
+    lines = [json.loads(line) for line in follower.text.splitlines()]
+    assert {"at", "event", "group"} <= set(lines[-1])
+
+
+def test_errors_name_the_remedy(site: Site) -> None:
+    assert "start it" in site.gcks("show", "groups", code=3)
+    site.serve()
+    assert f"there is {GROUP}" in site.gcks("rekey", "keyid:nope", code=1)
+    assert "either identities or --certificate" in site.gcks("exclude", GROUP, code=2)
+    assert "No such file" in site.gcks(
+        "exclude", GROUP, "--certificate", "/nonexistent.pem", code=2
+    )
+
+
+def test_a_killed_server_comes_back_with_its_socket(site: Site) -> None:
+    site.serve().stop(signal.SIGKILL)
+    assert "start it" in site.gcks("show", code=3)
+    site.serve()
+    assert site.ask("show", "server")["groups"] == 1

@@ -66,7 +66,7 @@ class SenderIdsReserved:
 
 @dataclass(frozen=True, slots=True)
 class RekeyMessageSaved:
-    """The newest GSA_REKEY as sent, to be repeated bit-identical after a crash.
+    """A GSA_REKEY as sent, to be repeated bit-identical after a crash.
 
     No datagrams: all copies went out, there is nothing to repeat.
     """
@@ -76,6 +76,9 @@ class RekeyMessageSaved:
     message_id: int
     datagrams: tuple[bytes, ...]
     sent_at: float
+    source: tuple[str, int] = ("", 0)
+    destination: tuple[str, int] = ("", 0)
+    """Address and UDP port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,8 @@ class StoredGroup:
     reserved_spis: tuple[SpisReserved, ...] = ()
     next_message_ids: tuple[MessageIdReserved, ...] = ()
     next_sender_id: int = 0
-    last_rekey: RekeyMessageSaved | None = None
+    rekeys: tuple[RekeyMessageSaved, ...] = ()
+    """The newest ones, the oldest of them first."""
     auth_key: AuthKeySaved | None = None
     members: tuple[MemberSaved, ...] = ()
     terms: TermsSaved | None = None

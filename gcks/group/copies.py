@@ -8,7 +8,6 @@ from math import inf
 from typing import Final
 
 from gcks.events import Event, RekeySent
-from gcks.group.live_sa import LiveSa
 from gcks.group.policy import RekeyPolicy
 from gcks.journal import JournalEntry, RekeyMessageSaved
 from gcks.outcome import Endpoint, Path, Transmit
@@ -64,22 +63,20 @@ class Due:
 class Outbox:
     """All messages of one group that are on their way."""
 
-    __slots__ = ("_newest", "_pending")
+    __slots__ = ("_pending",)
 
     def __init__(self) -> None:
         self._pending: list[PendingCopies] = []
-        self._newest: RekeyMessageSaved | None = None
 
     @property
     def next_at(self) -> float:
         return min((copies.next_at for copies in self._pending), default=inf)
 
-    def add(self, saved: RekeyMessageSaved, over: LiveSa, rekey: RekeyPolicy, now: float) -> None:
-        """Plan the copies, to where the members of `over` listen: a reload may change that."""
-        source, destination = _endpoint(over.policy.source), _endpoint(over.policy.destination)
+    def add(self, saved: RekeyMessageSaved, rekey: RekeyPolicy, now: float) -> None:
+        """Plan the copies."""
+        source, destination = Endpoint(*saved.source), Endpoint(*saved.destination)
         path = Path(source, destination, marker=destination.port == NATT_PORT)
         interval = interval_seconds(rekey.copies, rekey.spread_seconds)
-        self._newest = saved
         self._pending.append(PendingCopies(saved, path, rekey.copies, interval, now))
 
     def take_due(self, now: float) -> Due:
@@ -88,7 +85,7 @@ class Outbox:
         for copies in [one for one in self._pending if one.next_at <= now]:
             if copies.all_sent:
                 self._pending.remove(copies)
-                due.journal += self._settled(copies.saved)
+                due.journal.append(replace(copies.saved, datagrams=()))  # nothing to repeat
                 continue
             sent, event = copies.send()
             due.transmits += sent
@@ -106,10 +103,7 @@ class Outbox:
         self._pending.clear()
         return due
 
-    def _settled(self, saved: RekeyMessageSaved) -> list[JournalEntry]:
-        """Note that the newest message needs no repeating after a crash."""
-        return [replace(saved, datagrams=())] if saved is self._newest else []
 
-
-def _endpoint(selector: TrafficSelector) -> Endpoint:
-    return Endpoint(str(ip_address(selector.start_address)), selector.start_port)
+def address_of(selector: TrafficSelector) -> tuple[str, int]:
+    """Return the address and port that a Rekey SA's selector begins with."""
+    return str(ip_address(selector.start_address)), selector.start_port

@@ -160,7 +160,7 @@ class Group(ExcludingGroup):
                 self._plan_shutting_out(now)
         if stored.renewal_due:
             self._renew_data_at = now
-        self._repeat_last(stored, now)
+        self._repeat(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
         return journal
@@ -173,19 +173,16 @@ class Group(ExcludingGroup):
         self._auth_key_made_at = saved.made_at
         return []
 
-    def _repeat_last(self, stored: StoredGroup, now: float) -> None:
-        """Send the newest rekey again unless it is known to be out: nobody may have seen it."""
-        last = stored.last_rekey
+    def _repeat(self, stored: StoredGroup, now: float) -> None:
+        """Send rekeys again unless they are known to be out: nobody may have seen them."""
         rekey = self.policy.rekey
-        if last is None or rekey is None:
+        if rekey is None or not stored.rekeys:
             return
-        self.last_rekey_wall = last.sent_at
-        sas = (*self.sas.current.values(), *self.sas.replaced)
-        over = next((sa for sa in sas if sa.spi == last.spi), None)
-        if over is None or not last.datagrams:
-            return
-        self._outbox.add(last, over, rekey, now)
-        if self._wall() - last.sent_at > STALE_REKEY_SECONDS:
+        self.last_rekey_wall = stored.rekeys[-1].sent_at
+        pending = [one for one in stored.rekeys if one.datagrams]
+        for one in pending:
+            self._outbox.add(one, rekey, now)
+        if pending and self._wall() - pending[0].sent_at > STALE_REKEY_SECONDS:
             self._renew_all_at = now + rekey.spread_seconds + COALESCE_SECONDS
 
     def _adopt(self, now: float) -> GroupOutcome:

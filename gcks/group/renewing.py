@@ -13,7 +13,7 @@ from math import inf
 from gcks.crypto.signature import ALGORITHMS, SignatureAlgorithm, SigningKey
 from gcks.errors import LocalError
 from gcks.events import Event, SaCreated, SaDeleted
-from gcks.group.copies import Outbox
+from gcks.group.copies import Outbox, address_of
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_download import rekey_keys
 from gcks.group.key_tree import TreeChange
@@ -136,8 +136,10 @@ class RenewedSas:
         """Build the GSA_REKEY and plan its copies."""
         datagrams = self._build(payloads, over, message_id)
         self.last_rekey_wall = wall = self._wall()
-        saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall)
-        self._outbox.add(saved, over, _rekey_policy(self.policy), now)
+        # To where the members of `over` listen: a reload may change that.
+        path = address_of(over.policy.source), address_of(over.policy.destination)
+        saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall, *path)
+        self._outbox.add(saved, _rekey_policy(self.policy), now)
         return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
 
     @property

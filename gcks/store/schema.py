@@ -15,10 +15,6 @@ CREATE TABLE groups (
     terms_authentication TEXT,
     terms_mode TEXT,
     terms_sender_id_bits INTEGER,
-    rekey_spi BLOB,
-    rekey_message_id INTEGER,
-    rekey_datagrams BLOB,
-    rekey_sent_at REAL,
     terms_key_management TEXT NOT NULL DEFAULT 'simple',
     auth_made_at REAL NOT NULL DEFAULT 0,
     renewal_due INTEGER NOT NULL DEFAULT 0
@@ -82,6 +78,18 @@ CREATE TABLE exclusions (
     excluded_by TEXT NOT NULL,
     PRIMARY KEY (group_name, kind, name)
 ) WITHOUT ROWID;
+CREATE TABLE rekeys (
+    number INTEGER PRIMARY KEY,
+    group_name TEXT NOT NULL,
+    spi BLOB NOT NULL,
+    message_id INTEGER NOT NULL,
+    datagrams BLOB NOT NULL,
+    sent_at REAL NOT NULL,
+    source TEXT NOT NULL,
+    source_port INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    destination_port INTEGER NOT NULL
+);
 CREATE TABLE seal (probe BLOB NOT NULL);
 """
 """`keymat`, `auth_private_key` and `probe` are sealed; the probe tells a wrong master key."""
@@ -117,12 +125,30 @@ CREATE TABLE exclusions (
     excluded_at REAL NOT NULL,
     excluded_by TEXT NOT NULL,
     PRIMARY KEY (group_name, kind, name)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE rekeys (
+    number INTEGER PRIMARY KEY,
+    group_name TEXT NOT NULL,
+    spi BLOB NOT NULL,
+    message_id INTEGER NOT NULL,
+    datagrams BLOB NOT NULL,
+    sent_at REAL NOT NULL,
+    source TEXT NOT NULL,
+    source_port INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    destination_port INTEGER NOT NULL
+);
+INSERT INTO rekeys SELECT NULL, name, rekey_spi, rekey_message_id, x'', rekey_sent_at, '', 0, '', 0
+    FROM groups WHERE rekey_spi IS NOT NULL;
+ALTER TABLE groups DROP COLUMN rekey_spi;
+ALTER TABLE groups DROP COLUMN rekey_message_id;
+ALTER TABLE groups DROP COLUMN rekey_datagrams;
+ALTER TABLE groups DROP COLUMN rekey_sent_at
 """,
 }
 """Version found -> what leads to the next one."""
 
 GROUP_TABLES: Final = (
     "sas", "reserved_spis", "message_ids", "members", "tree_nodes", "stale_leaves",
-    "exclusions",
+    "exclusions", "rekeys",
 )  # fmt: skip

@@ -167,12 +167,17 @@ class SqliteStore:
         )
 
     def _rekey_message_saved(self, e: RekeyMessageSaved) -> None:
-        self._touch_group(e.group)
+        """Forget what is out before it, and an earlier record of the same message."""
         self._db.execute(
-            "UPDATE groups SET rekey_spi = ?, rekey_message_id = ?, rekey_datagrams = ?,"
-            " rekey_sent_at = ? WHERE name = ?",
-            (e.spi, e.message_id, _pack(e.datagrams), e.sent_at, e.group),
+            "DELETE FROM rekeys WHERE group_name = ? AND"
+            " (datagrams = x'' OR (spi = ? AND message_id = ?))",
+            (e.group, e.spi, e.message_id),
         )
+        self._db.execute(
+            "INSERT INTO rekeys VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (e.group, e.spi, e.message_id, _pack(e.datagrams), e.sent_at, *e.source,
+             *e.destination),
+        )  # fmt: skip
 
     def _auth_key_saved(self, e: AuthKeySaved) -> None:
         self._touch_group(e.group)
@@ -267,14 +272,14 @@ class SqliteStore:
 
     def _load_group(self, name: str) -> StoredGroup:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
-        next_sender_id, auth, terms, last, due = self._group_row(name, row) if row else _NO_ROW
+        next_sender_id, auth, terms, due = self._group_row(name, row) if row else _NO_ROW
         return StoredGroup(
             group=name,
             sas=self._load_sas(name),
             reserved_spis=tuple(SpisReserved(*r) for r in self._rows("reserved_spis", name)),
             next_message_ids=tuple(MessageIdReserved(*r) for r in self._rows("message_ids", name)),
             next_sender_id=next_sender_id,
-            last_rekey=last,
+            rekeys=self._load_rekeys(name),
             auth_key=auth,
             members=tuple(map(_member, self._rows("members", name))),
             terms=terms,
@@ -293,17 +298,26 @@ class SqliteStore:
         )
 
     def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
-        _, next_sender_id, algorithm, private_key, authentication, mode, bits, *newest = row
-        spi, message_id, datagrams, sent_at, key_management, made_at, due = newest
-        auth = terms = last = None
+        _, next_sender_id, algorithm, private_key, authentication, mode, bits, *rest = row
+        key_management, made_at, due = rest
+        auth = terms = None
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
             auth = AuthKeySaved(name, algorithm, opened, made_at)
         if authentication is not None:
             terms = TermsSaved(name, authentication, mode, bits, key_management)
-        if spi is not None:
-            last = RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), sent_at)
-        return next_sender_id, auth, terms, last, bool(due)
+        return next_sender_id, auth, terms, bool(due)
+
+    def _load_rekeys(self, name: str) -> tuple[RekeyMessageSaved, ...]:
+        rows = self._db.execute(
+            "SELECT spi, message_id, datagrams, sent_at, source, source_port, destination,"
+            " destination_port FROM rekeys WHERE group_name = ? ORDER BY number",
+            (name,),
+        )
+        return tuple(
+            RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), at, (src, a), (dst, b))
+            for spi, message_id, datagrams, at, src, a, dst, b in rows
+        )
 
     def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
         found = []
@@ -323,8 +337,8 @@ class SqliteStore:
         self._db.close()
 
 
-_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, RekeyMessageSaved | None, bool]
-_NO_ROW: Final[_GroupRow] = (0, None, None, None, False)
+_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, bool]
+_NO_ROW: Final[_GroupRow] = (0, None, None, False)
 
 _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     SaSaved: SqliteStore._sa_saved,

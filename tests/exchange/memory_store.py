@@ -35,7 +35,7 @@ class _Group:
     spis: dict[str, SpisReserved] = field(default_factory=dict)
     message_ids: dict[bytes, MessageIdReserved] = field(default_factory=dict)
     next_sender_id: int = 0
-    last_rekey: RekeyMessageSaved | None = None
+    rekeys: list[RekeyMessageSaved] = field(default_factory=list)
     auth_key: AuthKeySaved | None = None
     terms: TermsSaved | None = None
     members: dict[str, MemberSaved] = field(default_factory=dict)
@@ -58,7 +58,12 @@ class _Group:
             case SenderIdsReserved():
                 self.next_sender_id = entry.next_sender_id
             case RekeyMessageSaved():
-                self.last_rekey = entry
+                self.rekeys = [
+                    one
+                    for one in self.rekeys
+                    if one.datagrams and (one.spi, one.message_id) != (entry.spi, entry.message_id)
+                ]
+                self.rekeys.append(entry)
             case AuthKeySaved():
                 self.auth_key = entry
             case TermsSaved():
@@ -92,7 +97,7 @@ class _Group:
             tuple(self.spis.values()),
             tuple(self.message_ids.values()),
             self.next_sender_id,
-            self.last_rekey,
+            tuple(self.rekeys),
             self.auth_key,
             tuple(self.members.values()),
             self.terms,

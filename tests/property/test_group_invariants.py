@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gcks.errors import RegistrationFailed
+from gcks.errors import AuthorizationFailed, RegistrationFailed
 from gcks.events import GroupStartedOver
+from gcks.group.exclusions import IDENTITY
 from gcks.group.key_tree import KeyTree, NodeKey
 from gcks.group.policy import LKH, SIMPLE
 from gcks.wire.header import decode_header
@@ -21,6 +22,8 @@ POLICIES = (
     group_policy(esp(renew_seconds=100), esp("audio"), rekey=rekey_sa(renew_seconds=350)),
     group_policy(esp("audio", cbc=True), esp("text"), rekey=rekey_sa(copies=1)),
 )
+TERMS = ({}, {"mode": "transport"}, {"key_management": LKH}, {"key_management": SIMPLE})
+"""What registration alone tells: a change of it makes the group start over."""
 
 
 class GroupLife(RuleBasedStateMachine):
@@ -33,13 +36,12 @@ class GroupLife(RuleBasedStateMachine):
         forward=st.booleans(),
     )
     def begin(self, seed: int, bits: int, management: str, forward: bool) -> None:
-        self.has_tree = management == LKH
         self.policies = [
             replace(
                 policy,
                 sender_id_bits=bits,
                 key_management=management,
-                forward_access=forward and self.has_tree,
+                forward_access=forward,
             )
             for policy in POLICIES
         ]
@@ -58,6 +60,9 @@ class GroupLife(RuleBasedStateMachine):
             joined = self.stage.register(f"s{number}", sender=True, count=count)
         except RegistrationFailed:
             assert self.stage.group.sender_ids.left == 0
+            return
+        except AuthorizationFailed:
+            assert self.stage.group.exclusions.names(f"fqdn:s{number}.dev")
             return
         self.note_sender_ids(joined, count)
 
@@ -87,13 +92,40 @@ class GroupLife(RuleBasedStateMachine):
         names = [f"fqdn:s{number}.dev" for number in numbers]
         self.stage.take(self.stage.group.exclude(names, self.stage.now))
 
+    @rule(
+        names=st.lists(
+            st.sampled_from(["fqdn:s1.dev", "fqdn:s[23].dev", "fqdn:s9.dev"]), max_size=2
+        ),
+        immediate=st.booleans(),
+    )
+    def an_operator_excludes(self, names: list[str], immediate: bool) -> None:
+        group, now = self.stage.group, self.stage.now
+        self.stage.take(group.order_exclusion(IDENTITY, names, now, "op", immediate=immediate))
+        assert not any(group.exclusions.names(one) for one in group.members.identities())
+
+    @rule()
+    def an_operator_readmits_all(self) -> None:
+        names = [one.name for one in self.stage.group.exclusions]
+        self.stage.take(self.stage.group.lift_exclusion(IDENTITY, names))
+
     @rule()
     def an_operator_rekeys(self) -> None:
         self.stage.rekey()
 
-    @rule(place=st.integers(0, len(POLICIES) - 1))
-    def an_operator_reloads(self, place: int) -> None:
-        self.stage.reload(self.policies[place])
+    @rule(place=st.integers(0, len(POLICIES) - 1), terms=st.sampled_from(TERMS))
+    def an_operator_reloads(self, place: int, terms: dict[str, str]) -> None:
+        """What the plan says is what happens."""
+        policy = replace(self.policies[place], **terms)  # type: ignore[arg-type]
+        group, before = self.stage.group, dict(self.stage.group.sas.current)
+        planned, begun = group.plan(policy), len(self.stage.of(GroupStartedOver))
+        self.stage.reload(policy)
+        after = group.sas.current
+        assert len(self.stage.of(GroupStartedOver)) - begun == bool(planned.starts_over)
+        if not planned.starts_over and not group.waiting_for:
+            assert {n for n in after if n not in before} == set(planned.created)
+            assert {n for n in before if n not in after} == set(planned.dropped)
+            changed = {n for n in after if n in before and after[n].spi != before[n].spi}
+            assert changed == set(planned.renewed)
 
     @rule(seconds=st.floats(0, 400))
     def time_passes(self, seconds: float) -> None:
@@ -129,7 +161,7 @@ class GroupLife(RuleBasedStateMachine):
                 assert key[1] == sum(spi == key[0] for spi, _ in self.seen)
             assert self.seen.setdefault(key, transmit.octets) == transmit.octets
         self.checked = len(stage.transmits)
-        if self.has_tree:
+        if stage.group._tree is not None:
             return  # tests/exchange has members that follow a tree
         begun = sum(isinstance(event, GroupStartedOver) for event in stage.events)
         if begun > self.begun:
@@ -153,6 +185,10 @@ class GroupLife(RuleBasedStateMachine):
         assert {sa.spi: sa.keymat for sa in stored.sas} == {sa.spi: sa.keymat for sa in live}
         assert stored.next_sender_id == group.sender_ids.next
         assert {m.identity for m in stored.members} == set(group.members.identities())
+        assert {m.identity: m.sender for m in stored.members} == {
+            name: one.sender for name, one in group.members.items()
+        }
+        assert {one.name for one in stored.exclusions} == {one.name for one in group.exclusions}
         tree = group._tree
         if tree is None:
             assert stored.tree == stored.stale_leaves == ()

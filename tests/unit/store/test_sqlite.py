@@ -10,7 +10,6 @@ import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gcks import journal as j
+from gcks.crypto.aead_box import AeadBox
 from gcks.errors import LocalError
 from gcks.store.schema import SCHEMA_VERSION
-from gcks.store.sqlite import _WRITERS, SqliteStore
+from gcks.store.sqlite import _PROBE, _PROBE_PLACE, _WRITERS, SqliteStore, _sa_place
 from tests.exchange.memory_store import replay
 
 KEY = bytes(range(32))
@@ -279,38 +279,35 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
     SqliteStore(path, KEY).close()
 
 
-def test_a_file_of_the_first_schema_is_brought_up_to_date(store: SqliteStore, path: Path) -> None:
-    member = j.MemberSaved(
-        "keyid:a", "fqdn:gm1.test", "192.0.2.1", (), b"", 1.0, True, 9.0, b"r" * 16, 7, True
-    )
+def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
+    """As the first version made it (schema_1.sql), filled by hand."""
+    box = AeadBox(KEY, os.urandom)
     sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
-    store.apply([sa, member])
-    store.close()
+    keymat = box.seal(sa.keymat, _sa_place(sa.group, sa.protocol, sa.spi))
     with sqlite3.connect(path) as db:
-        for column in ("reassembles", "certificate_ends", "certificates", "leaf", "sender"):
-            db.execute(f"ALTER TABLE members DROP COLUMN {column}")
-        for column in ("terms_key_management", "auth_made_at", "renewal_due"):
-            db.execute(f"ALTER TABLE groups DROP COLUMN {column}")
-        for table in ("tree_nodes", "stale_leaves", "exclusions"):
-            db.execute(f"DROP TABLE {table}")
+        db.executescript((Path(__file__).parent / "schema_1.sql").read_text())
+        db.execute("INSERT INTO seal VALUES (?)", (box.seal(_PROBE, _PROBE_PLACE),))
+        db.execute(
+            "INSERT INTO groups VALUES"
+            " ('keyid:a', 5, NULL, NULL, 'implicit', 'tunnel', 16, x'0102', 3, x'00', 1.5)"
+        )
+        row = ("keyid:a", 3, b"spi1", "one", b"policy", keymat, 1.0, 2.0, 0)
+        db.execute("INSERT INTO sas VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute("INSERT INTO members VALUES ('keyid:a', 'fqdn:x', '192.0.2.1', '4', x'', 1.0)")
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = SqliteStore(path, KEY)
     (group,) = again.load()
-    assert group.members == (
-        replace(
-            member,
-            reassembles=False,
-            certificate_ends=inf,
-            certificates=b"",
-            leaf=-1,
-            sender=False,
-        ),
-    )
-    again.apply([member])
-    (group,) = again.load()
-    assert group.members == (member,)
-    again.close()
+    member = j.MemberSaved("keyid:a", "fqdn:x", "192.0.2.1", (4,), b"", 1.0)
+    last = j.RekeyMessageSaved("keyid:a", b"\1\2", 3, (), 1.5)
+    assert (group.sas, group.members, group.rekeys) == ((sa,), (member,), (last,))
+    assert (group.next_sender_id, group.terms) == (
+        5, j.TermsSaved("keyid:a", "implicit", "tunnel", 16)
+    )  # fmt: skip
+    full = replace(member, reassembles=True, certificate_ends=9.0, leaf=7, sender=True)
+    again.apply([full, AUTH, REKEY_SA, j.RenewalDue("keyid:a", due=True)])
+    (group,) = reopened(again, path).load()
+    assert (group.members, group.auth_key, group.renewal_due) == ((full,), AUTH, True)
 
 
 def test_a_newer_schema_is_refused(store: SqliteStore, path: Path) -> None:

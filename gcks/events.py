@@ -172,6 +172,7 @@ class RekeySent(Event):
     copy: int
     copies: int
     octets: int
+    reminder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ def _refusal(event: e.RegistrationRefused) -> tuple[str, ...]:
 
 
 def _copy(event: e.RekeySent) -> tuple[str, ...]:
+    if event.reminder:
+        return event.group, "reminder"
     return event.group, "first" if event.copy == 1 else "repeat"
 
 

@@ -31,6 +31,10 @@ class PendingCopies:
     interval_seconds: float
     next_at: float
     sent: int = 0
+    reminder: bool = False
+    """Part of a reminder."""
+    late: bool = False
+    """Out once already: a crash need not repeat it."""
 
     @property
     def all_sent(self) -> bool:
@@ -43,7 +47,9 @@ class PendingCopies:
         saved = self.saved
         transmits = [Transmit(octets, self.path, multicast=True) for octets in saved.datagrams]
         octets = sum(map(len, saved.datagrams))
-        return transmits, RekeySent(saved.group, saved.message_id, self.sent, self.copies, octets)
+        return transmits, RekeySent(
+            saved.group, saved.message_id, self.sent, self.copies, octets, self.reminder
+        )
 
 
 def interval_seconds(copies: int, spread_seconds: float) -> float:
@@ -74,10 +80,14 @@ class Outbox:
 
     def add(self, saved: RekeyMessageSaved, rekey: RekeyPolicy, now: float) -> None:
         """Plan the copies."""
-        source, destination = Endpoint(*saved.source), Endpoint(*saved.destination)
-        path = Path(source, destination, marker=destination.port == NATT_PORT)
         interval = interval_seconds(rekey.copies, rekey.spread_seconds)
-        self._pending.append(PendingCopies(saved, path, rekey.copies, interval, now))
+        self._pending.append(PendingCopies(saved, _path(saved), rekey.copies, interval, now))
+
+    def remind(self, saved: RekeyMessageSaved, now: float, *, late: bool = False) -> None:
+        """Plan one copy of a reminder, or a late one of an earlier message."""
+        self._pending.append(
+            PendingCopies(saved, _path(saved), 1, 0.0, now, reminder=True, late=late)
+        )
 
     def take_due(self, now: float) -> Due:
         """Return the copies that are due, and note which messages are out."""
@@ -85,7 +95,8 @@ class Outbox:
         for copies in [one for one in self._pending if one.next_at <= now]:
             if copies.all_sent:
                 self._pending.remove(copies)
-                due.journal.append(replace(copies.saved, datagrams=()))  # nothing to repeat
+                if not copies.late:
+                    due.journal.append(replace(copies.saved, datagrams=()))  # nothing to repeat
                 continue
             sent, event = copies.send()
             due.transmits += sent
@@ -102,6 +113,11 @@ class Outbox:
                 due.events.append(event)
         self._pending.clear()
         return due
+
+
+def _path(saved: RekeyMessageSaved) -> Path:
+    source, destination = Endpoint(*saved.source), Endpoint(*saved.destination)
+    return Path(source, destination, marker=destination.port == NATT_PORT)
 
 
 def address_of(selector: TrafficSelector) -> tuple[str, int]:

@@ -271,10 +271,12 @@ class ExcludingGroup(RenewedSas):
         What registration alone tells may change with it: the group goes on under `policy`.
         """
         self._start_over_at = self._renew_data_at = self._shut_out_at = inf
+        self._brought_rekey_sa = None
         over, count = self.sas.current.get(REKEY), len(self.members)
         journal: list[JournalEntry] = []
         if over is not None:
             journal += self._tell(_delete_everything(), over, self._take_message_id(), now)
+        self._reminders.end()  # nobody knows the new SAs yet
         excluded = self._rekeyed_inband()
         self.members.clear()
         self._numbered.clear()

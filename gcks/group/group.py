@@ -163,6 +163,8 @@ class Group(ExcludingGroup):
         self._repeat(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
+        if REKEY in self.sas.current:
+            self._plan_reminders(now)  # who missed what went out before the server was gone
         return journal
 
     def _load_auth_key(self, stored: StoredGroup) -> list[JournalEntry]:
@@ -337,7 +339,8 @@ class Group(ExcludingGroup):
         """Monotonic seconds at which `handle_timeout` has something to do."""
         times = [self.renew_at(name, sa) for name, sa in self.sas.current.items()]
         times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
-        return min(*times, self._outbox.next_at, self._renew_all_at, self._departures_at)
+        times += [self._outbox.next_at, self._reminders.next_at]
+        return min(*times, self._renew_all_at, self._departures_at)
 
     def handle_timeout(self, now: float) -> GroupOutcome:
         """Send due copies, forget what is over, renew what is due."""
@@ -353,6 +356,8 @@ class Group(ExcludingGroup):
         ]
         if any(self.renew_at(name, self.sas.current[name]) <= now for name in due):
             outcomes.append(self._renew(due, now))
+        if now >= self._reminders.next_at and not self.waiting_for:
+            outcomes.append(self._remind(now))
         outcomes.append(self._send_due(now))
         return merged(outcomes)
 

@@ -103,6 +103,8 @@ class RekeyPolicy:
     """Age at which it is renewed; None: early enough before its lifetime ends."""
     auth_key_seconds: int | None = None
     """Age at which the key that signs is replaced, with the next new Rekey SA; None: never."""
+    reminders: bool = True
+    """Whether the current state is told again to who has missed all copies of a rekey."""
 
     @property
     def transforms(self) -> tuple[Transform, ...]:

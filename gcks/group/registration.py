@@ -141,7 +141,7 @@ def _view(
     given = tuple(sas_for(policy, sas, role, now))
     data = [sa for sa in given if sa.name != REKEY]
     numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)
-    policies = [_with_lifetime(sa, sas, now) for sa in given]
+    policies = [with_lifetime(sa, sas, now) for sa in given]
     if policy.rekey is not None:
         policies[0] = replace(
             policies[0],
@@ -153,7 +153,8 @@ def _view(
     return RoleView(EncodedPayload(PayloadType.GSA, gsa.encode()), given, numbered)
 
 
-def _with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
+def with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
+    """Return an SA's policy with what is left of its lifetime, and the SPI of its successor."""
     announced = sas.next_spis.get(sa.name) if sa.retire_at is None else None
     return replace(
         sa.policy,

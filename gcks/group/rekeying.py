@@ -9,7 +9,8 @@ from gcks.group.key_download import key_download, tree_key_download
 from gcks.group.key_tree import TreeChange
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
-from gcks.group.registration import mode_notifies
+from gcks.group.registration import mode_notifies, with_lifetime
+from gcks.group.sa_set import SaSet
 from gcks.iana import ProtocolId
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
@@ -55,6 +56,18 @@ def rekey_payloads(
     else:
         kd = key_download(keys, gsk_w, auth_key)
     return (gsa, kd, *mode_notifies(policy), *deletes)
+
+
+def reminder_payloads(
+    sas: SaSet, gsk_w: bytes, policy: GroupPolicy, now: float
+) -> tuple[Payload, ...]:
+    """Return the current Data-Security SAs with what is left of their lifetimes."""
+    gsa = GroupSecurityAssociation(
+        tuple(with_lifetime(sa, sas, now) for sa in sas.data),
+        GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds),
+    )
+    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas.data]
+    return (gsa, key_download(keys, gsk_w), *mode_notifies(policy))
 
 
 def _announced(sa: LiveSa, next_spis: Mapping[str, bytes]) -> GsaPolicy:

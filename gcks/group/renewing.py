@@ -22,7 +22,8 @@ from gcks.group.membership import Membership
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
 from gcks.group.registration import GsaBuilder
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
-from gcks.group.rekeying import Renewal, rekey_payloads
+from gcks.group.rekeying import Renewal, rekey_payloads, reminder_payloads
+from gcks.group.reminders import Reminder, Reminders
 from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
 from gcks.group.schedule import overlap_seconds, renewal_age
 from gcks.group.spi import SpiPool
@@ -56,6 +57,9 @@ class RenewedSas:
         self._auth_key_made_at = 0.0
         """POSIX seconds."""
         self._outbox = Outbox()
+        self._reminders = Reminders()
+        self._brought_rekey_sa: RekeyMessageSaved | None = None
+        """The message that brought the current Rekey SA."""
         self._early: dict[bytes, float] = {}
         """SPI -> when the SA is renewed before its time."""
 
@@ -125,22 +129,59 @@ class RenewedSas:
         key = self._fresh_auth_key() if REKEY in wanted else None
         auth_key = key.auth_key(self._algorithm) if key is not None else None
         payloads = rekey_payloads(renewal, gsk_w, self.policy, change, auth_key)
-        journal += self._tell(payloads, old_rekey, message_id, now)
+        journal += self._tell(payloads, old_rekey, message_id, now, brings=REKEY in wanted)
         if key is not None:  # from now on; the message that tells it has the old key's signature
             journal += self._keep_auth_key(_rekey_policy(self.policy), key)
         return GroupOutcome(tuple(journal), (), events, renewed=self.name)
 
     def _tell(
-        self, payloads: Sequence[Payload], over: LiveSa, message_id: int, now: float
+        self,
+        payloads: Sequence[Payload],
+        over: LiveSa,
+        message_id: int,
+        now: float,
+        *,
+        brings: bool = False,
     ) -> list[JournalEntry]:
-        """Build the GSA_REKEY and plan its copies."""
+        """Build the GSA_REKEY and plan its copies; `brings`: it holds a new Rekey SA."""
+        saved = self._saved(payloads, over, message_id)
+        rekey = _rekey_policy(self.policy)
+        self._outbox.add(saved, rekey, now)
+        if brings:
+            self._brought_rekey_sa = saved
+        self._plan_reminders(now + rekey.spread_seconds)
+        return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
+
+    def _plan_reminders(self, at: float) -> None:
+        if self.policy.rekey is not None and self.policy.rekey.reminders:
+            self._reminders.begin(at)
+        else:
+            self._reminders.end()
+
+    def _remind(self, now: float) -> GroupOutcome:
+        """Tell the current state again to who was cut off."""
+        over = self.sas.current.get(REKEY)
+        if self._reminders.take() is Reminder.LATE_COPY:
+            if self._brought_rekey_sa is not None:
+                self._outbox.remind(self._brought_rekey_sa, now, late=True)
+            return GroupOutcome()
+        if over is None or not self.sas.data or self._is_last_message:
+            return GroupOutcome()
+        message_id = self._take_message_id()
+        gsk_w = rekey_keys(over.keymat, over.policy).gsk_w
+        payloads = reminder_payloads(self.sas, gsk_w, self.policy, now)
+        saved = self._saved(payloads, over, message_id)
+        self._outbox.remind(saved, now)
+        return GroupOutcome((MessageIdReserved(self.name, over.spi, message_id + 1), saved))
+
+    def _saved(
+        self, payloads: Sequence[Payload], over: LiveSa, message_id: int
+    ) -> RekeyMessageSaved:
         datagrams = self._build(payloads, over, message_id)
         self.last_rekey_wall = wall = self._wall()
         # To where the members of `over` listen: a reload may change that.
         path = address_of(over.policy.source), address_of(over.policy.destination)
-        saved = RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall, *path)
-        self._outbox.add(saved, _rekey_policy(self.policy), now)
-        return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
+        return RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall, *path)
 
     @property
     def _is_last_message(self) -> bool:

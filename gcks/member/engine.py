@@ -166,6 +166,8 @@ class MemberEngine:
             if group.holding.rekey_sa(spi) is not None:
                 follow_rekey(group, datagram, header, now, effects)
                 return
+        if any(group.holding.is_past_rekey_sa(spi) for group in self._groups):
+            raise Discard(DropReason.STALE, "a late copy over a replaced Rekey SA")
         for group in self._groups:
             if spi in group.holding.next_rekey_spis:
                 group.notice_lost_rekey(now, effects)

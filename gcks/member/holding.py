@@ -8,6 +8,7 @@ what is replaced goes after the Deactivation Time Delay (RFC 9838 section
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -34,6 +35,9 @@ MAX_REKEY_SAS: Final = 4
 """Rekey SAs held at one time: the current one and those in their DTD."""
 MAX_NEXT_SPIS: Final = 16
 """GSA_NEXT_SPI values remembered per group."""
+
+MAX_PAST_SPIS: Final = 8
+"""Rekey SAs remembered after their end."""
 
 SaKey = tuple[ProtocolId, bytes]
 
@@ -118,6 +122,7 @@ class Holding:
         self._data: dict[SaKey, DataSa] = {}
         self._rekey: dict[bytes, RekeySa] = {}
         self._generation = 0
+        self._past: deque[bytes] = deque(maxlen=MAX_PAST_SPIS)
 
     # --- looking ---------------------------------------------------------------
 
@@ -134,6 +139,10 @@ class Holding:
     def rekey_sa(self, spi: bytes) -> RekeySa | None:
         """Return the Rekey SA of that 16-octet SPI, the current one or one in its DTD."""
         return self._rekey.get(spi)
+
+    def is_past_rekey_sa(self, spi: bytes) -> bool:
+        """Tell whether it is a Rekey SA that was replaced: late copies over it are nothing new."""
+        return spi in self._past
 
     def next_change(self) -> float:
         """Return when `advance` has something to do next."""
@@ -253,6 +262,7 @@ class Holding:
 
     def _drop_rekey(self, spi: bytes) -> Iterator[DataPlaneCommand]:
         sa = self._rekey.pop(spi)
+        self._past.append(spi)
         if self.current_rekey_spi == spi:
             self.current_rekey_spi = None
         yield from self._leave(sa)

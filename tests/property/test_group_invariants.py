@@ -34,14 +34,16 @@ class GroupLife(RuleBasedStateMachine):
         bits=st.sampled_from([3, 8]),
         management=st.sampled_from([SIMPLE, LKH]),
         forward=st.booleans(),
+        reminders=st.booleans(),
     )
-    def begin(self, seed: int, bits: int, management: str, forward: bool) -> None:
+    def begin(self, seed: int, bits: int, management: str, forward: bool, reminders: bool) -> None:
         self.policies = [
             replace(
                 policy,
                 sender_id_bits=bits,
                 key_management=management,
                 forward_access=forward,
+                rekey=replace(policy.rekey, reminders=reminders),  # type: ignore[type-var]
             )
             for policy in POLICIES
         ]

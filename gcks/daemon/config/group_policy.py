@@ -131,4 +131,5 @@ def _rekey(section: RekeySection, default_source: str) -> RekeyPolicy:
         section.fragment_size or None,
         section.renew,
         section.auth_key_renew,
+        section.reminders,
     )

@@ -155,6 +155,7 @@ class RekeySection(Section):
     spread: Seconds = 2.0
     fragment_size: FragmentSize = 1200
     auth_key_renew: WholeSeconds | None = None
+    reminders: bool = True
 
 
 class GroupSection(Section):

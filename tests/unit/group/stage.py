@@ -71,6 +71,7 @@ def rekey_sa(**options: Any) -> RekeyPolicy:
         "destination": Endpoint("239.255.84.8", 848),
         "lifetime_seconds": 3000,
         "spread_seconds": SPREAD,
+        "reminders": False,
     }
     return RekeyPolicy(**{**fields, **options})
 

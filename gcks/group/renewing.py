@@ -165,7 +165,7 @@ class RenewedSas:
             if self._brought_rekey_sa is not None:
                 self._outbox.remind(self._brought_rekey_sa, now, late=True)
             return GroupOutcome()
-        if over is None or not self.sas.data or self._is_last_message:
+        if over is None or not self.sas.data or not self.members or self._is_last_message:
             return GroupOutcome()
         message_id = self._take_message_id()
         gsk_w = rekey_keys(over.keymat, over.policy).gsk_w

@@ -206,6 +206,16 @@ class OperatorExcluded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SenderIdsLow(Event):
+    """The group will start over at its next rekey, before it runs out of Sender-IDs."""
+
+    name = "sender_ids_low"
+    group: str
+    left: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStarted(Event):
     """A group is served; `restored` tells whether it continues stored state."""
 

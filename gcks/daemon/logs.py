@@ -34,6 +34,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.MemberCertificateEnded: logging.WARNING,
     e.GroupStartedOver: logging.WARNING,
     e.MembersLockedOut: logging.WARNING,
+    e.SenderIdsLow: logging.WARNING,
     e.OperatorExcluded: logging.INFO,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,

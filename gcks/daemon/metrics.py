@@ -115,6 +115,8 @@ SERVER_ROWS: Final = (
         e.RekeySent, "rekey_octets", "Octets of GSA_REKEY messages sent", _GROUP, _group,
         lambda event: event.octets,
     ),
+    Row(e.SenderIdsLow, "sender_ids_low", "Times that only the reserve of Sender-IDs was left",
+        _GROUP, _group),
     Row(
         e.SenderIdsExhausted, "sender_ids_exhausted",
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,

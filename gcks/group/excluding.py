@@ -209,6 +209,13 @@ class ExcludingGroup(RenewedSas):
     def _plan_shutting_out(self, now: float) -> None:
         self._shut_out_at = min(self._shut_out_at, now + self.policy.exclusion_window_seconds)
 
+    def _remind(self, now: float) -> GroupOutcome:
+        """Remind nobody of SAs that are about to be replaced because somebody knows them."""
+        if min(self._shut_out_at, self._renew_data_at) < inf:
+            self._reminders.take()
+            return GroupOutcome()
+        return super()._remind(now)
+
     # --- going on without ---------------------------------------------------------------
 
     def _departures_due(self, now: float) -> list[GroupOutcome]:

@@ -13,9 +13,11 @@ from gcks.crypto.key_wrap import kwk_octets
 from gcks.crypto.signature import SigningKey
 from gcks.errors import AuthorizationFailed, NoProposalChosen, RegistrationFailed
 from gcks.events import (
+    Event,
     GroupStarted,
     MembersLockedOut,
     SenderIdsExhausted,
+    SenderIdsLow,
 )
 from gcks.group.authorization import authorize
 from gcks.group.excluding import ExcludingGroup, Way
@@ -160,6 +162,7 @@ class Group(ExcludingGroup):
                 self._plan_shutting_out(now)
         if stored.renewal_due:
             self._renew_data_at = now
+        self._watch_sender_ids(now)
         self._repeat(stored, now)
         if clock_went_back(stored, wall):
             self._renew_all_at = now
@@ -233,8 +236,7 @@ class Group(ExcludingGroup):
         journal = [*renewed.journal, *journal, member]
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
-        exhausted = sender_ids and not self.sender_ids.left
-        events = (*renewed.events, *((SenderIdsExhausted(self.name),) if exhausted else ()))
+        events = (*renewed.events, *(self._watch_sender_ids(now) if sender_ids else ()))
         due = self._renew_numbered(identity, now) if request.sender else inf
         due = min(due, self._departures_at, now if renewed.journal else inf)
         return Registration(
@@ -332,6 +334,20 @@ class Group(ExcludingGroup):
             self._start_over_at = min(self._start_over_at, now)
             raise
 
+    def _watch_sender_ids(self, now: float) -> tuple[Event, ...]:
+        """Tell that Sender-IDs run out; with the reserve the group starts over in good order.
+
+        That is at the next rekey, when the members expect new keys anyway, and as long as
+        nobody had to be refused.
+        """
+        if not self.sender_ids.left:
+            return (SenderIdsExhausted(self.name),)
+        if not self.sender_ids.is_low or self._start_over_at < inf:
+            return ()
+        self._start_over_at = min(self.renew_at(*one) for one in self.sas.current.items())
+        seconds = round(self._start_over_at - now, 1)
+        return (SenderIdsLow(self.name, self.sender_ids.left, seconds),)
+
     # --- time -----------------------------------------------------------------------
 
     @property
@@ -356,7 +372,7 @@ class Group(ExcludingGroup):
         ]
         if any(self.renew_at(name, self.sas.current[name]) <= now for name in due):
             outcomes.append(self._renew(due, now))
-        if now >= self._reminders.next_at and not self.waiting_for:
+        if now >= self._reminders.next_at:
             outcomes.append(self._remind(now))
         outcomes.append(self._send_due(now))
         return merged(outcomes)

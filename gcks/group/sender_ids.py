@@ -23,6 +23,10 @@ def uses_counter(transforms: Iterable[Transform]) -> bool:
     return any(t.id in _COUNTERS.get(t.type, ()) for t in transforms)
 
 
+RESERVED_SHARE: Final = 16
+"""One of so many Sender-IDs is kept for who registers between the warning and the new beginning."""
+
+
 class SenderIdCounter:
     """The next Sender-ID of a group and the first that no longer fits its bits."""
 
@@ -36,6 +40,11 @@ class SenderIdCounter:
     def left(self) -> int:
         return max(0, self.limit - self.next)
 
+    @property
+    def is_low(self) -> bool:
+        """Tell whether only the reserve is left."""
+        return self.left <= self.limit // RESERVED_SHARE
+
     def allocate(self, requested: int, at_most: int) -> tuple[int, ...]:
         """Return fresh Sender-IDs: as many as asked for, bounded by policy and supply.
 
@@ -47,7 +56,7 @@ class SenderIdCounter:
         if count < 1:
             raise RegistrationFailed(
                 "no Sender-ID is left in this group",
-                hint="raise sender_id_bits and restart: all members then register anew",
+                hint="the group starts over at once; raise sender_id_bits if that happens often",
             )
         first, self.next = self.next, self.next + count
         return tuple(range(first, self.next))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import AuthorizationFailed, NoProposalChosen, RegistrationFailed
-from gcks.events import SenderIdsExhausted
+from gcks.events import GroupStartedOver, SenderIdsExhausted, SenderIdsLow
 from gcks.group.key_download import find_transform
 from gcks.group.policy import MemberRule
 from gcks.iana import (
@@ -224,6 +224,30 @@ def test_no_sender_ids_without_a_counter_mode() -> None:
     joined = Stage(group_policy(esp(cbc=True))).register("s1", sender=True, count=4)
     assert joined.sender_ids == ()
     assert joined.gsa.group_wide is not None and joined.gsa.group_wide.sender_id_bits is None
+
+
+def next_renewal(stage: Stage) -> float:
+    return min(stage.group.renew_at(*one) for one in stage.group.sas.current.items())
+
+
+def test_the_group_starts_over_before_anybody_is_refused() -> None:
+    """RFC 9838 section 2.5.1; the reserve lasts until the next rekey."""
+    stage = Stage()  # 256 Sender-IDs, 16 in reserve
+    stage.register("s1", sender=True, count=16)
+    while stage.group.sender_ids.left > 16:
+        assert not stage.of(SenderIdsLow)
+        stage.register("s1", sender=True, count=16)
+    (low,) = stage.of(SenderIdsLow)
+    assert low.left == 16
+    assert abs(stage.now + low.seconds - next_renewal(stage)) < 0.1
+    assert stage.group.waiting_for == ("everybody's registration",)
+    stage.restart()
+    stage.register("s2", sender=True)
+    assert len(stage.of(SenderIdsLow)) == 1
+    stage.until(next_renewal(stage) + 2.0)
+    assert stage.of(GroupStartedOver) and not stage.of(SenderIdsExhausted)
+    assert stage.group.sender_ids.left == 256
+    assert stage.register("s1", sender=True).sender_ids == (0,)
 
 
 def test_exhaustion_refuses_senders_and_nobody_else() -> None:

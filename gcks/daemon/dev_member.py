@@ -111,5 +111,6 @@ def member_lines(runtime: MemberRuntime) -> list[tuple[str, str]]:
         ]
         for sa in group.data_sas:
             sends = "sends and receives" if sa.active_outbound else "receives"
-            lines.append(("data SA", f"{sa.protocol} {sa.spi}   {sends}"))
+            replay = "drops replays" if sa.replay_protection else "can't tell replays"
+            lines.append(("data SA", f"{sa.protocol} {sa.spi}   {sends}, {replay}"))
     return lines

@@ -226,6 +226,8 @@ GaugeRows = tuple[tuple[str, str, Callable[[Any], float]], ...]
 _SERVER_GROUP_ROWS: Final[GaugeRows] = (
     ("members", "Registered members", lambda g: g.members),
     ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
+    ("replay_protected_sas", "Current Data-Security SAs whose receivers can see replayed packets",
+     lambda g: g.replay_protected_sas),
     ("sender_ids_left", "Sender-IDs not yet allocated", lambda g: g.sender_ids_left),
     ("rekey_next_message_id", "Message ID of the next GSA_REKEY", lambda g: g.next_message_id),
     ("rekey_sa_remaining_seconds", "Life left of the Rekey SA",
@@ -236,6 +238,11 @@ _SERVER_GROUP_ROWS: Final[GaugeRows] = (
 _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ("registered", "1 while this member is registered", lambda g: g.state == "registered"),
     ("data_sas", "Data-Security SAs held", lambda g: len(g.data_sas)),
+    (
+        "replay_protected_sas",
+        "Data-Security SAs received on with a replay window",
+        lambda g: sum(sa.replay_protection for sa in g.data_sas),
+    ),
     ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
     ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
 )

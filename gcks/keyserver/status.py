@@ -21,6 +21,7 @@ class GroupStatus:
     sender_ids_left: int
     last_rekey_at: float | None
     rekey_expires_in_seconds: float
+    replay_protected_sas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,5 @@ def group_status(group: Group, now: float) -> GroupStatus:
         group.sender_ids.left,
         group.last_rekey_wall,
         rekey.expires_at - now if rekey is not None else 0.0,
+        sum(sa.sequential for sa in group.policy.data_sas),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from gcks.member.data_plane import Direction
 from gcks.member.group_member import GroupMember
 from gcks.member.holding import DataSa
 
@@ -20,6 +21,7 @@ class DataSaStatus:
     destination: str
     active_outbound: bool
     replay_protection: bool
+    """Whether replayed packets are dropped; never where many senders number their own."""
     expires_in_seconds: float | None
 
 
@@ -79,7 +81,7 @@ def _data_sa_status(sa: DataSa, now: float) -> DataSaStatus:
         str(install.source),
         str(install.destination),
         sa.active,
-        install.replay_protection,
+        install.replay_protection and install.direction is not Direction.OUT,
         _seconds_until(sa.ends_at, now),
     )
 

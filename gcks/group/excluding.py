@@ -21,13 +21,13 @@ from gcks.group.exclusions import CERTIFICATE, Exclusions, is_glob
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_tree import TreeChange
 from gcks.group.policy import LKH, GroupPolicy
+from gcks.group.rekeying import delete_everything
 from gcks.group.renewing import RenewedSas
 from gcks.group.restoring import terms_of
 from gcks.group.sa_set import REKEY
 from gcks.group.sender_ids import SenderIdCounter
 from gcks.group.spi import SpiPool
 from gcks.group.tree_keeper import MAX_STALE_LEAVES, NO_LEAF, TreeKeeper
-from gcks.iana import ProtocolId
 from gcks.journal import (
     GroupRemoved,
     JournalEntry,
@@ -36,8 +36,6 @@ from gcks.journal import (
     RenewalDue,
     SenderIdsReserved,
 )
-from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
-from gcks.wire.payloads import Payload
 
 EXCLUDED: Final = "excluded"
 MAX_EXCLUDED: Final = 4096
@@ -282,9 +280,9 @@ class ExcludingGroup(RenewedSas):
         over, count = self.sas.current.get(REKEY), len(self.members)
         journal: list[JournalEntry] = []
         if over is not None:
-            journal += self._tell(_delete_everything(), over, self._take_message_id(), now)
+            journal += self._tell(delete_everything(), over, self._take_message_id(), now)
         self._reminders.end()  # nobody knows the new SAs yet
-        excluded = self._rekeyed_inband()
+        dismissed = self._rekeyed_inband()
         self.members.clear()
         self._numbered.clear()
         self.sender_ids.next = 0
@@ -300,7 +298,9 @@ class ExcludingGroup(RenewedSas):
         self.sas.replaced.clear()
         journal += self.sas.deleted(dropped)
         event = GroupStartedOver(self.name, count)
-        told = GroupOutcome(tuple(journal), (), (event, *self._created_events()), excluded=excluded)
+        told = GroupOutcome(
+            tuple(journal), (), (event, *self._created_events()), dismissed=dismissed
+        )
         return merged([told, self._send_due(now)])
 
     def _begin_terms(self, policy: GroupPolicy) -> list[JournalEntry]:
@@ -320,23 +320,15 @@ class ExcludingGroup(RenewedSas):
         """
         over, due = self.sas.current.get(REKEY), Due()
         if over is not None:
-            self._tell(_delete_everything(), over, self._take_message_id(), now)
+            self._tell(delete_everything(), over, self._take_message_id(), now)
             due = self._outbox.take_all()
         event = GroupRemovedEvent(self.name, len(self.members))
         events = (event, *due.events)
         gone = (GroupRemoved(self.name),)
-        return GroupOutcome(gone, tuple(due.transmits), events, excluded=self._rekeyed_inband())
+        return GroupOutcome(gone, tuple(due.transmits), events, dismissed=self._rekeyed_inband())
 
     def _rekeyed_inband(self) -> tuple[tuple[str, str], ...]:
-        """Return whose IKE SAs end with the group's SAs: that tells them to register again."""
+        """Return who is told over its IKE SA that everything is deleted."""
         if self.policy.rekey is not None and not self.policy.inband_senders:
             return ()
         return tuple((self.name, one) for one in self.members.identities())
-
-
-def _delete_everything() -> tuple[Payload, ...]:
-    """Section 2.4.3: zero SPIs, the Rekey SA's last."""
-    protocols = (ProtocolId.ESP, ProtocolId.AH, ProtocolId.GIKE_UPDATE)
-    return tuple(
-        Delete(one, DELETE_SPI_OCTETS[one], (bytes(DELETE_SPI_OCTETS[one]),)) for one in protocols
-    )

@@ -39,6 +39,7 @@ from gcks.group.registration import (
     member_saved,
     registration_payloads,
 )
+from gcks.group.rekeying import deletes
 from gcks.group.restoring import (
     can_go_on,
     claim_spis,
@@ -260,7 +261,10 @@ class Group(ExcludingGroup):
         """
         role = authorize(self.policy, identity, address, sender=sender)
         view = self._gsa.view(self.policy, self.sas, role, 0, now, pushed=True)
-        return registration_payloads(view, self.policy, wrap, None, ())
+        payloads = registration_payloads(view, self.policy, wrap, None, ())
+        # No lifetime tells it when these are over (ruling 14; ruling 27: beside GSA and KD).
+        gone = [sa for sa in self.sas.replaced if sa.name != REKEY]
+        return (*payloads, *deletes(gone))
 
     def _renew_numbered(self, identity: str, now: float) -> float:
         """Plan new SAs where an SA's only sender comes back; return when.

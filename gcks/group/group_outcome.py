@@ -21,6 +21,8 @@ class GroupOutcome:
     """The group whose SAs have changed: its GMs that are rekeyed in-band are to be told."""
     excluded: tuple[tuple[str, str], ...] = ()
     """Group and identity of members that are none any more: they are rekeyed in-band no longer."""
+    dismissed: tuple[tuple[str, str], ...] = ()
+    """Group and identity of members that are told in-band that all SAs are deleted."""
 
 
 def merged(outcomes: Sequence[GroupOutcome]) -> GroupOutcome:
@@ -31,4 +33,5 @@ def merged(outcomes: Sequence[GroupOutcome]) -> GroupOutcome:
         tuple(event for outcome in outcomes for event in outcome.events),
         next((outcome.renewed for outcome in outcomes if outcome.renewed), ""),
         tuple(one for outcome in outcomes for one in outcome.excluded),
+        tuple(one for outcome in outcomes for one in outcome.dismissed),
     )

@@ -126,7 +126,8 @@ def _inband_view(
 ) -> RoleView:
     """No Rekey SA, no lifetime, no GSA_NEXT_SPI: the IKE SA tells all changes (section 5)."""
     del message_id
-    data = [sa for sa in sas_for(policy, sas, role, now) if sa.name != REKEY]
+    given = [sa for sa in sas_for(policy, sas, role, now) if sa.name != REKEY]
+    data = [sa for sa in given if not pushed or sa.retire_at is None]  # the others it has
     numbered = role.is_sender and any(uses_counter(sa.policy.transforms) for sa in data)
     policies = [replace(sa.policy, lifetime_seconds=None, next_spis=()) for sa in data]
     wide = group_wide(policy, policy.sender_id_bits if numbered and not pushed else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gcks.group.key_download import key_download, tree_key_download
@@ -42,9 +42,9 @@ def rekey_payloads(
     The notifications are those of a registration (section 2.4.1.3), so that a GM
     which judges each message by itself creates the new SAs in the same mode.
     """
-    deletes = _deletes(renewal.deleted)
+    gone = deletes(renewal.deleted)
     if not renewal.created:
-        return deletes
+        return gone
     policies = tuple(_announced(sa, renewal.next_spis) for sa in renewal.created)
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in renewal.created]
     # Delays of zero are said too: whether GMs keep those of the registration where a
@@ -55,7 +55,7 @@ def rekey_payloads(
         kd = tree_key_download(*keys[0], change.tops, change.wrap_keys, auth_key)
     else:
         kd = key_download(keys, gsk_w, auth_key)
-    return (gsa, kd, *mode_notifies(policy), *deletes)
+    return (gsa, kd, *mode_notifies(policy), *gone)
 
 
 def reminder_payloads(
@@ -70,12 +70,21 @@ def reminder_payloads(
     return (gsa, key_download(keys, gsk_w), *mode_notifies(policy))
 
 
+def delete_everything() -> tuple[Payload, ...]:
+    """Section 2.4.3: zero SPIs, the Rekey SA's last; who gets it is excluded."""
+    protocols = (ProtocolId.ESP, ProtocolId.AH, ProtocolId.GIKE_UPDATE)
+    return tuple(
+        Delete(one, DELETE_SPI_OCTETS[one], (bytes(DELETE_SPI_OCTETS[one]),)) for one in protocols
+    )
+
+
 def _announced(sa: LiveSa, next_spis: Mapping[str, bytes]) -> GsaPolicy:
     spi = next_spis.get(sa.name)
     return replace(sa.policy, next_spis=(spi,)) if spi else sa.policy
 
 
-def _deletes(sas: tuple[LiveSa, ...]) -> tuple[Payload, ...]:
+def deletes(sas: Sequence[LiveSa]) -> tuple[Payload, ...]:
+    """Return the Delete payloads of Data-Security SAs (section 2.4.3)."""
     return tuple(
         Delete(protocol, DELETE_SPI_OCTETS[protocol], spis)
         for protocol in (ProtocolId.AH, ProtocolId.ESP)

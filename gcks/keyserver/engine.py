@@ -199,6 +199,8 @@ class Engine:
         """Join what the groups want; part with those that are no members any more."""
         excluded = [one for outcome in outcomes for one in outcome.excluded]
         outcomes = [*outcomes, *(succession.part(self, *one, now) for one in excluded)]
+        dismissed = [one for outcome in outcomes for one in outcome.dismissed]
+        outcomes += [succession.tell_deleted(self, *one, now) for one in dismissed]
         for name in dict.fromkeys(name for name, _ in excluded):
             if name in self.groups:
                 self._served.wake(self.groups[name].next_timeout)

@@ -1,6 +1,6 @@
 """GSA_INBAND_REKEY: rekeys over the IKE SAs of single GMs (RFC 9838 section 2.4.2).
 
-<--  HDR, SK{GSA, KD, [N]}
+<--  HDR, SK{GSA, KD, [N], [D]}
 -->  HDR, SK{}
 
 Always the newest state: a GM that was busy while the group changed twice is told
@@ -16,12 +16,16 @@ from typing import Final
 
 from gcks.errors import PeerError
 from gcks.group.group import Group
+from gcks.group.rekeying import delete_everything
 from gcks.iana import ExchangeType
 from gcks.ike.secured import Asked
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Transmit
+from gcks.wire.payloads import Payload
 
+_NO_GROUP: Final = "*"
+"""Stands for the group that an IKE SA served, and which it serves no more; no group's name."""
 MAX_IN_FLIGHT: Final = 256
 """Pushes that wait for their response; the others wait for these."""
 
@@ -43,6 +47,7 @@ class Pushes:
     def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
         """Rekey this GM in-band from now on; its IKE SA stays open."""
         sa.inband[group] = sender
+        sa.to_push.discard(_NO_GROUP)  # it has registered before it was told to
         sa.ends_at = inf
         self._by_group.setdefault(group, {})[sa.own_spi] = sa
 
@@ -80,6 +85,12 @@ class Pushes:
                 self._waiting.append(sa)
             sa.to_push.add(group)
 
+    def dismiss(self, sa: Established) -> None:
+        """Tell a GM that the only group of its IKE SA has deleted all SAs."""
+        if not sa.to_push:
+            self._waiting.append(sa)
+        sa.to_push = {_NO_GROUP}
+
     def answered(self, sa: Established) -> None:
         """Note the response to a push."""
         sa.pushing = ""
@@ -112,16 +123,26 @@ class Pushes:
     ) -> tuple[Transmit, ...]:
         while sa.to_push:
             name = sa.to_push.pop()
-            group = groups.get(name)
-            if group is None:
-                continue
-            host, sender = sa.path.remote.host, sa.inband.get(name, False)
-            try:
-                payloads = group.inband_payloads(sa.name, host, sa.wrap, now, sender=sender)
-            except PeerError:
-                self.leave(sa, name)  # no longer authorized: it learns no new key
+            payloads = self._news(sa, name, groups, now)
+            if not payloads:
                 continue
             sa.pushing = name
             self._in_flight.add(sa.own_spi)
             return sa.ask(Asked.PUSH, ExchangeType.GSA_INBAND_REKEY, payloads, settings, now)
         return ()
+
+    def _news(
+        self, sa: Established, name: str, groups: Mapping[str, Group], now: float
+    ) -> tuple[Payload, ...]:
+        """Return what a GM is told of a group; nothing where it has no right to know."""
+        if name == _NO_GROUP:
+            return delete_everything()
+        group = groups.get(name)
+        if group is None:
+            return ()
+        host, sender = sa.path.remote.host, sa.inband.get(name, False)
+        try:
+            return group.inband_payloads(sa.name, host, sa.wrap, now, sender=sender)
+        except PeerError:
+            self.leave(sa, name)  # no longer authorized: it learns no new key
+            return ()

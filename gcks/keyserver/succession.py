@@ -106,6 +106,23 @@ def part(keeper: Keeper, group: str, identity: str, now: float) -> GroupOutcome:
     return _delete_all(keeper, [sa for sa in served if not sa.inband], now)
 
 
+def tell_deleted(keeper: Keeper, group: str, identity: str, now: float) -> GroupOutcome:
+    """Have a GM told in-band that all SAs of a group are deleted (RFC 9838 section 2.4.3).
+
+    Ruling 16: a zero SPI names no group.  Where the IKE SA serves several groups it is
+    deleted, and the GM registers to all of them again.
+    """
+    served = [sa for sa in keeper.ike_sas.of_peer(identity) if group in sa.inband]
+    for sa in served:
+        keeper.pushes.leave(sa, group)
+    alone = [sa for sa in served if not sa.inband]
+    for sa in alone:
+        keeper.pushes.dismiss(sa)
+        lifecycle.used(sa, keeper.settings, now)
+        keeper.ike_sas.touch(sa, sa.wants_at)
+    return _delete_all(keeper, [sa for sa in served if sa.inband], now)
+
+
 def dismiss(keeper: Keeper, identity: str, now: float) -> GroupOutcome:
     """Delete all IKE SAs of a peer that could not authenticate any more."""
     sas = keeper.ike_sas.of_peer(identity)

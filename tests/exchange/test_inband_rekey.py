@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from gcks.events import Event, Registered, RekeyReceived, Reregistering
+from gcks.events import Event, IkeSaClosed, Registered, RekeyReceived, Reregistering
 from gcks.group.policy import GroupPolicy
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
@@ -120,6 +120,69 @@ def test_attributes_are_those_that_inband_rekey_allows() -> None:
     assert gsa.group_wide is None or gsa.group_wide.sender_id_bits is None
     assert kd.member_bags == ()
     assert len(kd.group_bags) == len(gsa.policies) == 1
+
+
+def test_a_push_deletes_what_it_replaces() -> None:
+    """Section 2.4.3: without a lifetime nothing else would tell the GM that the old SAs end."""
+    server, peer = inband_server(), Initiator()
+    peer.register(server)
+    old = {sa.spi for sa in server.engine.groups["keyid:demo"].sas.data}
+    outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
+    gsa, _, *others = peer.read(outcome.transmits[0].octets)
+    assert not old & {one.spi for one in decode_gsa(gsa.encode()).policies}  # type: ignore[union-attr]
+    assert {spi for one in others if isinstance(one, Delete) for spi in one.spis} == old
+
+
+def test_an_sa_that_the_policy_drops_is_deleted_in_band() -> None:
+    """Section 2.4.3: GSA_INBAND_REKEY can delete SAs."""
+    policy = inband()
+    two = replace(policy, data_sas=(*policy.data_sas, replace(policy.data_sas[0], name="two")))
+    world = World(groups=(two,))
+    member = world.member("gm1")
+    world.run(10.0)
+    assert len(keys_of(member)) == 2
+    world.network.server_did(
+        world.server.command(Reload(SERVER_SETTINGS, PSK, {policy.name: policy}), 10.0)
+    )
+    world.run(10.0 + 60.0)
+    assert keys_of(member) == current(world) and follow(member)
+
+
+def test_a_group_that_starts_over_says_so_in_band() -> None:
+    """Section 2.4.3: zero SPIs in GSA_INBAND_REKEY; the GM registers over the same IKE SA."""
+    settings = replace(SERVER_SETTINGS, ike_sa_idle_seconds=60.0)
+    policy = inband()
+    world = World(groups=(policy,), settings=settings)
+    members = [world.member(f"gm{number}") for number in range(4)]
+    world.run(10.0)
+    known, connections = current(world), world.server.ike_sas.established
+    changed = replace(policy, mode="transport")
+    world.network.server_did(
+        world.server.command(Reload(settings, PSK, {policy.name: changed}), 10.0)
+    )
+    world.run(30.0)
+    for member in members:
+        assert state(member) == "registered" and len(member.all(Registered)) == 2
+        assert current(world) <= keys_of(member) and not known & keys_of(member)
+        assert not member.all(IkeSaClosed)
+    assert world.server.ike_sas.established == connections
+    world.run(3 * LIFETIME)
+    assert all(current(world) <= keys_of(member) for member in members)
+
+
+def test_with_several_groups_on_an_ike_sa_it_is_deleted_instead() -> None:
+    """Ruling 16: a zero SPI in-band would be for all of them."""
+    one, two = inband(), replace(group_policy("two", number=9), rekey=None)
+    world = World(groups=(one, two))
+    member = world.member("gm1", groups=("demo", "two"))
+    world.run(10.0)
+    assert len(keys_of(member)) == 2
+    changed = {one.name: replace(one, mode="transport"), two.name: two}
+    world.network.server_did(world.server.command(Reload(SERVER_SETTINGS, PSK, changed), 10.0))
+    world.run(40.0)
+    assert member.all(IkeSaClosed)
+    assert {group.state.value for group in member.engine._groups} == {"registered"}
+    assert current(world) <= keys_of(member)
 
 
 def test_one_push_at_a_time_and_then_the_newest_state() -> None:

@@ -21,7 +21,7 @@ from gcks.wire.sa_usage import AggFrag, IpComp, decode_aggfrag, decode_ipcomp
 T = TypeVar("T")
 
 IPCOMP: Final = {"deflate": IpcompTransform.IPCOMP_DEFLATE}
-"""What a policy can name: LZS and LZJH have no free implementation that is looked after."""
+"""What a policy can name: Linux and strongSwan, too, have nothing for LZS and LZJH."""
 
 ANNOUNCED_CPI: Final = 0
 """In requests the CPI is zero (section 2.3.3)."""

@@ -230,6 +230,15 @@ class TsType(Registry):
     SECLABEL = 10
 
 
+class IpcompTransform(Registry):
+    """Transform IDs of IPCOMP_SUPPORTED (RFC 7296 section 2.22)."""
+
+    IPCOMP_OUI = 1
+    IPCOMP_DEFLATE = 2
+    IPCOMP_LZS = 3
+    IPCOMP_LZJH = 4
+
+
 class NotifyType(Registry):
     UNSUPPORTED_CRITICAL_PAYLOAD = 1
     INVALID_IKE_SPI = 4

@@ -18,7 +18,7 @@ from gcks.daemon.dev_files import (
 from gcks.daemon.member import MemberRuntime
 from gcks.daemon.screen import Screen
 from gcks.daemon.server import refuse, run_to_end
-from gcks.dataplane.options import DataPlaneOptions
+from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.errors import LocalError
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
@@ -62,7 +62,9 @@ def member_config(
         ike_proposals=parse_ike(DEFAULT_IKE),
         reregister_jitter_seconds=1.0,
     )
-    return MemberConfig(settings, credentials, Ceiling(), DataPlaneOptions("none"), logs=dev_logs())
+    plane = DataPlaneOptions("none")
+    ceiling = Ceiling(features=features_of(plane))
+    return MemberConfig(settings, credentials, ceiling, plane, logs=dev_logs())
 
 
 def _own(dev: dict[str, Any]) -> OwnCredential:

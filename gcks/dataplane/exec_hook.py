@@ -3,6 +3,9 @@
 The object has `schema_version` 1, `command` (install_sa, activate_sa or
 remove_sa) and the command's fields; octets are hexadecimal.  It holds the keys,
 since a hook that installs SAs needs them: a hook must not log its input.
+
+`label`, `aggfrag` and `ipcomp` are "" and null unless `data_plane.features` says
+that the hook can do them; then it must, or nobody can read the packets.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from gcks.dataplane.interface import SaCommand
 from gcks.errors import LocalError
+from gcks.iana import IpcompTransform
 from gcks.member.data_plane import InstallSa, RemoveSa
+from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
@@ -32,25 +37,47 @@ def as_json(command: SaCommand) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION, "command": name, **fields})
 
 
+def _transform(value: Transform) -> object:
+    return {
+        "type": value.type,
+        "id": value.id,
+        "key_length": value.key_length,
+        "name": str(value),
+    }
+
+
+def _selector(value: TrafficSelector) -> object:
+    return {
+        "start_address": value.start_address.hex(),
+        "end_address": value.end_address.hex(),
+        "ip_protocol": value.ip_protocol,
+        "start_port": value.start_port,
+        "end_port": value.end_port,
+        "text": str(value),
+    }
+
+
+def _aggfrag(value: AggFrag) -> object:
+    return {"dont_fragment": value.dont_fragment}
+
+
+def _ipcomp(value: IpComp) -> object:
+    name = str(IpcompTransform(value.transform))
+    return {"cpi": value.cpi, "transform": value.transform, "name": name}
+
+
+_PLAIN: Final[dict[type, Callable[[Any], object]]] = {
+    bytes: bytes.hex,
+    Transform: _transform,
+    TrafficSelector: _selector,
+    AggFrag: _aggfrag,
+    IpComp: _ipcomp,
+}
+
+
 def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Transform):
-        return {
-            "type": value.type,
-            "id": value.id,
-            "key_length": value.key_length,
-            "name": str(value),
-        }
-    if isinstance(value, TrafficSelector):
-        return {
-            "start_address": value.start_address.hex(),
-            "end_address": value.end_address.hex(),
-            "ip_protocol": value.ip_protocol,
-            "start_port": value.start_port,
-            "end_port": value.end_port,
-            "text": str(value),
-        }
+    if type(value) in _PLAIN:
+        return _PLAIN[type(value)](value)
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name.lower()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

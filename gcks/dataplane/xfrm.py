@@ -81,6 +81,7 @@ class XfrmDataPlane:
     # --- commands -------------------------------------------------------------------
 
     def _install(self, command: InstallSa) -> None:
+        refuse_features(command)
         selector = kernel_selector(command.source, command.destination)
         sends = command.direction is not Direction.IN
         if sends:
@@ -157,6 +158,17 @@ _HANDLERS: Final[dict[type, Callable[[XfrmDataPlane, Any], None]]] = {
 
 def _key(command: InstallSa) -> SaKey:
     return command.protocol, command.spi
+
+
+def refuse_features(command: InstallSa) -> None:
+    """Never install an SA without what belongs to it; the member's ceiling refuses it before.
+
+    Raises `LocalError`.
+    """
+    wanted = {"label": command.label, "AGGFRAG": command.aggfrag, "IPComp": command.ipcomp}
+    for name, value in wanted.items():
+        if value:
+            raise LocalError(f"SA {command.spi.hex()}: the kernel's data plane can't do {name}")
 
 
 def refuse_shared_counter(command: InstallSa) -> None:

@@ -148,6 +148,8 @@ def _check(gsa: GroupSecurityAssociation, kd: KeyDownload, table: Table) -> None
     for policy in gsa.policies:
         if not any(policy.spi):
             raise RuleViolation("a policy with SPI zero, which stands for all SAs (section 2.4.3)")
+        if policy.label and policy.protocol == ProtocolId.GIKE_UPDATE:
+            raise RuleViolation("a Rekey SA with a security label: it carries no labeled traffic")
         _check_transforms(policy)
     for bag in kd.group_bags:
         _check_key_ids(bag)

@@ -52,6 +52,7 @@ from gcks.group.sa_set import REKEY
 from gcks.group.sag import first_mismatch, needs_of
 from gcks.group.spi import SpiPool
 from gcks.group.tree_keeper import NO_LEAF, MemberKeys
+from gcks.group.usage import check_announced
 from gcks.iana import Kwa
 from gcks.journal import (
     GroupRemoved,
@@ -283,7 +284,10 @@ class Group(ExcludingGroup):
 
     def _check_sag(self, request: RegistrationRequest, *, inband: bool) -> None:
         """A GM that is rekeyed in-band gets no Rekey SA and need not be able to do it."""
-        if request.sag is None or not self.policy.evaluate_sag:
+        if not self.policy.evaluate_sag:
+            return
+        check_announced(self.policy, request.announced)
+        if request.sag is None:
             return
         mismatch = first_mismatch(request.sag, self._needs_inband if inband else self._needs)
         if mismatch is not None:

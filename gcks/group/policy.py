@@ -59,6 +59,17 @@ class DataSaPolicy:
     """Only single-sender SAs can have it (RFC 9838 section 2.6)."""
     renew_seconds: int | None = None
     """Age at which it is renewed; None: early enough before its lifetime ends."""
+    security_label: str = ""
+    """What traffic must be labeled with, in ASCII (RFC 9478); "": any traffic."""
+
+    @property
+    def label(self) -> bytes:
+        """The security label as it is sent: with the NUL that ends it.
+
+        The octets are opaque to IKE, but Linux implementations take the text of an
+        LSM with its NUL, as it goes to the kernel; libreswan refuses others.
+        """
+        return self.security_label.encode("ascii") + b"\0" if self.security_label else b""
 
     @property
     def sequential(self) -> bool:
@@ -171,6 +182,10 @@ class GroupPolicy:
     """Whether those shut out must not learn the new policy either: the KEK changes twice."""
     excluded: tuple[str, ...] = ()
     """Identities (globs on the text form) that are no members, whatever the rules say."""
+    aggfrag: bool = False
+    """All Data-Security SAs use aggregation and fragmentation mode (RFC 9838 section 6.3)."""
+    ipcomp: str | None = None
+    """IP compression inside of all Data-Security SAs; None: none."""
     name: str = field(init=False, compare=False, default="")
     """The group ID in text form."""
     _by_name: Mapping[str, DataSaPolicy] = field(

@@ -18,14 +18,17 @@ from gcks.wire.sa import SecurityAssociation, decode_sa
 
 _TERMS: Final = {
     "authentication": "rekey.authentication is told at registration only (section 4.4.2.1.1)",
-    "mode": "the mode is told at registration only (section 2.3.4)",
+    "mode": "mode, aggfrag and ipcomp are told at registration only (sections 2.3.4 and 6.3)",
     "sender_id_bits": "sender_id_bits is told at registration only (section 5)",
     "key_management": "key_management, and the key wrap of a tree, are for registrations",
 }
 """What no rekey can change: the group starts over."""
 _SHOWN_ELSEWHERE: Final = frozenset(
-    {"id", "data_sas", "rekey", "members", "excluded", "key_management", "mode", "sender_id_bits"}
-)
+    {
+        "id", "data_sas", "rekey", "members", "excluded", "key_management", "mode", "aggfrag",
+        "ipcomp", "sender_id_bits",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

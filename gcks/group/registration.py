@@ -9,15 +9,15 @@ from gcks.events import Event
 from gcks.group.authorization import Role
 from gcks.group.key_download import key_download, member_key_download
 from gcks.group.live_sa import LiveSa
-from gcks.group.policy import TRANSPORT, GroupPolicy
+from gcks.group.policy import GroupPolicy
 from gcks.group.sa_set import REKEY, SaSet
 from gcks.group.sender_ids import uses_counter
 from gcks.group.tree_keeper import NO_LEAF, MemberKeys
-from gcks.iana import NotifyType, PayloadType
+from gcks.group.usage import Usage, usage_of
+from gcks.iana import PayloadType
 from gcks.journal import JournalEntry, MemberSaved
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.identification import Identity
-from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import EncodedPayload
@@ -45,6 +45,8 @@ class RegistrationRequest:
     """When a certificate that it proved itself with expires (POSIX seconds)."""
     certificates: bytes = b""
     """References of those certificates."""
+    announced: Usage = field(default_factory=Usage)
+    """How it can use Data-Security SAs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +227,10 @@ def registration_payloads(
     sender_ids: tuple[int, ...],
     tree_keys: MemberKeys | None = None,
 ) -> tuple[Payload, ...]:
-    """Return GSA, KD and, in transport mode, its notification (section 2.3.4)."""
+    """Return GSA, KD and the notifications that say how the SAs are used (section 2.3.4)."""
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in view.sas]
     if tree_keys is not None:
         kd = member_key_download(keys, wrap.kwk, tree_keys.path, auth_key, sender_ids)
     else:
         kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
-    return view.gsa, kd, *mode_notifies(policy)
-
-
-def mode_notifies(policy: GroupPolicy) -> tuple[Payload, ...]:
-    """Tell the mode of the Data-Security SAs: tunnel unless said otherwise (section 2.3.4)."""
-    return (Notify(NotifyType.USE_TRANSPORT_MODE),) if policy.mode == TRANSPORT else ()
+    return view.gsa, kd, *usage_of(policy).notifies()

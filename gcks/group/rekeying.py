@@ -9,8 +9,9 @@ from gcks.group.key_download import key_download, tree_key_download
 from gcks.group.key_tree import TreeChange
 from gcks.group.live_sa import LiveSa
 from gcks.group.policy import GroupPolicy
-from gcks.group.registration import mode_notifies, with_lifetime
+from gcks.group.registration import with_lifetime
 from gcks.group.sa_set import SaSet
+from gcks.group.usage import usage_of
 from gcks.iana import ProtocolId
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
@@ -40,7 +41,7 @@ def rekey_payloads(
     `auth_key` verifies what comes over the new Rekey SA (section 2.4.1).
 
     The notifications are those of a registration (section 2.4.1.3), so that a GM
-    which judges each message by itself creates the new SAs in the same mode.
+    which judges each message by itself uses the new SAs in the same way.
     """
     gone = deletes(renewal.deleted)
     if not renewal.created:
@@ -55,7 +56,7 @@ def rekey_payloads(
         kd = tree_key_download(*keys[0], change.tops, change.wrap_keys, auth_key)
     else:
         kd = key_download(keys, gsk_w, auth_key)
-    return (gsa, kd, *mode_notifies(policy), *gone)
+    return (gsa, kd, *usage_of(policy).notifies(), *gone)
 
 
 def reminder_payloads(
@@ -67,7 +68,7 @@ def reminder_payloads(
         GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds),
     )
     keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas.data]
-    return (gsa, key_download(keys, gsk_w), *mode_notifies(policy))
+    return (gsa, key_download(keys, gsk_w), *usage_of(policy).notifies())
 
 
 def delete_everything() -> tuple[Payload, ...]:

@@ -8,6 +8,7 @@ from gcks.crypto.key_wrap import kwk_octets
 from gcks.group.live_sa import LiveSa, restore_sa
 from gcks.group.policy import LKH, SIMPLE, GroupPolicy
 from gcks.group.sa_set import SaSet
+from gcks.group.usage import usage_text
 from gcks.journal import JournalEntry, SaDeleted, SaSaved, StoredGroup, TermsSaved
 
 CLOCK_TOLERANCE_SECONDS = 1.0
@@ -17,13 +18,18 @@ CLOCK_TOLERANCE_SECONDS = 1.0
 def terms_of(policy: GroupPolicy) -> TermsSaved:
     """Return what GMs are told at registration only: no rekey can change it.
 
-    The authentication method (RFC 9838 section 4.4.2.1.1), the mode (section
-    2.3.4), and the Sender-ID bits (section 5): two partitions of the IV space
-    under one key would repeat nonces.
+    The authentication method (RFC 9838 section 4.4.2.1.1), the mode and what
+    else is said of all Data-Security SAs (sections 2.3.4 and 6.3), and the
+    Sender-ID bits (section 5): two partitions of the IV space under one key
+    would repeat nonces.
     """
     authentication = policy.rekey.authentication if policy.rekey is not None else ""
     return TermsSaved(
-        policy.name, authentication, policy.mode, policy.sender_id_bits, _key_management(policy)
+        policy.name,
+        authentication,
+        usage_text(policy),
+        policy.sender_id_bits,
+        _key_management(policy),
     )
 
 

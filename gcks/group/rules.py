@@ -22,13 +22,12 @@ from gcks.group.policy import (
     SIGNATURE_ALGORITHM,
     SIMPLE,
     SINGLE,
-    TRANSPORT,
-    TUNNEL,
     DataSaPolicy,
     GroupPolicy,
     RekeyPolicy,
 )
 from gcks.group.schedule import overlap_seconds
+from gcks.group.usage import usage_problems
 from gcks.iana import IMPLICIT_IV, Encr, IdType, Integ, ProtocolId
 from gcks.wire.transform import Transform
 
@@ -38,6 +37,10 @@ MAX_SENDER_ID_BITS: Final = 32
 MAX_DATA_SAS: Final = 64
 """What a GM takes by default; and all fit one GSA_REKEY message."""
 
+MAX_LABEL_CHARACTERS: Final = 255
+"""Of a security label; and MAX_DATA_SAS of them fit one GSA_REKEY message."""
+
+_A_LABEL: Final = "system_u:object_r:ipsec_spd_t:s0"
 MAX_COPIES: Final = 16
 MAX_SEQUENCE_NUMBERS: Final = 1 << 32
 FAST_SENDER_PACKETS: Final = 100_000
@@ -127,9 +130,8 @@ def _group_id(policy: GroupPolicy) -> Problems:
         yield PolicyProblem("id", "a group ID is keyid, fqdn, rfc822, ipv4 or ipv6 (section 4.2)")
 
 
-def _mode(policy: GroupPolicy) -> Problems:
-    if policy.mode not in (TUNNEL, TRANSPORT):
-        yield PolicyProblem("mode", f"{policy.mode!r} is neither tunnel nor transport")
+def _usage(policy: GroupPolicy) -> Problems:
+    return (PolicyProblem(where, reason) for where, reason in usage_problems(policy))
 
 
 def _unique_names(policy: GroupPolicy) -> Problems:
@@ -143,7 +145,8 @@ def _unique_names(policy: GroupPolicy) -> Problems:
 def _esp_and_ah(policy: GroupPolicy) -> Problems:
     by_selectors: dict[object, set[ProtocolId]] = {}
     for sa in policy.data_sas:
-        by_selectors.setdefault((sa.source, sa.destination), set()).add(sa.protocol)
+        selectors = (sa.source, sa.destination, sa.security_label)
+        by_selectors.setdefault(selectors, set()).add(sa.protocol)
     for protocols in by_selectors.values():
         if len(protocols) > 1:
             yield PolicyProblem(
@@ -241,7 +244,7 @@ _GROUP_RULES: Final[tuple[Callable[[GroupPolicy], Problems], ...]] = (
     _group_id,
     _key_management,
     _has_sas,
-    _mode,
+    _usage,
     _unique_names,
     _esp_and_ah,
     _delays,
@@ -294,6 +297,17 @@ def _selectors(sa: DataSaPolicy) -> Problems:
         yield PolicyProblem("destination", f"{sa.destination} is not all multicast")
 
 
+def _security_label(sa: DataSaPolicy) -> Problems:
+    """RFC 9478; labels of more octets could make rekeys too large for a datagram."""
+    label = sa.security_label
+    if label and not (label.isascii() and label.isprintable() and " " not in label):
+        yield PolicyProblem(
+            "security_label", f"{label!r}: write printable ASCII without spaces, such as {_A_LABEL}"
+        )
+    if len(label) > MAX_LABEL_CHARACTERS:
+        yield PolicyProblem("security_label", f"longer than {MAX_LABEL_CHARACTERS} characters")
+
+
 def _sequence_numbers(sa: DataSaPolicy) -> Problems:
     """Section 2.6: a single-sender SA is renewed before its 32-bit numbers wrap."""
     if sa.senders == SINGLE and sa.lifetime_seconds * FAST_SENDER_PACKETS > MAX_SEQUENCE_NUMBERS:
@@ -310,6 +324,7 @@ _DATA_RULES: Final[tuple[Callable[[DataSaPolicy], Problems], ...]] = (
     _data_cipher,
     _senders,
     _selectors,
+    _security_label,
     _sequence_numbers,
 )
 

@@ -94,6 +94,7 @@ def data_gsa_policy(policy: DataSaPolicy, spi: bytes) -> GsaPolicy:
         policy.destination,
         policy.transforms,
         policy.lifetime_seconds,
+        label=policy.label,
     )
 
 

@@ -53,6 +53,11 @@ KWA: Final = {
     "kw256": Transform(TransformType.KWA, Kwa.KW_5649_256),
 }
 IKE: Final = {**ENCR, **INTEG, **PRF, **KE, **KWA}
+REFUSED: Final = {
+    "kwarx": "KW_ARX has no maintained implementation with published vectors, and one in pure"
+    " Python could not be constant-time; choose kw256, kw192 or kw128",
+}
+"""Algorithms that RFC 9838 names and gcks doesn't do, and why."""
 
 DEFAULT_IKE: Final = (
     "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512"
@@ -100,4 +105,10 @@ def _look_up(word: str, table: dict[str, Transform]) -> Transform:
     try:
         return table[word]
     except KeyError:
-        raise ValueError(f"{word!r} is none of {', '.join(table)}") from None
+        raise ValueError(unknown(word, table)) from None
+
+
+def unknown(word: str, table: Iterable[str]) -> str:
+    """Say why a word is no algorithm of the table."""
+    why = REFUSED.get(word)
+    return f"{word!r}: {why}" if why else f"{word!r} is none of {', '.join(table)}"

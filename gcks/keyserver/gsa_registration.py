@@ -14,10 +14,12 @@ from typing import Final
 from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen
 from gcks.group.group import Group
 from gcks.group.registration import Registration, RegistrationRequest
+from gcks.group.usage import read_usage
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.legality import Contents, Rule
 from gcks.keyserver.ike_sa import Established
 from gcks.wire.identification import IDg
+from gcks.wire.notify import Notify
 from gcks.wire.sa import SecurityAssociation
 
 REQUEST: Final = Rule(ExchangeType.GSA_REGISTRATION, is_response=False)
@@ -46,7 +48,15 @@ def register(group: Group, contents: Contents, sa: Established, now: float) -> R
     reassembles = sa.channel.fragment_octets is not None
     host = sa.path.remote.host
     request = RegistrationRequest(
-        sa.identity, host, sender, count, sag, reassembles, sa.certificate_ends, sa.certificates
+        sa.identity,
+        host,
+        sender,
+        count,
+        sag,
+        reassembles,
+        sa.certificate_ends,
+        sa.certificates,
+        read_usage(contents.all(Notify)),
     )
     return group.register(request, sa.wrap, now)
 

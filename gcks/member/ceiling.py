@@ -17,23 +17,25 @@ from typing import Final
 from gcks.crypto.encr import is_aead
 from gcks.crypto.signature import ALGORITHMS
 from gcks.errors import GcksError
+from gcks.group.policy import TUNNEL
+from gcks.group.usage import ANNOUNCED_CPI, IPCOMP, Usage
 from gcks.iana import (
     IMPLICIT_IV,
     Encr,
     GcAuth,
     Integ,
+    IpcompTransform,
     Kwa,
-    NotifyType,
     ProtocolId,
     Sn,
     TransformType,
     TsType,
 )
-from gcks.member.data_plane import Mode
+from gcks.member.data_plane import Feature, Mode
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
-from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
+from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
@@ -59,6 +61,7 @@ DEFAULT_SIGNATURES = tuple(ALGORITHMS)
 MULTICAST_NETWORKS = ("224.0.0.0/4", "ff00::/8")
 ALL_NETWORKS = ("0.0.0.0/0", "::/0")
 UDP: Final = 17
+FIRST_NEGOTIATED_CPI: Final = 256
 
 _NEVER_ENCR: Final = frozenset({Encr.NULL, Encr.NULL_AUTH_AES_GMAC}) | IMPLICIT_IV
 """They don't encrypt, or MUST NOT be used (section 2.7); no setting makes them acceptable."""
@@ -97,35 +100,27 @@ class Ceiling:
     """At one time in one group, those being replaced included."""
     max_delay_seconds: int = 3_600
     """Upper bound for ATD and DTD."""
+    features: frozenset[Feature] = frozenset()
+    """What the data plane can do: nobody could read the packets of an SA that needs more."""
 
 
 UNSUPPORTED: Final = {
-    NotifyType.USE_AGGFRAG: "aggregation and fragmentation mode (RFC 9347)",
-    NotifyType.IPCOMP_SUPPORTED: "IP compression",
+    Feature.SECLABEL: "a security label (RFC 9478)",
+    Feature.AGGFRAG: "aggregation and fragmentation mode (RFC 9347)",
+    Feature.IPCOMP: "IP compression",
 }
-"""What the data planes can't do and a GCKS may say beside the GSA payload (sections 2.3.3, 6.3)."""
-
-
-def check_notifications(payloads: Iterable[Payload]) -> None:
-    """Refuse SAs that are used in a way we can't.  Raises PolicyUnacceptable.
-
-    To ignore it would install SAs whose packets nobody could read.
-    """
-    for payload in payloads:
-        if isinstance(payload, Notify) and payload.type in UNSUPPORTED:
-            what = UNSUPPORTED[NotifyType(payload.type)]
-            raise PolicyUnacceptable(f"{what} is not supported by this member")
 
 
 def check_policy(
-    ceiling: Ceiling, gsa: GroupSecurityAssociation, mode: Mode, *, data_sas_held: int = 0
+    ceiling: Ceiling, gsa: GroupSecurityAssociation, usage: Usage, *, data_sas_held: int = 0
 ) -> None:
     """Accept the policy or raise PolicyUnacceptable with the first reason."""
     data = [policy for policy in gsa.policies if policy.protocol != ProtocolId.GIKE_UPDATE]
     if len(data) + data_sas_held > ceiling.max_data_sas:
         raise PolicyUnacceptable(f"more than {ceiling.max_data_sas} Data-Security SAs")
-    if data and mode not in ceiling.modes:
-        raise PolicyUnacceptable(f"{mode.value} mode is not accepted")
+    if data and Mode(usage.mode) not in ceiling.modes:
+        raise PolicyUnacceptable(f"{usage.mode} mode is not accepted")
+    _check_usage(ceiling, usage, data)
     for policy in gsa.policies:
         try:
             _check_sa(ceiling, policy)
@@ -134,6 +129,59 @@ def check_policy(
             raise PolicyUnacceptable(f"{name}: {refusal}") from None
     _check_protocols_apart(data)
     _check_delays(ceiling, gsa.group_wide)
+
+
+def check_rekeyed_usage(registered: Usage, told: Usage) -> None:
+    """Refuse what contradicts the registration: members that missed it couldn't follow.
+
+    A GSA_REKEY may repeat it, or be silent, as of the mode (section 2.3.4).
+    """
+    if told.aggfrag not in (None, registered.aggfrag):
+        raise PolicyUnacceptable("a rekey can't begin or change USE_AGGFRAG")
+    if told.ipcomp not in ((), registered.ipcomp):
+        raise PolicyUnacceptable("a rekey can't begin or change IPCOMP_SUPPORTED")
+
+
+def _check_usage(ceiling: Ceiling, usage: Usage, data: Iterable[GsaPolicy]) -> None:
+    if usage.aggfrag is not None:
+        _require(ceiling, Feature.AGGFRAG)
+        _check_aggfrag(usage.aggfrag, usage, data)
+    if usage.ipcomp:
+        _require(ceiling, Feature.IPCOMP)
+        _check_ipcomp(usage.ipcomp)
+
+
+def _require(ceiling: Ceiling, feature: Feature) -> None:
+    if feature not in ceiling.features:
+        raise PolicyUnacceptable(
+            f"{UNSUPPORTED[feature]} is not supported by this member's data plane"
+        )
+
+
+def _check_aggfrag(aggfrag: AggFrag, usage: Usage, data: Iterable[GsaPolicy]) -> None:
+    """Section 6.3: single-sender ESP tunnel SAs, without congestion control."""
+    if aggfrag.congestion_control or aggfrag.reserved:
+        raise PolicyUnacceptable("USE_AGGFRAG with congestion control, or flags that are unknown")
+    if usage.mode != TUNNEL or usage.ipcomp:
+        raise PolicyUnacceptable("USE_AGGFRAG with transport mode or IP compression")
+    for policy in data:
+        sn = transform_of(policy.transforms, TransformType.SN)
+        sequential = sn is not None and sn.id == Sn.SEQUENTIAL_32
+        single = policy.source.single_address is not None
+        if policy.protocol != ProtocolId.ESP or not (sequential and single):
+            raise PolicyUnacceptable("USE_AGGFRAG with other than ESP SAs of a single sender")
+
+
+def _check_ipcomp(told: tuple[IpComp, ...]) -> None:
+    """RFC 7296 section 2.22: one; RFC 3173 section 3.3: CPI 0 to 63 stand for algorithms."""
+    if len(told) > 1:
+        raise PolicyUnacceptable("more than one IPCOMP_SUPPORTED")
+    for one in told:
+        if one.transform not in IPCOMP.values() or one.attributes:
+            name = IpcompTransform(one.transform)
+            raise PolicyUnacceptable(f"{name} is not accepted, or not with its attributes")
+        if one.cpi != one.transform and one.cpi < FIRST_NEGOTIATED_CPI:
+            raise PolicyUnacceptable(f"CPI {one.cpi} is reserved, or another algorithm's")
 
 
 def transform_of(transforms: Iterable[Transform], kind: TransformType) -> Transform | None:
@@ -164,6 +212,8 @@ def _check_transform_attributes(policy: GsaPolicy) -> None:
 def _check_data_sa(ceiling: Ceiling, policy: GsaPolicy) -> None:
     if policy.protocol not in ceiling.protocols:
         raise PolicyUnacceptable("the protocol is not accepted")
+    if policy.label:
+        _require(ceiling, Feature.SECLABEL)
     _check_algorithms(ceiling, policy, encrypts=policy.protocol == ProtocolId.ESP)
     sn = transform_of(policy.transforms, TransformType.SN)
     if sn is None or sn.id not in (Sn.SEQUENTIAL_32, Sn.UNSPECIFIED_32):
@@ -253,9 +303,9 @@ def _check_delays(ceiling: Ceiling, group_wide: GroupWidePolicy | None) -> None:
 
 def _check_protocols_apart(data: Iterable[GsaPolicy]) -> None:
     """Section 4.4.2: ESP and AH MUST NOT come for the same Traffic Selectors."""
-    seen: dict[tuple[TrafficSelector, TrafficSelector], int] = {}
+    seen: dict[tuple[TrafficSelector, TrafficSelector, bytes], int] = {}
     for policy in data:
-        other = seen.setdefault((policy.source, policy.destination), policy.protocol)
+        other = seen.setdefault(policy.selectors, policy.protocol)
         if other != policy.protocol:
             raise PolicyUnacceptable(f"ESP and AH for the same selectors {policy.destination}")
 
@@ -285,6 +335,18 @@ def _among(transform: Transform, accepted: Iterable[Transform]) -> bool:
     return any(
         transform.id == one.id and transform.key_length == one.key_length for one in accepted
     )
+
+
+def announcements(ceiling: Ceiling) -> tuple[Payload, ...]:
+    """Return SAg, and beside it what the data plane can do (sections 2.3.3 and 6.3)."""
+    can = ceiling.features
+    usage = Usage(
+        aggfrag=AggFrag() if Feature.AGGFRAG in can else None,
+        ipcomp=tuple(
+            IpComp(ANNOUNCED_CPI, one) for one in IPCOMP.values() if Feature.IPCOMP in can
+        ),
+    )
+    return (supported_transforms(ceiling), *usage.notifies())
 
 
 def supported_transforms(ceiling: Ceiling) -> SecurityAssociation:

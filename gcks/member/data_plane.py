@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gcks.iana import ProtocolId
+from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
@@ -28,6 +29,17 @@ class Mode(Enum):
 
     TUNNEL = "tunnel"
     TRANSPORT = "transport"
+
+
+class Feature(Enum):
+    """What not every data plane can do with an SA."""
+
+    SECLABEL = "seclabel"
+    """Keep traffic of other security labels away from it (RFC 9478)."""
+    AGGFRAG = "aggfrag"
+    """Aggregation and fragmentation mode (RFC 9347)."""
+    IPCOMP = "ipcomp"
+    """IP compression with DEFLATE (RFC 3173, RFC 2394)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,12 @@ class InstallSa:
     """True only when the sequence numbers are unique (SN transform, section 2.6)."""
     lifetime_seconds: int | None = None
     """Remaining lifetime; the engine removes the SA itself, this is a second fuse."""
+    label: bytes = b""
+    """The security label that traffic must have, b"" for any; with the NUL that ends a text."""
+    aggfrag: AggFrag | None = None
+    """The flags of aggregation and fragmentation mode; None: plain tunnel mode."""
+    ipcomp: IpComp | None = None
+    """The compression of inner packets, and the CPI of their IPComp header; None: none."""
 
 
 @dataclass(frozen=True, slots=True)

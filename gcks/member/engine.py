@@ -24,7 +24,7 @@ from gcks.events import (
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.secured import DELETE_IKE_SA
-from gcks.member.ceiling import Ceiling, PolicyUnacceptable, supported_transforms
+from gcks.member.ceiling import Ceiling, PolicyUnacceptable, announcements
 from gcks.member.data_plane import DataPlaneCommand
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, GroupState
@@ -78,7 +78,7 @@ class MemberEngine:
         self._credentials = credentials
         self._entropy = entropy
         self._wall = wall
-        self._sag = supported_transforms(ceiling) if settings.announce_transforms else None
+        self._announced = announcements(ceiling) if settings.announce_transforms else ()
         self._groups = tuple(
             GroupMember(membership, settings, ceiling, jitter) for membership in settings.groups
         )
@@ -197,7 +197,7 @@ class MemberEngine:
             return
         try:
             payloads = request_payloads(
-                session.sa, self._settings, self._credentials, group.membership, self._sag
+                session.sa, self._settings, self._credentials, group.membership, self._announced
             )
         except GcksError as error:
             session.close()
@@ -267,7 +267,7 @@ class MemberEngine:
         hint = "the server's policy or keys contradict RFC 9838"
         if isinstance(error, PolicyUnacceptable):
             effects.tell(PolicyRefused(group.name, str(error)))
-            hint = "raise this member's ceiling, or lower the group's policy"
+            hint = "raise this member's ceiling or features, or lower the group's policy"
         group.attempt_failed(f"policy refused: {error}", hint, now, effects)
 
     def _pushed(self, pushed: Pushed, now: float, effects: Effects) -> None:
@@ -353,7 +353,7 @@ class MemberEngine:
             self._session = IkeSession(self._settings, self._entropy, tcp=self._tcp)
             self._session.start(now, effects)
             return
-        payloads = registration_payloads(group.membership, self._sag)
+        payloads = registration_payloads(group.membership, self._announced)
         self._session.request(ExchangeType.GSA_REGISTRATION, payloads, now, effects)
 
     def _next_timeout(self) -> float | None:

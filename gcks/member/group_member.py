@@ -17,9 +17,10 @@ from gcks.events import (
     Reregistering,
 )
 from gcks.group.attribute_rules import check_registration
-from gcks.iana import GcAuth, NotifyType, ProtocolId, TransformType
-from gcks.member.ceiling import Ceiling, check_notifications, check_policy, transform_of
-from gcks.member.data_plane import DataPlaneCommand, Direction, Mode
+from gcks.group.usage import Usage, read_usage
+from gcks.iana import GcAuth, ProtocolId, TransformType
+from gcks.member.ceiling import Ceiling, check_policy, transform_of
+from gcks.member.data_plane import DataPlaneCommand, Direction
 from gcks.member.effects import Effects
 from gcks.member.holding import Holding, Verifier
 from gcks.member.registration import (
@@ -38,7 +39,6 @@ from gcks.member.registration import (
 from gcks.member.settings import GroupMembership, MemberSettings
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import KeyDownload
-from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 
 
@@ -77,7 +77,8 @@ class GroupMember:
         self.ceiling = ceiling
         self.holding = Holding(self.name)
         self.state = GroupState.WAITING
-        self.mode = Mode.TUNNEL
+        self.usage = Usage()
+        """As the last registration said; no GSA_REKEY changes it (section 2.3.4)."""
         self.cause = "start"
         self.due = inf
         """When to register (again); `inf`: no need."""
@@ -216,14 +217,14 @@ class GroupMember:
         Raises GcksError, and then everything is as it was.
         """
         gsa, kd = gsa_and_kd(payloads)
-        mode = mode_of(payloads)
+        usage = read_usage(payloads)
         check_registration(gsa, kd, sender=self.membership.sender)
-        check_policy(self.ceiling, gsa, mode, data_sas_held=self.others_held(gsa))
+        check_policy(self.ceiling, gsa, usage, data_sas_held=self.others_held(gsa))
         opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
         check_sender_ids(opened.sender_ids, _sender_id_bits(opened))
         if self.lacks_sender_id(opened, opened.sender_ids):
             raise GsaInvalid("a counter-mode SA to send on, but no Sender-ID")
-        self.mode = mode
+        self.usage = usage
         self._install_registration(opened, now, effects)
 
     def _install_registration(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
@@ -299,7 +300,7 @@ class GroupMember:
             build_data_sa(
                 keys,
                 self.name,
-                self.mode,
+                self.usage,
                 role,
                 clock,
                 generation=generation,
@@ -336,16 +337,7 @@ def gsa_and_kd(payloads: Sequence[Payload]) -> tuple[GroupSecurityAssociation, K
     kd = next((one for one in payloads if isinstance(one, KeyDownload)), None)
     if gsa is None or kd is None:
         raise GsaInvalid("GSA or KD is absent")
-    check_notifications(payloads)
     return gsa, kd
-
-
-def mode_of(payloads: Sequence[Payload]) -> Mode:
-    """Section 2.3.4: USE_TRANSPORT_MODE in the response, else tunnel mode."""
-    transport = any(
-        isinstance(one, Notify) and one.type == NotifyType.USE_TRANSPORT_MODE for one in payloads
-    )
-    return Mode.TRANSPORT if transport else Mode.TUNNEL
 
 
 def _sender_id_bits(opened: OpenedGsa) -> int | None:

@@ -28,7 +28,6 @@ from gcks.wire.certificate import Certificate
 from gcks.wire.identification import IDi, IDr
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-from gcks.wire.sa import SecurityAssociation
 
 
 def request_payloads(
@@ -36,9 +35,9 @@ def request_payloads(
     settings: MemberSettings,
     credentials: Credentials,
     membership: GroupMembership,
-    sag: SecurityAssociation | None,
+    announced: Sequence[Payload],
 ) -> tuple[Payload, ...]:
-    """Build the request: IDi, [CERT,] [CERTREQ,] IDr, AUTH, IDg, [SAg,] [N(GROUP_SENDER)].
+    """Build the request: IDi, [CERT,] [CERTREQ,] IDr, AUTH, IDg, [SAg,] [N,] [N(GROUP_SENDER)].
 
     Raises ExchangeFailed when a credential is missing.
     """
@@ -53,7 +52,7 @@ def request_payloads(
         *credentials.requests,
         IDr(settings.server_identity),
         auth,
-        *registration_payloads(membership, sag),
+        *registration_payloads(membership, announced),
         Notify(NotifyType.INITIAL_CONTACT),
         *((announcement,) if announcement is not None else ()),
         *((Notify(codes.supported),) if codes is not None else ()),
@@ -153,8 +152,8 @@ HINTS: Final = {
     "or not as a sender",
     NotifyType.REGISTRATION_FAILED: "the server can't take members now, "
     "for example because the group is full",
-    NotifyType.NO_PROPOSAL_CHOSEN: "the group needs an algorithm that this member doesn't accept: "
-    "compare the ceiling with the group's policy",
+    NotifyType.NO_PROPOSAL_CHOSEN: "the group needs an algorithm that this member doesn't accept, "
+    "or a feature of its data plane: compare ceiling and data_plane with the group's policy",
     NotifyType.INVALID_SYNTAX: "the server couldn't read our request",
     NotifyType.TEMPORARY_FAILURE: "the server is busy and asks to try again",
 }

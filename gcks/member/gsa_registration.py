@@ -11,18 +11,18 @@ from gcks.member.settings import GroupMembership
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-from gcks.wire.sa import SecurityAssociation
 
 COUNT_OCTETS: Final = 4
 
 
 def registration_payloads(
-    membership: GroupMembership, sag: SecurityAssociation | None
+    membership: GroupMembership, announced: Sequence[Payload]
 ) -> tuple[Payload, ...]:
-    """Return IDg, [SAg,] [N(GROUP_SENDER)], as in GSA_AUTH and GSA_REGISTRATION."""
-    payloads: list[Payload] = [IDg(membership.id)]
-    if sag is not None:
-        payloads.append(sag)
+    """Return IDg, [SAg,] [N,] [N(GROUP_SENDER)], as in GSA_AUTH and GSA_REGISTRATION.
+
+    `announced`: SAg and what is said beside it.
+    """
+    payloads: list[Payload] = [IDg(membership.id), *announced]
     if membership.sender:
         # Section 4.7.4: a sender MUST say so; the count has 4 octets.
         count = membership.sender_ids.to_bytes(COUNT_OCTETS, "big")

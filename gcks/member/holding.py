@@ -62,9 +62,9 @@ class DataSa:
         return (self.install.protocol, self.install.spi)
 
     @property
-    def selectors(self) -> tuple[TrafficSelector, TrafficSelector]:
-        """What the SA is for: two SAs with the same selectors replace each other."""
-        return (self.install.source, self.install.destination)
+    def selectors(self) -> tuple[TrafficSelector, TrafficSelector, bytes]:
+        """What the SA is for: two SAs with the same selectors and label replace each other."""
+        return (self.install.source, self.install.destination, self.install.label)
 
     @property
     def ends_at(self) -> float:

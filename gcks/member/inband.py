@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from gcks.events import RekeyReceived
 from gcks.group.attribute_rules import check_inband_rekey
+from gcks.group.usage import read_usage
 from gcks.member.ceiling import check_policy
 from gcks.member.effects import Effects
-from gcks.member.group_member import GroupMember, gsa_and_kd, mode_of
+from gcks.member.group_member import GroupMember, gsa_and_kd
 from gcks.member.registration import KeySource, open_gsa
 from gcks.member.rekey import read_deletions
 from gcks.wire.delete import Delete
@@ -26,7 +27,7 @@ def group_of_push(groups: Sequence[GroupMember], payloads: Sequence[Payload]) ->
     if len(candidates) == 1:
         return candidates[0]
     selectors = {
-        (policy.source, policy.destination)
+        policy.selectors
         for gsa in payloads
         if isinstance(gsa, GroupSecurityAssociation)
         for policy in gsa.policies
@@ -69,10 +70,10 @@ def follow_push(
     if any(isinstance(one, GroupSecurityAssociation) for one in payloads):
         gsa, kd = gsa_and_kd(payloads)
         check_inband_rekey(gsa, kd)
-        mode = mode_of(payloads)
-        check_policy(group.ceiling, gsa, mode, data_sas_held=group.others_held(gsa))
+        usage = read_usage(payloads)
+        check_policy(group.ceiling, gsa, usage, data_sas_held=group.others_held(gsa))
         opened = open_gsa(gsa, kd, KeySource(kwa, kwk))
-        group.mode = mode  # as in a registration exchange (section 2.4.2.2)
+        group.usage = usage  # as in a registration exchange (section 2.4.2.2)
         group.install_pushed(opened, now, effects)
         created = len(opened.data)
     holding.retire(deleted, now + holding.dtd_seconds)

@@ -16,6 +16,7 @@ from gcks.crypto.key_wrap import unwrap
 from gcks.errors import Discard, DropReason, GcksError
 from gcks.group.key_download import RekeyKeys, key_sizes, keymat_octets, rekey_keys
 from gcks.group.rekey_message import rekey_cipher
+from gcks.group.usage import Usage
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import transform_of
 from gcks.member.data_plane import Direction, InstallSa, JoinMulticast, Mode
@@ -230,7 +231,7 @@ class SenderRole:
 
 
 def build_data_sa(
-    opened: DataSaKeys, group: str, mode: Mode, role: SenderRole, clock: Clock, *,
+    opened: DataSaKeys, group: str, usage: Usage, role: SenderRole, clock: Clock, *,
     generation: int, atd_seconds: int,
 ) -> DataSa:  # fmt: skip
     """Turn policy and keys into an SA to install."""
@@ -248,7 +249,7 @@ def build_data_sa(
         protocol=ProtocolId(policy.protocol),
         spi=policy.spi,
         direction=direction,
-        mode=mode,
+        mode=Mode(usage.mode),
         source=policy.source,
         destination=policy.destination,
         encr=transform_of(policy.transforms, TransformType.ENCR),
@@ -259,6 +260,9 @@ def build_data_sa(
         sender_id_bits=role.sender_id_bits if numbered else None,
         replay_protection=sn is not None and sn.id == Sn.SEQUENTIAL_32,
         lifetime_seconds=policy.lifetime_seconds,
+        label=policy.label,
+        aggfrag=usage.aggfrag,
+        ipcomp=usage.ipcomp[0] if usage.ipcomp else None,
     )
     return DataSa(
         install,

@@ -13,10 +13,11 @@ from gcks.errors import Discard, DropReason, GcksError
 from gcks.events import PolicyRefused, RekeyReceived
 from gcks.group.attribute_rules import check_rekey
 from gcks.group.rekey_message import open_part, open_whole, verify_rekey
+from gcks.group.usage import read_usage
 from gcks.iana import ExchangeType, PayloadType, ProtocolId
 from gcks.ike.legality import Rule, check
 from gcks.ike.protect import Inner
-from gcks.member.ceiling import PolicyUnacceptable, check_policy
+from gcks.member.ceiling import PolicyUnacceptable, check_policy, check_rekeyed_usage
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
 from gcks.member.holding import RekeySa, SaKey
@@ -158,7 +159,8 @@ def _open_policy(group: GroupMember, sa: RekeySa, payloads: Sequence[Payload]) -
     gsa, kd = gsa_and_kd(payloads)
     check_rekey(gsa, kd)
     _check_forward_access(gsa, kd)
-    check_policy(group.ceiling, gsa, group.mode, data_sas_held=group.others_held(gsa))
+    check_rekeyed_usage(group.usage, read_usage(payloads))
+    check_policy(group.ceiling, gsa, group.usage, data_sas_held=group.others_held(gsa))
     opened = open_gsa(gsa, kd, KeySource(sa.kwa, sa.gsk_w, group.holding.path))
     with_auth_key(group.holding.verifier, opened.auth_key)
     return opened

@@ -9,11 +9,19 @@
     ~              SPI              ~        ~     <GW Policy Attributes>    ~
     ~    Source Traffic Selector    ~        +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
     ~  Destination Traffic Selector ~
+    ~        [Security Label]       ~
     ~        <GSA Transforms>       ~
     ~        <GSA Attributes>       ~
     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 
 The first octet of a substructure, zero or not, tells which of the two it is.
+
+Ruling: a GSA policy has one source and one destination selector (section 4.4.2),
+and a security label is never alone but narrows other selectors (RFC 9478 section
+2.2).  So one TS_SECLABEL may follow the Destination Traffic Selector.  Its first
+octet, 10, can't begin a transform, which begins with 0 or 3.  A GM that doesn't
+know of it finds the policy malformed and refuses it, which is the safe side: it
+never uses the SA for traffic of other labels.
 """
 
 from __future__ import annotations
@@ -33,7 +41,13 @@ from gcks.wire.attribute import (
     read_short,
     short,
 )
-from gcks.wire.traffic_selector import TrafficSelector, read_selector
+from gcks.wire.traffic_selector import (
+    SecurityLabel,
+    TrafficSelector,
+    is_label,
+    read_label,
+    read_selector,
+)
 from gcks.wire.transform import Transform, encode_transforms, read_transforms
 
 SUBSTRUCTURE: Final = Struct(">BBH")
@@ -59,6 +73,13 @@ class GsaPolicy:
     initial_message_id: int | None = None
     next_spis: tuple[bytes, ...] = ()
     others: tuple[Attribute, ...] = ()
+    label: bytes = b""
+    """The security label, b"" where traffic of any label is meant."""
+
+    @property
+    def selectors(self) -> tuple[TrafficSelector, TrafficSelector, bytes]:
+        """What the SA is for: source, destination and label."""
+        return self.source, self.destination, self.label
 
     def encode(self) -> bytes:
         content = b"".join(
@@ -66,6 +87,7 @@ class GsaPolicy:
                 self.spi,
                 self.source.encode(),
                 self.destination.encode(),
+                SecurityLabel(self.label).encode() if self.label else b"",
                 encode_transforms(self.transforms),
                 encode_attributes(self._attributes()),
             )
@@ -166,6 +188,7 @@ def decode_gsa_policy(octets: bytes) -> GsaPolicy:
         raise WireError("a GSA policy that does not fill its substructure")
     source, position = read_selector(octets, spi_end)
     destination, position = read_selector(octets, position)
+    label, position = _optional_label(octets, position)
     transforms, position = read_transforms(octets, position)
     numbers, next_spis, others = _gsa_attributes(octets[position:], spi_size)
     return GsaPolicy(
@@ -178,7 +201,15 @@ def decode_gsa_policy(octets: bytes) -> GsaPolicy:
         numbers.get(GsaAttribute.GSA_INITIAL_MESSAGE_ID),
         next_spis,
         others,
+        label,
     )
+
+
+def _optional_label(octets: bytes, position: int) -> tuple[bytes, int]:
+    if not is_label(octets, position):
+        return b"", position
+    found, position = read_label(octets, position)
+    return found.label, position
 
 
 _NUMBERS: Final = {GsaAttribute.GSA_KEY_LIFETIME, GsaAttribute.GSA_INITIAL_MESSAGE_ID}

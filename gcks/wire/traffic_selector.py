@@ -8,6 +8,14 @@
 ~                         Starting Address*                     ~
 ~                         Ending Address*                       ~
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+TS_SECLABEL (RFC 9478 section 2.1), which narrows the selectors beside it:
+
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+| TS Type (10)  |    RESERVED   |       Selector Length         |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+~                         Security Label                        ~
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 """
 
 from __future__ import annotations
@@ -21,10 +29,14 @@ from gcks.errors import WireError
 from gcks.iana import TsType
 
 MAX_SELECTORS: Final = 64
+MAX_LABEL_OCTETS: Final = 4096
+"""The longest security label that is read: as long as Linux IKE daemons take."""
+
 MAX_PORT: Final = 65535
 UDP: Final = 17
 
 _LAYOUT: Final = Struct(">BBHHH")
+_LABEL_HEAD: Final = Struct(">BxH")
 _ADDRESS_OCTETS: Final = {TsType.IPV4_ADDR_RANGE: 4, TsType.IPV6_ADDR_RANGE: 16}
 _TYPES: Final = {4: TsType.IPV4_ADDR_RANGE, 6: TsType.IPV6_ADDR_RANGE}
 
@@ -92,8 +104,22 @@ class TrafficSelector:
 
 
 @dataclass(frozen=True, slots=True)
+class SecurityLabel:
+    """A label for mandatory access control, opaque to IKE (RFC 9478)."""
+
+    label: bytes
+
+    def encode(self) -> bytes:
+        length = _LABEL_HEAD.size + len(self.label)
+        return _LABEL_HEAD.pack(TsType.SECLABEL, length) + self.label
+
+
+Selector = TrafficSelector | SecurityLabel
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficSelectorsI:
-    selectors: tuple[TrafficSelector, ...]
+    selectors: tuple[Selector, ...]
 
     def encode(self) -> bytes:
         return _encode_selectors(self.selectors)
@@ -101,13 +127,13 @@ class TrafficSelectorsI:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelectorsR:
-    selectors: tuple[TrafficSelector, ...]
+    selectors: tuple[Selector, ...]
 
     def encode(self) -> bytes:
         return _encode_selectors(self.selectors)
 
 
-def _encode_selectors(selectors: tuple[TrafficSelector, ...]) -> bytes:
+def _encode_selectors(selectors: tuple[Selector, ...]) -> bytes:
     return bytes((len(selectors), 0, 0, 0)) + b"".join(s.encode() for s in selectors)
 
 
@@ -119,16 +145,24 @@ def decode_selectors_r(body: bytes) -> TrafficSelectorsR:
     return TrafficSelectorsR(_decode_selectors(body))
 
 
-def _decode_selectors(body: bytes) -> tuple[TrafficSelector, ...]:
+def _decode_selectors(body: bytes) -> tuple[Selector, ...]:
     if len(body) < 4 or not 0 < body[0] <= MAX_SELECTORS:
         raise WireError("a Traffic Selector payload without, or with too many, selectors")
-    position, selectors = 4, []
+    position = 4
+    selectors: list[Selector] = []
     for _ in range(body[0]):
-        selector, position = read_selector(body, position)
+        selector, position = _read_any(body, position)
         selectors.append(selector)
     if position != len(body):
         raise WireError("octets follow the last Traffic Selector")
     return tuple(selectors)
+
+
+def _read_any(octets: bytes, position: int) -> tuple[Selector, int]:
+    """An IKEv2 peer may ask for a labeled Child SA, which is refused as any other is."""
+    if is_label(octets, position):
+        return read_label(octets, position)
+    return read_selector(octets, position)
 
 
 def read_selector(octets: bytes, position: int) -> tuple[TrafficSelector, int]:
@@ -148,3 +182,23 @@ def read_selector(octets: bytes, position: int) -> tuple[TrafficSelector, int]:
     if start > stop or (start_port > end_port and not opaque):
         raise WireError("a Traffic Selector that ends before it starts")
     return TrafficSelector(kind, ip_protocol, start_port, end_port, start, stop), end
+
+
+def is_label(octets: bytes, position: int) -> bool:
+    """Tell whether a security label begins at `position`."""
+    return octets[position : position + 1] == bytes((TsType.SECLABEL,))
+
+
+def read_label(octets: bytes, position: int) -> tuple[SecurityLabel, int]:
+    """Read the security label at `position`; return it and where it ends.
+
+    RFC 9478 section 2.1: it has at least one octet.
+    """
+    first = position + _LABEL_HEAD.size
+    if len(octets) < first:
+        raise WireError("truncated security label")
+    _, length = _LABEL_HEAD.unpack_from(octets, position)
+    end = position + length
+    if not first < end <= min(len(octets), first + MAX_LABEL_OCTETS):
+        raise WireError(f"security label length {length} does not fit")
+    return SecurityLabel(octets[first:end]), end

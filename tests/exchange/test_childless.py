@@ -14,7 +14,12 @@ from gcks.wire.identification import IDi
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
-from gcks.wire.traffic_selector import TrafficSelector, TrafficSelectorsI, TrafficSelectorsR
+from gcks.wire.traffic_selector import (
+    SecurityLabel,
+    TrafficSelector,
+    TrafficSelectorsI,
+    TrafficSelectorsR,
+)
 from gcks.wire.transform import Transform
 from tests.exchange.demo import SERVER_SETTINGS
 from tests.exchange.initiator import DEMO, Initiator, Server, kinds, notifies, only
@@ -46,13 +51,16 @@ def test_a_peer_authenticates_and_registers_afterwards() -> None:
     assert isinstance(gsa, GroupSecurityAssociation) and isinstance(kd, KeyDownload)
 
 
-def test_a_child_sa_that_is_asked_for_is_refused_and_the_ike_sa_stays() -> None:
-    """RFC 7296 section 1.2: an error about the Child SA doesn't end the IKE SA."""
+@pytest.mark.parametrize("label", [(), (SecurityLabel(b"s0\0"),)], ids=["plain", "labeled"])
+def test_a_child_sa_that_is_asked_for_is_refused_and_the_ike_sa_stays(
+    label: tuple[SecurityLabel, ...],
+) -> None:
+    """RFC 7296 section 1.2, RFC 9478: an error about the Child SA doesn't end the IKE SA."""
     server, peer = Server(), Initiator()
     gcm = Transform(TransformType.ENCR, 20, 256)
     esn = Transform(TransformType.SN, 0)
     esp = SecurityAssociation((Proposal(1, ProtocolId.ESP, b"spi1", (gcm, esn)),))
-    anything = (TrafficSelector.any(4),)
+    anything = (TrafficSelector.any(4), *label)
     child = (esp, TrafficSelectorsI(anything), TrafficSelectorsR(anything))
     _, payloads = authenticate(server, peer, *child)
     assert notifies(payloads) == [NotifyType.NO_ADDITIONAL_SAS]

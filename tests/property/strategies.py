@@ -22,6 +22,7 @@ from gcks.wire.puzzle import PuzzleSolution
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import (
     MAX_PORT,
+    SecurityLabel,
     TrafficSelector,
     TrafficSelectorsI,
     TrafficSelectorsR,
@@ -115,6 +116,7 @@ def _selectors(draw: st.DrawFn) -> TrafficSelector:
 
 
 selectors = _selectors()
+labels = st.builds(SecurityLabel, octets(1))
 
 # --- GSA -----------------------------------------------------------------------------
 
@@ -132,6 +134,7 @@ def _gsa_policies(draw: st.DrawFn, protocol: int) -> GsaPolicy:
         draw(st.none() | u32),
         draw(few(spi, most=3)),
         draw(few(unknown_attributes, most=2)),
+        draw(octets()),
     )
 
 
@@ -221,8 +224,8 @@ KNOWN: dict[str, st.SearchStrategy[Payload]] = {
     "NOTIFY": notifies,
     "DELETE": deletes,
     "VENDOR": vendor_ids,
-    "TSi": st.builds(TrafficSelectorsI, few(selectors, least=1)),
-    "TSr": st.builds(TrafficSelectorsR, few(selectors, least=1)),
+    "TSi": st.builds(TrafficSelectorsI, few(selectors | labels, least=1)),
+    "TSr": st.builds(TrafficSelectorsR, few(selectors | labels, least=1)),
     "GSA": gsas,
     "KD": kds,
     "PS": st.builds(PuzzleSolution, octets(1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,6 +20,7 @@ from gcks.wire.header import FLAG_INITIATOR, HEADER_OCTETS, NO_SPI, Header, deco
 from gcks.wire.identification import Identity
 from gcks.wire.message import decode_plain, encode_message
 from gcks.wire.payloads import Payload, decode_chain, encode_chain, payload_type
+from gcks.wire.sa_usage import decode_aggfrag, decode_ipcomp
 from gcks.wire.traffic_selector import TrafficSelector, read_selector
 from gcks.wire.transform import decode_transforms, encode_transforms
 from tests.property import strategies as wire
@@ -218,3 +220,11 @@ def test_a_policy_truncated_anywhere_is_refused(policy: object) -> None:
     assert decode_gsa_policy(octets) == policy
     for end in range(len(octets)):
         assert not reads_or_wire_error(lambda end=end: decode_gsa_policy(octets[:end]))
+
+
+@given(wire.octets())
+def test_what_says_how_sas_are_used_reads_back_or_is_refused(data: bytes) -> None:
+    """RFC 9347 section 6.1.4, RFC 7296 section 2.22."""
+    for decode in (decode_aggfrag, decode_ipcomp):
+        with suppress(WireError):
+            assert decode(data).encode() == data

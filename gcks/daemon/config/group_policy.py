@@ -50,6 +50,8 @@ def build_group(
         backward_access=section.backward_access,
         hide_policy=section.hide_policy,
         excluded=tuple(section.excluded),
+        aggfrag=section.aggfrag,
+        ipcomp=section.ipcomp,
     )
     places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):
@@ -104,6 +106,7 @@ def _data_sa(sa: DataSaSection) -> DataSaPolicy:
         sa.sender,
         sa.replay_protection,
         sa.renew,
+        sa.security_label or "",
     )
 
 

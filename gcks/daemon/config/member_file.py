@@ -26,12 +26,12 @@ from gcks.daemon.config.member_model import (
 from gcks.daemon.config.problems import ConfigError, Findings
 from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
-from gcks.dataplane.options import DataPlaneOptions
+from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.iana import ProtocolId
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ike
 from gcks.member.ceiling import Ceiling
-from gcks.member.data_plane import Mode
+from gcks.member.data_plane import Feature, Mode
 from gcks.member.settings import (
     GroupMembership,
     MemberSettings,
@@ -63,21 +63,20 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
     files = Files(path)
     credentials = _credentials(content, files, findings)
     plane = section(content, "data_plane", DataPlaneSection)
-    if plane and plane.kind == "exec" and not plane.command:
-        findings.add(("data_plane", "command"), "missing: name the hook to run")
+    if plane:
+        _check_plane(plane, findings)
     if model is None:
         return None, findings
     _check_groups(model, findings)
     _check_addresses(model, findings)
     if findings.errors:
         return None, findings
+    options = _data_plane(model.data_plane)
     config = MemberConfig(
         settings=_settings(model),
         credentials=credentials,
-        ceiling=_ceiling(model.ceiling),
-        data_plane=DataPlaneOptions(
-            model.data_plane.kind, tuple(model.data_plane.command), model.data_plane.timeout
-        ),
+        ceiling=_ceiling(model.ceiling, features_of(options)),
+        data_plane=options,
         metrics=model.metrics.listen if model.metrics else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
@@ -121,7 +120,21 @@ def _settings(model: MemberFile) -> MemberSettings:
     )
 
 
-def _ceiling(ceiling: CeilingSection) -> Ceiling:
+def _check_plane(plane: DataPlaneSection, findings: Findings) -> None:
+    if plane.kind == "exec" and not plane.command:
+        findings.add(("data_plane", "command"), "missing: name the hook to run")
+    if plane.kind != "exec" and plane.features:
+        findings.add(
+            ("data_plane", "features"), f"is for hooks; {plane.kind} knows its own: leave it out"
+        )
+
+
+def _data_plane(plane: DataPlaneSection) -> DataPlaneOptions:
+    features = frozenset(Feature(name) for name in plane.features)
+    return DataPlaneOptions(plane.kind, tuple(plane.command), plane.timeout, features)
+
+
+def _ceiling(ceiling: CeilingSection, features: frozenset[Feature]) -> Ceiling:
     return Ceiling(
         destinations=tuple(ceiling.destinations),
         sources=tuple(ceiling.sources),
@@ -139,6 +152,7 @@ def _ceiling(ceiling: CeilingSection) -> Ceiling:
         max_rekey_lifetime_seconds=ceiling.max_rekey_lifetime,
         max_data_sas=ceiling.max_data_sas,
         max_delay_seconds=ceiling.max_delay,
+        features=features,
     )
 
 

@@ -19,13 +19,13 @@ from gcks.daemon.config.values import (
     Seconds,
     WholeSeconds,
 )
-from gcks.ike.keywords import ENCR, INTEG, KWA
+from gcks.ike.keywords import ENCR, INTEG, KWA, unknown
 
 
 def _known(table: dict[str, object], value: list[str]) -> list[str]:
     for word in value:
         if word not in table:
-            raise ValueError(f"{word!r} is none of {', '.join(table)}")
+            raise ValueError(unknown(word, table))
     return value
 
 
@@ -89,6 +89,7 @@ class DataPlaneSection(Section):
     kind: Literal["xfrm", "exec", "none"] = "xfrm"
     command: list[str] = []
     timeout: Seconds = 10.0
+    features: list[Literal["seclabel", "aggfrag", "ipcomp"]] = []
 
 
 class MemberIkeSection(CommonIkeSection):

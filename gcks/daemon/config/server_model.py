@@ -131,6 +131,7 @@ class DataSaSection(Section):
     sender: IdentityText | None = None
     each_of: list[SenderSection] = []
     replay_protection: bool = True
+    security_label: str | None = None
 
     @field_validator("suite")
     @classmethod
@@ -177,6 +178,8 @@ class GroupSection(Section):
     backward_access: bool = False
     hide_policy: bool = False
     excluded: list[IdentityPattern] = []
+    aggfrag: bool = False
+    ipcomp: Literal["deflate"] | None = None
 
 
 class ServerFile(Section):

@@ -32,6 +32,11 @@ WRONG = [
     ("identity: fqdn:gcks.example", "identity: 7", "server.identity", "string"),
     ("- address: 192.0.2.1", "- address: nowhere", "listen[0].address", "no IP address"),
     ("authentication: ed25519", "authentication: md5", "groups[0].rekey.authentication", "choose one"),
+    ("key_wrap: kw256", "key_wrap: kwarx", "groups[0].rekey.key_wrap", "no maintained implementation"),
+    ("kw192-kw128\n    - aes256", "kw192-kwarx\n    - aes256", "ike.proposals", "no maintained implementation"),
+    ("aggfrag: false", "aggfrag: true", "groups[0].data_sas[0].senders", "aggfrag needs"),
+    ("ipcomp: null", "ipcomp: lzs", "groups[0].ipcomp", "'deflate'"),
+    ("security_label: null", "security_label: 's0 c1'", "groups[0].data_sas[0].security_label", "printable ASCII"),
 ]  # fmt: skip
 
 
@@ -365,6 +370,9 @@ MEMBER_WRONG = [
     ("# certificate", "certificate", "authentication", "needs its key"),
     ("kind: xfrm", "kind: exec", "data_plane.command", "missing"),
     ("kind: xfrm", "kind: wire", "data_plane.kind", "'xfrm', 'exec' or 'none'"),
+    ("features: []", "features: [ipcomp]", "data_plane.features", "xfrm knows its own"),
+    ("features: []", "features: [esn]", "data_plane.features[0]", "'seclabel', 'aggfrag' or 'ipcomp'"),
+    ("key_wrap: [kw256", "key_wrap: [kwarx", "ceiling.key_wrap", "no maintained implementation"),
     ("destinations: [224.0.0.0/4", "destinations: [224.0.0.1/4", "ceiling.destinations[0]", "host bits"),
     ("encryption: [aes256gcm16", "encryption: [null16", "ceiling.encryption", "none of"),
     ("signatures: [ed25519", "signatures: [md5", "ceiling.signatures", "none of"),

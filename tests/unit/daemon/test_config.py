@@ -18,6 +18,7 @@ from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.config.server_model import ServerFile
 from gcks.group.policy import SINGLE
+from gcks.member.data_plane import Feature
 from gcks.member.settings import OwnAuthentication
 from gcks.outcome import Endpoint
 from tests.unit.daemon.conftest import ROOT, example, write
@@ -214,6 +215,37 @@ def test_each_of_gives_every_sender_its_own_sa(directory: Path) -> None:
         ("a/fqdn:a.test", "fqdn:a.test", "192.0.2.5"),
         ("a/fqdn:b.test", "fqdn:b.test", "192.0.2.6"),
     ]
+
+
+def test_how_sas_are_used_is_the_groups_and_their_labels(directory: Path) -> None:
+    """RFC 9838 section 6.3, RFC 9478; `each_of` gives the label to every SA."""
+    each = "each_of: [{identity: 'fqdn:a.test', address: 192.0.2.5}], security_label: 's0:c7'"
+    text = SMALLEST.replace("destination: 239.1.1.2", f"destination: 239.1.1.2, {each}")
+    for option in ("aggfrag: true", "ipcomp: deflate"):
+        loaded = load_server(write(directory, f"{text}    {option}\n")).groups["keyid:a"]
+        assert (loaded.aggfrag, loaded.ipcomp) == (
+            (True, None) if "aggfrag" in option else (False, "deflate")
+        )
+        assert [sa.security_label for sa in loaded.data_sas] == ["s0:c7"]
+
+
+@pytest.mark.parametrize(
+    ("plane", "features"),
+    [
+        (
+            "{kind: exec, command: [hook], features: [seclabel, ipcomp]}",
+            {Feature.SECLABEL, Feature.IPCOMP},
+        ),
+        ("{kind: exec, command: [hook]}", set()),
+        ("{kind: xfrm}", set()),
+        ("{kind: none}", set(Feature)),
+    ],
+)
+def test_the_ceiling_knows_what_the_data_plane_can_do(
+    directory: Path, plane: str, features: set[Feature]
+) -> None:
+    text = example("member.yaml").partition("data_plane:")[0] + f"data_plane: {plane}\n"
+    assert load_member(write(directory, text)).ceiling.features == features
 
 
 def test_a_member_with_a_certificate_loads(directory: Path) -> None:

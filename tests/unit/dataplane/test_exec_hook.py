@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gcks.dataplane.interface import SaCommand
 from gcks.errors import LocalError
 from gcks.iana import Encr, ProtocolId, TransformType
 from gcks.member.data_plane import ActivateSa, Direction, InstallSa, Mode, RemoveSa
+from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
 
@@ -69,6 +71,20 @@ async def test_the_hook_gets_one_json_object_per_command(tmp_path: Path) -> None
     assert install["destination"]["text"] == "239.1.2.3 protocol 17 port 5000"
     assert (activate["command"], activate["replaces"]) == ("activate_sa", ["00000100"])
     assert remove["command"] == "remove_sa"
+
+
+async def test_the_hook_is_told_what_an_sa_needs_beyond_plain_esp(tmp_path: Path) -> None:
+    """RFC 9478, RFC 9347, RFC 3173; null and "" where it is nothing."""
+    command, record = recorder(tmp_path)
+    plane = ExecDataPlane(command, 10.0)
+    labeled = replace(INSTALL, label=b"s0\0", aggfrag=AggFrag(), ipcomp=IpComp(2, 2))
+    for one in (INSTALL, labeled):
+        await plane.apply(one)
+    plain, needy = map(json.loads, record.read_text().splitlines())
+    assert (plain["label"], plain["aggfrag"], plain["ipcomp"]) == ("", None, None)
+    assert needy["label"] == b"s0\0".hex()
+    assert needy["aggfrag"] == {"dont_fragment": False}
+    assert needy["ipcomp"] == {"cpi": 2, "transform": 2, "name": "IPCOMP_DEFLATE"}
 
 
 async def test_closing_removes_what_is_left(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from dataclasses import replace
 import pytest
 
 from gcks.dataplane import xfrm_wire as wire
-from gcks.dataplane.xfrm import kernel_selector, refuse_shared_counter
+from gcks.dataplane.options import DataPlaneOptions, features_of
+from gcks.dataplane.xfrm import kernel_selector, refuse_features, refuse_shared_counter
 from gcks.errors import LocalError
+from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
 from tests.unit.dataplane.test_exec_hook import INSTALL
 
@@ -130,3 +132,18 @@ def test_sending_on_a_shared_counter_mode_sa_is_refused_with_the_reason() -> Non
     with pytest.raises(LocalError, match="senders: single"):
         refuse_shared_counter(INSTALL)
     refuse_shared_counter(replace(INSTALL, source=TrafficSelector.single("10.9.0.1", 17, 7)))
+
+
+@pytest.mark.parametrize(
+    ("needs", "name"),
+    [({"label": b"s0\0"}, "label"), ({"aggfrag": AggFrag()}, "AGGFRAG"),
+     ({"ipcomp": IpComp(2, 2)}, "IPComp")],
+)  # fmt: skip
+def test_an_sa_is_never_installed_without_what_it_needs(
+    needs: dict[str, object], name: str
+) -> None:
+    """RFC 9478, RFC 9838 section 6.3: the ceiling refuses it first, the kernel's plane too."""
+    refuse_features(INSTALL)
+    with pytest.raises(LocalError, match=f"can't do {name}"):
+        refuse_features(replace(INSTALL, **needs))  # type: ignore[arg-type]
+    assert features_of(DataPlaneOptions("xfrm")) == frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gcks.crypto.key_wrap import unwrap
@@ -18,6 +18,7 @@ from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.registration import KeyWrap, Registration, RegistrationRequest
 from gcks.group.rekey_message import rekey_cipher
 from gcks.group.spi import SpiPool
+from gcks.group.usage import Usage
 from gcks.iana import Encr, Integ, Kwa, PayloadType, ProtocolId, TransformType
 from gcks.journal import JournalEntry
 from gcks.outcome import Endpoint, Transmit
@@ -197,9 +198,12 @@ class Stage:
         address: str = "192.0.2.7",
         sag: SecurityAssociation | None = None,
         reassembles: bool = True,
+        announced: Usage | None = None,
     ) -> Joined:
         identity = Identity.parse(f"fqdn:{name}.dev")
         request = RegistrationRequest(identity, address, sender, count, sag, reassembles)
+        if announced is not None:
+            request = replace(request, announced=announced)
         done = self.group.register(request, KWK, self.now)
         self.journal += done.journal
         self.events += done.events

@@ -53,6 +53,15 @@ def inband(*, sender: bool = False) -> Pair:
     return GroupSecurityAssociation(data, gsa.group_wide), KeyDownload(kd.group_bags[1:], bags)
 
 
+def test_a_rekey_sa_has_no_security_label() -> None:
+    """RFC 9838 section 4.4.2: its selectors are addresses and ports; data may be labeled."""
+    gsa, kd = registration()
+    labeled = replace(gsa, policies=(gsa.policies[0], replace(gsa.policies[1], label=b"s0\0")))
+    check_registration(labeled, kd, sender=False)
+    with pytest.raises(RuleViolation, match="security label"):
+        check_registration(*kek((gsa, kd), label=b"s0\0"), sender=False)
+
+
 def kek(pair: Pair, **changes: Any) -> Pair:
     gsa, kd = pair
     return replace(gsa, policies=(replace(gsa.policies[0], **changes), *gsa.policies[1:])), kd

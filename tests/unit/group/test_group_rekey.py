@@ -306,6 +306,7 @@ def test_a_moved_rekey_address_is_told_at_the_old_one() -> None:
         ({"rekey": rekey_sa(authentication="implicit")}, "authentication"),
         ({"mode": "transport"}, "mode"),
         ({"sender_id_bits": 16}, "sender_id_bits"),
+        ({"ipcomp": "deflate", "evaluate_sag": False}, "ipcomp"),
     ],
 )
 def test_what_no_rekey_can_change_makes_the_group_start_over(

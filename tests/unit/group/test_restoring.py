@@ -140,10 +140,11 @@ def test_a_changed_policy_is_taken_over_by_rekey() -> None:
     [
         {"sender_id_bits": 16},
         {"mode": "transport"},
+        {"ipcomp": "deflate", "evaluate_sag": False},
         {"rekey": rekey_sa(authentication="implicit")},
         {"rekey": rekey_sa(authentication="ecdsa-p256")},
     ],
-    ids=["bits", "mode", "implicit", "ecdsa"],
+    ids=["bits", "mode", "ipcomp", "implicit", "ecdsa"],
 )
 def test_changed_terms_begin_a_fresh_epoch(change: dict[str, object]) -> None:
     """RFC 9838 sections 4.4.2.1.1, 4.4.3.1.2: told at registration only, so no key goes on."""

@@ -20,6 +20,7 @@ IIV = Transform(TransformType.ENCR, Encr.AES_GCM_16_IIV, 256)
 NULL = Transform(TransformType.ENCR, Encr.NULL)
 NONE = Transform(TransformType.INTEG, Integ.NONE)
 S1 = "fqdn:s1.dev"
+A = esp("a").destination
 
 
 def ah(name: str = "ah", **options: Any) -> DataSaPolicy:
@@ -42,6 +43,11 @@ GOOD = {
     "none beside aead": group_policy(esp(integ=NONE)),
     "single": group_policy(single("one", S1, "192.0.2.7")),
     "no delays": group_policy(atd_seconds=0, dtd_seconds=0),
+    "aggfrag": group_policy(single("one", S1, "192.0.2.7"), aggfrag=True),
+    "ipcomp": group_policy(esp(), ah(), ipcomp="deflate"),
+    "labels": group_policy(
+        esp("a", security_label="s0"), ah("b", destination=A, security_label="s1")
+    ),
     "ipv6": group_policy(
         esp(
             source=TrafficSelector.any(6, 17), destination=TrafficSelector.single("ff3e::8", 17, 5)
@@ -58,6 +64,11 @@ def test_good_policies_have_no_problem(policy: GroupPolicy) -> None:
 
 def data(*sas: DataSaPolicy) -> GroupPolicy:
     return group_policy(*sas)
+
+
+def aggfrag(*sas: DataSaPolicy, **options: Any) -> GroupPolicy:
+    only = sas or (single("x", S1, "192.0.2.7"),)
+    return group_policy(*only, aggfrag=True, **options)
 
 
 def rekey(**options: Any) -> GroupPolicy:
@@ -120,6 +131,20 @@ BAD = [
     ("hasty renewal", data(esp(renew_seconds=5)), "longer than atd"),
     ("65 SAs", data(*(esp(f"sa{n}") for n in range(65))), "more than 64 Data-Security SAs"),
     ("odd mode", group_policy(mode="beet"), "mode: 'beet'"),
+    ("odd ipcomp", group_policy(ipcomp="lzs"), "ipcomp: 'lzs' is none of deflate"),
+    ("aggfrag, transport (6.3)", aggfrag(mode="transport"), "aggfrag: works in tunnel mode"),
+    ("aggfrag with ipcomp", aggfrag(ipcomp="deflate"), "aggfrag: .*no place"),
+    ("aggfrag, many senders (6.3)", aggfrag(esp()), "data_sas.video.senders: .*in order"),
+    (
+        "aggfrag, odd numbers (6.3)",
+        aggfrag(single("x", S1, "192.0.2.7", replay_protection=False)),
+        "data_sas.x.senders: .*replay_protection",
+    ),
+    ("aggfrag, ah (6.3)", aggfrag(ah()), "data_sas.ah.protocol: .*ESP only"),
+    ("label beyond ASCII", data(esp(security_label="s0:ä")), "data_sas.video.security_label: "),
+    ("label with NUL", data(esp(security_label="s0\0")), "printable ASCII"),
+    ("label with a space", data(esp(security_label="s0 c1")), "printable ASCII"),
+    ("long label", data(esp(security_label="s" * 256)), "longer than 255"),
     ("odd id", group_policy(id=Identity.parse("dn:hex:3000")), "id: a group ID is"),
 ]
 

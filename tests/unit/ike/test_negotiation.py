@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from gcks.errors import NoProposalChosen
 from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
-from gcks.ike.keywords import DEFAULT_IKE, parse_ike
+from gcks.ike.keywords import DEFAULT_IKE, parse_ike, parse_kwa
 from gcks.ike.negotiation import check_answer, choose, is_complete
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Attribute, Transform
@@ -35,6 +38,33 @@ def edited(text: str, *, drop: int | None = None, add: Transform | None = None, 
     return SecurityAssociation(
         (Proposal(1, fields.get("protocol", ProtocolId.IKE), b"", transforms),)
     )
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda: parse_kwa("kwarx"), lambda: parse_ike([GCM.replace("kw256", "kwarx")])],
+    ids=["of a Rekey SA", "of an IKE proposal"],
+)
+def test_kw_arx_is_refused_by_configuration_with_the_reason(read: Callable[[], object]) -> None:
+    """RFC 9838 section 4.4.2.1.2: KW_ARX."""
+    with pytest.raises(ValueError, match="no maintained implementation.*constant-time"):
+        read()
+    with pytest.raises(ValueError, match="none of kw128"):
+        parse_kwa("kw512")
+
+
+def test_a_peer_that_offers_kw_arx_too_gets_another_key_wrap() -> None:
+    """RFC 9838 section 4.5.4: the key wrap algorithm is negotiated; most wanted first or not."""
+    arx = Transform(TransformType.KWA, Kwa.KW_ARX)
+    for offer in (edited(GCM, add=arx), first(edited(GCM, add=arx))):
+        assert choose(offer, parse_ike([GCM])).suite.kwa == Kwa.KW_5649_256
+
+
+def first(offer: SecurityAssociation) -> SecurityAssociation:
+    """Put the last transform of the only proposal first."""
+    (proposal,) = offer.proposals
+    *others, last = proposal.transforms
+    return SecurityAssociation((replace(proposal, transforms=(last, *others)),))
 
 
 def test_one_transform_of_each_type_is_chosen() -> None:

@@ -152,6 +152,7 @@ class LittleGcks:
         new_rekey_spi: bytes | None = None,
         member_bags: tuple[MemberKeyBag, ...] = (),
         wide: GroupWidePolicy | None = None,
+        notifies: tuple[Payload, ...] = (),
     ) -> bytes:
         """Build a GSA_REKEY with new SAs, over the current Rekey SA; move to the new one."""
         old, kwk = self.rekey_spi, self.gsk_w
@@ -162,7 +163,7 @@ class LittleGcks:
         kd = key_download(self._keys(policies), kwk)
         gsa = GroupSecurityAssociation(policies, wide)
         kd = KeyDownload(kd.group_bags, (*kd.member_bags, *member_bags))
-        datagram = self.message((gsa, kd, *deletes), spi=old)
+        datagram = self.message((gsa, kd, *notifies, *deletes), spi=old)
         if new_rekey_spi is not None:
             self.message_id = 0
         return datagram

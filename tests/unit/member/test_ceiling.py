@@ -8,6 +8,7 @@ import pytest
 
 from gcks.crypto.signature import ALGORITHMS
 from gcks.group.attribute_rules import TRANSFORMS
+from gcks.group.usage import Usage
 from gcks.iana import IMPLICIT_IV, Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, check_policy, supported_transforms
 from gcks.member.data_plane import Mode
@@ -27,6 +28,7 @@ ED25519 = Transform(
     signature_algorithm=ALGORITHMS["ed25519"].identifier,
 )
 IMPLICIT = Transform(TransformType.GCAUTH, GcAuth.IMPLICIT)
+PLAIN = Usage()
 
 ESP = GsaPolicy(
     ProtocolId.ESP,
@@ -50,8 +52,8 @@ def transforms(policy: GsaPolicy, *others: Transform) -> GsaPolicy:
     return replace(policy, transforms=others)
 
 
-def judge(*policies: GsaPolicy, ceiling: Ceiling | None = None, mode: Mode = Mode.TUNNEL) -> None:
-    check_policy(ceiling or Ceiling(), GroupSecurityAssociation(policies), mode)
+def judge(*policies: GsaPolicy, ceiling: Ceiling | None = None, usage: Usage = PLAIN) -> None:
+    check_policy(ceiling or Ceiling(), GroupSecurityAssociation(policies), usage)
 
 
 def refusal(*policies: GsaPolicy, ceiling: Ceiling | None = None) -> str:
@@ -170,21 +172,21 @@ def test_sources_modes_and_rekey_networks_are_bounded() -> None:
     narrow = Ceiling(rekey_destinations=("239.255.85.0/24",))
     assert "rekey destination" in refusal(REKEY, ceiling=narrow)
     with pytest.raises(PolicyUnacceptable, match="transport mode"):
-        judge(ESP, ceiling=Ceiling(modes=frozenset({Mode.TUNNEL})), mode=Mode.TRANSPORT)
+        judge(ESP, ceiling=Ceiling(modes=frozenset({Mode.TUNNEL})), usage=Usage("transport"))
 
 
 def test_the_number_of_sas_is_bounded_those_held_included() -> None:
     many = tuple(replace(ESP, spi=number.to_bytes(4, "big")) for number in range(1, 4))
     ceiling = Ceiling(max_data_sas=3)
-    check_policy(ceiling, GroupSecurityAssociation(many), Mode.TUNNEL)
+    check_policy(ceiling, GroupSecurityAssociation(many), PLAIN)
     with pytest.raises(PolicyUnacceptable, match="more than 3"):
-        check_policy(ceiling, GroupSecurityAssociation(many), Mode.TUNNEL, data_sas_held=1)
+        check_policy(ceiling, GroupSecurityAssociation(many), PLAIN, data_sas_held=1)
 
 
 def test_delays_are_bounded() -> None:
     gsa = GroupSecurityAssociation((ESP,), GroupWidePolicy(atd_seconds=10, dtd_seconds=65535))
     with pytest.raises(PolicyUnacceptable, match="DTD"):
-        check_policy(Ceiling(), gsa, Mode.TUNNEL)
+        check_policy(Ceiling(), gsa, PLAIN)
 
 
 def test_esp_and_ah_for_one_selector_are_refused() -> None:

@@ -102,15 +102,6 @@ def test_use_transport_mode_decides_the_mode() -> None:
     assert member.of(InstallSa)[0].mode is Mode.TRANSPORT
 
 
-@pytest.mark.parametrize("feature", [NotifyType.USE_AGGFRAG, NotifyType.IPCOMP_SUPPORTED])
-def test_what_the_data_plane_cant_do_is_refused_with_a_reason(feature: NotifyType) -> None:
-    """RFC 9838 sections 2.3.3 and 6.3: nobody could read what such SAs carry."""
-    gcks, member = LittleGcks(), Member()
-    with pytest.raises(PolicyUnacceptable, match="not supported by this member"):
-        member.register(gcks.registration(esp(1), notifies=(Notify(feature),)))
-    assert member.commands == []
-
-
 def test_keys_of_cbc_and_hmac_come_encryption_first() -> None:
     """RFC 9838 section 3.4: the encryption key MUST be the leftmost bits."""
     gcks, member = LittleGcks(), Member()

@@ -148,6 +148,32 @@ def test_a_policy_without_transforms_or_selectors_is_refused() -> None:
         decode_gsa(bytes.fromhex("03040008 e41b724d"))
 
 
+def test_a_security_label_follows_the_destination_selector() -> None:
+    """RFC 9838 section 4.4.2, RFC 9478: the octets, and that they read back to themselves."""
+    labeled = replace(ESP, label=b"s0:c7\0")
+    octets = labeled.encode()
+    before, after = octets.split(bytes.fromhex("0a00000a 73303a633700"))
+    assert before.endswith(ESP.destination.encode())
+    assert after == ESP.encode()[len(before) :]
+    assert int.from_bytes(octets[2:4], "big") == len(octets) == len(ESP.encode()) + 10
+    assert decode_gsa_policy(octets) == labeled
+    assert reread(REKEY, labeled, ESP).policies == (REKEY, labeled, ESP)
+
+
+def test_a_second_a_misplaced_or_an_overlong_security_label_is_refused() -> None:
+    """RFC 9838 section 4.4.2: exactly one source and one destination selector, then the label."""
+    label = bytes.fromhex("0a00000573")
+    octets = replace(ESP, label=b"s").encode()
+    at = octets.index(label)
+    between = octets[: at - 40] + label + octets[at - 40 : at] + octets[at + 5 :]
+    twice = octets[:2] + (len(octets) + 5).to_bytes(2, "big") + octets[4:at] + label + octets[at:]
+    overlong = octets[:at] + bytes.fromhex("0a00ffff73") + octets[at + 5 :]
+    for malformed in (between, twice, overlong):
+        assert malformed != octets
+        with pytest.raises(WireError):
+            decode_gsa_policy(malformed)
+
+
 def test_a_transform_marked_as_not_the_last_is_refused() -> None:
     """RFC 9838 section 4.4.2: set to 3 except for the last Transform Substructure."""
     octets = replace(ESP, lifetime_seconds=None).encode()

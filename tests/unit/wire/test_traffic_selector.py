@@ -8,17 +8,23 @@ from gcks.errors import WireError
 from gcks.iana import PayloadType
 from gcks.wire.payloads import decode_chain, encode_chain
 from gcks.wire.traffic_selector import (
+    MAX_LABEL_OCTETS,
     MAX_SELECTORS,
     UDP,
+    SecurityLabel,
     TrafficSelector,
     TrafficSelectorsI,
     TrafficSelectorsR,
     decode_selectors_i,
+    is_label,
+    read_label,
     read_selector,
 )
 
 GROUP = TrafficSelector.single("239.1.2.3", UDP, 5000)
 OCTETS = "07110010 13881388 ef010203 ef010203"
+LABEL = SecurityLabel(b"s0:c7\0")
+LABEL_OCTETS = "0a00000a 73303a633700"
 
 
 def test_the_octets_of_a_selector() -> None:
@@ -100,3 +106,40 @@ def test_selectors_are_limited() -> None:
     assert decode_selectors_i(TrafficSelectorsI((GROUP,) * MAX_SELECTORS).encode())
     with pytest.raises(WireError):
         decode_selectors_i(TrafficSelectorsI((GROUP,) * (MAX_SELECTORS + 1)).encode())
+
+
+def test_the_octets_of_a_security_label() -> None:
+    """RFC 9478 section 2.1: type 10, RESERVED zero when sent and ignored when received."""
+    assert LABEL.encode() == bytes.fromhex(LABEL_OCTETS)
+    reserved = bytes.fromhex("ff" + LABEL_OCTETS.replace("0a00", "0aff", 1) + "ff")
+    assert is_label(reserved, 1) and not is_label(reserved, 0)
+    assert read_label(reserved, 1) == (LABEL, 11)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    ["", "0a0000", "0a000004", "0a00000441", "0a00000341", "0a00000041", "0a00000641",
+     "0a00ffff41"],
+    ids=["empty", "truncated", "no label", "length 4", "length 3", "length 0", "length 6",
+         "length 65535"],
+)  # fmt: skip
+def test_a_malformed_security_label_is_refused(octets: str) -> None:
+    """RFC 9478 section 2.1: a Security Label has at least one octet."""
+    with pytest.raises(WireError):
+        read_label(bytes.fromhex(octets), 0)
+
+
+def test_security_labels_are_limited() -> None:
+    longest = SecurityLabel(b"x" * MAX_LABEL_OCTETS)
+    assert read_label(longest.encode(), 0)[0] == longest
+    with pytest.raises(WireError):
+        read_label(SecurityLabel(longest.label + b"x").encode(), 0)
+
+
+def test_a_security_label_stands_beside_other_selectors() -> None:
+    """RFC 9478 section 2.2: as peers send it when they ask for a labeled Child SA."""
+    payload = TrafficSelectorsI((GROUP, LABEL))
+    assert payload.encode() == bytes.fromhex("02000000" + OCTETS + LABEL_OCTETS)
+    assert decode_selectors_i(payload.encode()) == payload
+    with pytest.raises(WireError):
+        decode_selectors_i(bytes.fromhex("02000000" + OCTETS))

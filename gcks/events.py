@@ -206,6 +206,16 @@ class OperatorExcluded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorOrdered(Event):
+    """An operator has ordered something over the control socket."""
+
+    name = "operator_ordered"
+    order: str
+    group: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class SenderIdsLow(Event):
     """The group will start over at its next rekey, before it runs out of Sender-IDs."""
 

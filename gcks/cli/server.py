@@ -10,6 +10,7 @@ import typer
 
 from gcks import __version__
 from gcks.cli import operate
+from gcks.cli.audit import audit
 from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.server_file import load_server
@@ -72,6 +73,7 @@ def version() -> None:
 
 
 operate.add_to(app)
+app.command()(audit)
 
 
 def main() -> None:

@@ -123,7 +123,13 @@ SERVER_ROWS: Final = (
     ),
 )  # fmt: skip
 SERVER_UNCOUNTED: Final = frozenset(
-    {e.GroupStarted, e.GroupRemovedEvent, e.MembersLockedOut, e.OperatorExcluded}
+    {
+        e.GroupStarted,
+        e.GroupRemovedEvent,
+        e.MembersLockedOut,
+        e.OperatorExcluded,
+        e.OperatorOrdered,
+    }
 )
 
 MEMBER_ROWS: Final = (

@@ -19,6 +19,7 @@ import uvloop
 
 from gcks.crypto.errors import CryptoError
 from gcks.daemon import pktinfo
+from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control.answers import answer
@@ -87,6 +88,7 @@ class ServerRuntime:
         self._stopped = asyncio.Event()
         self._failure: LocalError | None = None
         self._control: ControlSocket | None = None
+        self._audit: AuditTrail | None = None
         self.started_at = time.monotonic()
 
     async def run(self, ready: Ready | None = None) -> None:
@@ -98,6 +100,8 @@ class ServerRuntime:
         self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
+        if config.audit is not None:
+            self._audit = AuditTrail(config.audit, self._logger)
         now = time.monotonic()
         self.engine = Engine(
             config.settings,
@@ -215,6 +219,8 @@ class ServerRuntime:
             sender.socket.close()
         self.pipeline.close()
         self._store.close()
+        if self._audit is not None:
+            self._audit.close()
 
     def _fail(self, error: LocalError) -> None:
         self._failure = error
@@ -253,8 +259,18 @@ class ServerRuntime:
         self._credentials.use(config.credential_source)
         self._logger = configure(config.logs)
         self._log = EventLog(self._logger)
+        self._reopen_audit(config.audit)
         self._logger.info("reloaded", groups=len(config.groups))
         self._manager.ready(f"{len(self.engine.groups)} groups")
+
+    def _reopen_audit(self, path: pathlib.Path | None) -> None:
+        """Go on in a new file: after a rotation, or where the configuration says so."""
+        if self._audit is not None and path == self._audit.path:
+            self._audit.reopen()
+            return
+        if self._audit is not None:
+            self._audit.close()
+        self._audit = AuditTrail(path, self._logger) if path is not None else None
 
     def load(self, path: pathlib.Path | None) -> ServerConfig:
         """Read the server's own configuration file again, or another.  Raises `LocalError`."""
@@ -327,6 +343,12 @@ class ServerRuntime:
             self._watch(events)
         if self._control is not None:
             self._control.tell(events)
+        if self._audit is not None:
+            self._audit.write(events, time.monotonic())
+
+    def note(self, event: Event) -> None:
+        """Log and record what the edge itself has to say."""
+        self._tell((event,))
 
     def _set_timer(self, at: float | None) -> None:
         if at is not None:

@@ -65,6 +65,7 @@ class ServerConfig:
     master_key: bytes = field(repr=False)
     metrics: Endpoint | None = None
     control: ControlOptions | None = None
+    audit: Path | None = None
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
     """The file it came from, read again on SIGHUP."""

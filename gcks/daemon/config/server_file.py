@@ -86,6 +86,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         master_key=master_key,
         metrics=model.metrics.listen if model.metrics else None,
         control=_control(model.control, files),
+        audit=files.path(model.audit.path) if model.audit is not None else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
         credential_source=CredentialSource(

@@ -100,6 +100,10 @@ class ControlSection(Section):
     operators: str | None = None
 
 
+class AuditSection(Section):
+    path: str
+
+
 class LoggingSection(Section):
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -190,5 +194,6 @@ class ServerFile(Section):
     store: StoreSection
     metrics: MetricsSection | None = None
     control: ControlSection = ControlSection()
+    audit: AuditSection | None = None
     logging: LoggingSection = LoggingSection()
     groups: Annotated[list[GroupSection], Field(min_length=1)]

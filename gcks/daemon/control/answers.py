@@ -13,6 +13,7 @@ from gcks.daemon.control import views as v
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.plan import plan_view
 from gcks.errors import LocalError
+from gcks.events import Event, OperatorOrdered
 from gcks.group.excluding import Way
 from gcks.group.group import Group
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
@@ -24,6 +25,8 @@ class Server(state.Server, Protocol):
     def command(self, command: Command) -> None: ...
 
     def reload_now(self) -> None: ...
+
+    def note(self, event: Event) -> None: ...
 
     def load(self, path: Path | None) -> ServerConfig: ...
 
@@ -51,14 +54,15 @@ def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
 
 
 def _reload(server: Server, order: r.Reload, by: str) -> v.View:
-    del order, by
+    del order
+    server.note(OperatorOrdered("reload", "", by))
     server.reload_now()
     return v.DoneView(done="reloaded")
 
 
 def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
-    del by
     server.command(RekeyGroup(order.group))
+    server.note(OperatorOrdered("rekey", order.group, by))
     return v.DoneView(done=f"{order.group} has new keys")
 
 

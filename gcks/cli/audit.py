@@ -1,0 +1,52 @@
+"""`gcks audit`: whether an audit log is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from gcks.daemon.audit import verify
+from gcks.errors import LocalError
+
+SCHEMA_VERSION: Final = 1
+FILES = typer.Argument(help="The log; of a rotated one all files, the oldest first.")
+CHECKPOINT = typer.Option(
+    "--checkpoint", help="NUMBER:HASH of an audit_checkpoint line in the ordinary log."
+)
+
+
+def audit(
+    files: Annotated[list[Path], FILES],
+    checkpoint: Annotated[str | None, CHECKPOINT] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Follow the hash chain of an audit log; exit 1 where it is broken."""
+    try:
+        verdict = verify(files, _checkpoint(checkpoint))
+    except LocalError as error:
+        typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        answer = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(verdict)}
+        typer.echo(json.dumps(answer))
+    elif verdict.problem:
+        typer.echo(f"broken: {verdict.problem}")
+    else:
+        typer.echo(
+            f"unbroken: {verdict.entries} entries, {verdict.first_at} to {verdict.last_at}; "
+            f"checkpoint {verdict.number}:{verdict.hash}"
+        )
+    raise typer.Exit(1 if verdict.problem else 0)
+
+
+def _checkpoint(given: str | None) -> tuple[int, str] | None:
+    if given is None:
+        return None
+    number, _, digest = given.partition(":")
+    if not number.isdigit() or not digest:
+        raise typer.BadParameter("--checkpoint is NUMBER:HASH, see audit_checkpoint in the log")
+    return int(number), digest

@@ -1,0 +1,64 @@
+"""The audit log on the event loop: on the disk within a second, checkpoints in the ordinary log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from gcks.daemon.audit import AuditLog
+from gcks.errors import LocalError
+from gcks.events import Event
+
+SYNC_SECONDS: Final = 1.0
+CHECKPOINT_SECONDS: Final = 3600.0
+
+
+class AuditTrail:
+    """An `AuditLog` with its timers."""
+
+    def __init__(self, path: Path, logger: Any) -> None:
+        """Raise `LocalError` where the file can't be opened."""
+        self.path, self._logger = path, logger
+        self._log = AuditLog(path, time.time)
+        self._sync: asyncio.TimerHandle | None = None
+        self._said = ""
+        self._checkpoint()
+
+    def write(self, events: Sequence[Event], now: float) -> None:
+        before = self._log.number
+        self._log.write(events, now)
+        if self._log.failed != self._said:
+            self._said = self._log.failed
+            self._logger.error("audit_failed", path=str(self.path), cause=self._said or "over")
+        if self._log.number != before and self._sync is None:
+            loop = asyncio.get_running_loop()
+            self._sync = loop.call_later(SYNC_SECONDS, self._to_disk)
+
+    def _to_disk(self) -> None:
+        self._sync = None
+        asyncio.get_running_loop().run_in_executor(None, self._log.sync)
+
+    def _checkpoint(self) -> None:
+        number, digest = self._log.checkpoint
+        self._logger.info("audit_checkpoint", path=str(self.path), number=number, hash=digest)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(CHECKPOINT_SECONDS, self._checkpoint)
+
+    def reopen(self) -> None:
+        """Go on in a new file after a rotation."""
+        try:
+            self._log.reopen()
+        except LocalError as error:
+            self._logger.error("audit_failed", path=str(self.path), cause=str(error))
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._sync is not None:
+            self._sync.cancel()
+        self._checkpoint()
+        self._timer.cancel()
+        self._log.sync()
+        self._log.close()

@@ -1,0 +1,150 @@
+"""The audit log: a chain in which nothing can be changed unseen."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gcks import events as e
+from gcks.daemon import audit
+from gcks.daemon.audit import RECORDED, AuditLog, verify
+from gcks.errors import LocalError
+from gcks.iana import NotifyType
+from tests.unit.daemon.samples import kinds, sample
+
+REFUSED = e.RegistrationRefused(
+    "keyid:a", "fqdn:x", "192.0.2.1:500", NotifyType.AUTHENTICATION_FAILED, "no", "hint"
+)
+ORDERED = e.OperatorOrdered("rekey", "keyid:a", "root (uid 0)")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+def opened(path: Path) -> AuditLog:
+    return AuditLog(path, lambda: 1_800_000_000.0)
+
+
+def filled(path: Path, entries: int = 5) -> AuditLog:
+    log = opened(path)
+    for number in range(entries):
+        log.write([e.OperatorOrdered("rekey", f"keyid:{number}", "root")], 1.0)
+    return log
+
+
+def test_what_is_recorded_and_what_not(path: Path) -> None:
+    log = opened(path)
+    log.write([sample(kind) for kind in kinds()], 1.0)
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["n"] for line in lines] == list(range(1, len(lines) + 1))
+    assert {line["event"] for line in lines} == {kind.name for kind in RECORDED} | {"audit_opened"}
+    assert lines[0]["at"] == "2027-01-15T08:00:00.000+00:00"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_chain_goes_on_over_restarts_and_rotations(path: Path) -> None:
+    filled(path).close()
+    log = filled(path)
+    rotated = path.with_suffix(".1")
+    path.rename(rotated)
+    log.reopen()
+    log.write([ORDERED], 1.0)
+    number, digest = log.checkpoint
+    log.close()
+    verdict = verify([rotated, path], (number, digest))
+    assert (verdict.problem, verdict.entries, verdict.number) == ("", 13, 13)
+    assert verify([path]).problem == ""
+    log = opened(path)
+    log.reopen()  # nothing was rotated
+    log.write([ORDERED], 1.0)
+    log.close()
+    assert verify([rotated, path]).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda lines: [*lines[:2], lines[2].replace(b"root", b"toor"), *lines[3:]], ":4: doesn't"),
+        (lambda lines: [*lines[:2], *lines[3:]], ":3: doesn't"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], ":2: doesn't"),
+        (lambda lines: [*lines[:3], lines[2], *lines[3:]], ":4: doesn't"),
+        (lambda lines: [*lines[:3], b"{}", *lines[3:]], ":4: not an entry"),
+        (lambda lines: lines[:-1], "the end is cut off"),
+        (lambda lines: lines[1:], ""),  # an older file is missing: no fault of this one
+    ],
+)
+def test_every_change_is_seen(path: Path, harm, said: str) -> None:  # type: ignore[no-untyped-def]
+    log = filled(path)
+    checkpoint = log.checkpoint
+    log.close()
+    assert verify([path], checkpoint).problem == ""
+    path.write_bytes(b"\n".join(harm(path.read_bytes().splitlines())) + b"\n")
+    problem = verify([path], checkpoint).problem
+    assert said in problem and bool(problem) is bool(said)
+
+
+def test_a_torn_line_is_accounted_for(path: Path) -> None:
+    filled(path).close()
+    os.truncate(path, path.stat().st_size - 20)  # a crash in the middle of a write
+    filled(path).close()
+    verdict = verify([path])
+    assert verdict.problem == "" and '"audit_torn"' in path.read_text()
+    with path.open("ab") as file:
+        file.write(b'{"n":')
+    assert "not an entry" in verify([path]).problem
+
+
+def test_strangers_can_not_fill_the_disk(path: Path) -> None:
+    log = opened(path)
+    log.write([REFUSED] * 1000, 1.0)
+    log.write([ORDERED, REFUSED], 2.0)
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    refused = [line for line in lines if line["event"] == "registration_refused"]
+    assert len(refused) == audit.REFUSALS_PER_SECOND + 1
+    (left_out,) = [line for line in lines if line["event"] == "refusals_not_recorded"]
+    assert left_out["count"] == 1000 - audit.REFUSALS_PER_SECOND
+
+
+def test_a_full_disk_is_said_and_the_chain_stays_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = filled(path)
+
+    def full(descriptor: int, octets: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        log.write([ORDERED], 1.0)
+    assert log.failed == "No space left on device"
+    log.write([ORDERED], 1.0)
+    assert log.failed == ""
+    log.close()
+    assert verify([path]).problem == ""
+
+
+def test_a_line_that_was_cut_off_is_accounted_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write = filled(path), os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda where, octets: write(where, octets[:30]))
+        log.write([ORDERED], 1.0)
+    log.write([ORDERED, ORDERED], 1.0)
+    log.close()
+    verdict = verify([path])
+    assert (verdict.problem, verdict.entries) == ("", 9)
+
+
+def test_a_path_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=r"audit\.path"):
+        opened(tmp_path / "no" / "audit.log")
+    with pytest.raises(LocalError):
+        verify([tmp_path / "nothing"])

@@ -25,7 +25,7 @@ class NoServer(LocalError):
 class Client:
     """One connection; requests are answered in their order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "key server") -> None:
         """Connect.  Raises `NoServer`, and `LocalError` where the server won't talk to us."""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.settimeout(ANSWER_SECONDS)
@@ -33,7 +33,7 @@ class Client:
             self._sock.connect(str(path))
         except OSError as error:
             self._sock.close()
-            raise NoServer(_no_server(path, error)) from None
+            raise NoServer(_no_server(path, what, error)) from None
         self._lines = self._sock.makefile("rb")
         hello = self._read()
         if "error" in hello:
@@ -80,15 +80,15 @@ class Client:
         return content
 
 
-def _no_server(path: Path, error: OSError) -> str:
+def _no_server(path: Path, what: str, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return f"{path}: not allowed; ask as root, or see control.readers in gcks.yaml"
+        return f"{path}: not allowed; ask as root, or see control.readers in its configuration"
     return (
-        f"no key server at {path} ({error.strerror or error}); start it, or name its socket with "
-        f"--socket or {SOCKET_VARIABLE} (`gcks serve --dev` prints it)"
+        f"no {what} at {path} ({error.strerror or error}); start it, or name its socket with "
+        f"--socket or {SOCKET_VARIABLE} (with --dev it is control.sock in the data directory)"
     )
 
 
-def socket_path(given: Path | None) -> Path:
-    """Return where the server listens: as given, in the environment, or by default."""
-    return given or Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET)
+def socket_path(given: Path | None, default: Path = DEFAULT_SOCKET) -> Path:
+    """Return where a daemon listens: as given, in the environment, or by default."""
+    return given or Path(os.environ.get(SOCKET_VARIABLE) or default)

@@ -32,6 +32,7 @@ class Subject(StrEnum):
     senders = "senders"
     exclusions = "exclusions"
     census = "census"
+    features = "features"
 
 
 def _known_groups(incomplete: str) -> list[str]:

@@ -37,6 +37,16 @@ def _shortened(spi: str) -> str:
     return spi if len(spi) <= 8 else f"{spi[:8]}..."
 
 
+def _member_sas(sas: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(_member_sa(sa) for sa in sas) or "-"
+
+
+def _member_sa(sa: Mapping[str, Any]) -> str:
+    sends = " sends" if sa["active_outbound"] else ""
+    replay = " drops replays" if sa["replay_protection"] else ""
+    return f"{sa['protocol']} {sa['spi']}{sends}{replay} ({_span(sa['expires_in_seconds'])})"
+
+
 TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "groups": (
         Column("group", "group"), Column("members", "members"), Column("senders", "senders"),
@@ -74,6 +84,18 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("group", "group"), Column("kind", "kind"), Column("name", "name"),
         Column("since", "excluded_at", _maybe), Column("by", "by"),
     ),
+    "features": (
+        Column("document", "document"), Column("what", "title"),
+        Column("on", "on", lambda on: "yes" if on else "no"),
+    ),
+    "algorithms": (Column("kind", "kind"), Column("names", "names", _list)),
+    "memberships": (
+        Column("group", "group"), Column("state", "state"), Column("rekeys", "rekeys"),
+        Column("next ID", "next_message_id"), Column("Sender-IDs", "sender_ids", _list),
+        Column("SAs", "data_sas", _member_sas),
+        Column("registers in", "registers_in_seconds", _span),
+        Column("last error", "last_error", _maybe),
+    ),
     "census": (
         Column("group", "group"), Column("members", "members"),
         Column("announced", "announced", lambda proposals: "; ".join(proposals) or "nothing"),
@@ -84,15 +106,17 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
 
 def render(answer: Mapping[str, Any]) -> None:
     """Print an answer: its list as a table, else field by field."""
-    subject = next((name for name in TABLES if name in answer and name != "group"), None)
-    if subject is not None and isinstance(answer[subject], list):
-        _print_table(TABLES[subject], answer[subject])
-        return
-    shown = {name: value for name, value in answer.items() if name != "schema_version"}
+    lists = [name for name in TABLES if isinstance(answer.get(name), list)]
+    hidden = {"schema_version", "next", *lists, *(("group",) if lists else ())}
+    shown = {name: value for name, value in answer.items() if name not in hidden}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         text = _list(value) if isinstance(value, list) else _maybe(value)
         print(f"{name.replace('_', ' '):<{width}}  {text}")
+    for place, name in enumerate(lists):
+        if shown or place:
+            print()
+        _print_table(TABLES[name], answer[name])
 
 
 def _print_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:

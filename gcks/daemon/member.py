@@ -10,10 +10,13 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
+from gcks.daemon.control.listener import ControlSocket, open_control
+from gcks.daemon.control.member import MemberRequest, answer_member, read_member_request
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
@@ -58,6 +61,7 @@ class MemberRuntime:
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
         self._failure: LocalError | None = None
+        self._control: ControlSocket[MemberRequest] | None = None
 
     async def run(self, ready: Callable[[], object] | None = None) -> None:
         """Be a member until told to stop.  Raises `LocalError`."""
@@ -87,6 +91,9 @@ class MemberRuntime:
             self.config.credential_source, self.engine.renew_credentials, self._logger
         )
         watch.start()
+        self._control = await open_control(
+            self.config.control, read_member_request, partial(answer_member, self), self._logger
+        )
         self._signals()
         self._feed_watchdog()
         self._carry_out(self.engine.start(time.monotonic()))
@@ -117,10 +124,16 @@ class MemberRuntime:
     def _signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stopped.set)
+            loop.add_signal_handler(number, self.stop)
+
+    def stop(self) -> None:
+        """Leave the groups, and end."""
+        self._stopped.set()
 
     async def _close(self, worker: asyncio.Task[None], http: asyncio.Server | None) -> None:
         self._manager.stopping()
+        if self._control is not None:
+            self._control.close()
         self._carry_out(self.engine.leave(time.monotonic()))
         await asyncio.sleep(0)
         try:
@@ -174,6 +187,8 @@ class MemberRuntime:
         self._log.write(events, time.monotonic())
         if self._watch is not None:
             self._watch(events)
+        if self._control is not None:
+            self._control.tell(events)
 
     def _dropped(self, event: DatagramDropped) -> None:
         self._tell((event,))

@@ -23,9 +23,9 @@ from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control.answers import answer
-from gcks.daemon.control.listener import ControlSocket
-from gcks.daemon.control.peers import Gate
+from gcks.daemon.control.listener import ControlSocket, open_control
 from gcks.daemon.control.plan import needs_restart
+from gcks.daemon.control.requests import Request, read_request
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
@@ -87,7 +87,7 @@ class ServerRuntime:
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
         self._failure: LocalError | None = None
-        self._control: ControlSocket | None = None
+        self._control: ControlSocket[Request] | None = None
         self._audit: AuditTrail | None = None
         self.started_at = time.monotonic()
 
@@ -130,7 +130,9 @@ class ServerRuntime:
         self._open(sockets)
         for sock in tcp:
             await self._streams.listen(sock)
-        await self._open_control()
+        self._control = await open_control(
+            config.control, read_request, partial(answer, self), self._logger
+        )
         self._carry_out(self.engine.start(now))
         self._credentials = CredentialWatch(config.credential_source, self._renew, self._logger)
         self._credentials.start()
@@ -177,21 +179,6 @@ class ServerRuntime:
         for sock, natt in bound:
             port = UdpPort(sock, self._receive, self._dropped, natt=natt)
             self._ports[port.local] = port
-
-    async def _open_control(self) -> None:
-        options = self.config.control
-        if options is None:
-            return
-        try:
-            gate = Gate(options.access)
-            control = ControlSocket(options.path, gate, partial(answer, self))
-            await control.open()
-        except LocalError as error:
-            if options.required:
-                raise
-            self._logger.warning("no_control_socket", cause=str(error))
-            return
-        self._control = control
 
     def _handle(self, action: Callable[[], None], *numbers: signal.Signals) -> None:
         for number in numbers:

@@ -34,15 +34,15 @@ def done(request: Request, role: Role, by: str) -> View:
     return DoneView(done=by)
 
 
-Open = Callable[..., Awaitable[ControlSocket]]
+Open = Callable[..., Awaitable[ControlSocket[Request]]]
 
 
 @pytest.fixture
 async def control(tmp_path: Path) -> AsyncIterator[Open]:
-    opened: list[ControlSocket] = []
+    opened: list[ControlSocket[Request]] = []
 
-    async def start(access: Access | None = None) -> ControlSocket:
-        made = ControlSocket(tmp_path / "c.sock", Gate(access or Access()), done)
+    async def start(access: Access | None = None) -> ControlSocket[Request]:
+        made = ControlSocket(tmp_path / "c.sock", Gate(access or Access()), read_request, done)
         await made.open()
         opened.append(made)
         return made
@@ -275,7 +275,7 @@ async def test_what_a_killed_server_left_is_taken_over_and_nothing_else(
 
 async def test_a_path_that_is_too_long_says_so(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="shorter"):
-        await ControlSocket(tmp_path / ("x" * 120), Gate(Access()), done).open()
+        await ControlSocket(tmp_path / ("x" * 120), Gate(Access()), read_request, done).open()
 
 
 # --- schemas -------------------------------------------------------------------------------

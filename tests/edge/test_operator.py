@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gcks.daemon.control.member import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
 from tests.edge.test_serve_config import free_ports
@@ -25,6 +26,7 @@ listen: [{{address: 127.0.0.1, ike_ports: [{port}], natt_ports: [{natt}], tcp_po
 authentication: {{psk: [{{identity: 'fqdn:gm*.test', secret: 'file:psk'}}]}}
 store: {{path: gcks.sqlite, master_key: master.key}}
 control: {{path: control.sock}}
+audit: {{path: audit.log}}
 logging: {{format: json}}
 groups:
   - id: keyid:ops
@@ -44,6 +46,7 @@ local: {{address: 127.0.0.1, port: 0, natt_port: 0}}
 authentication: {{psk: 'file:psk'}}
 groups: [{{id: 'keyid:ops', send: true}}]
 data_plane: {{kind: none}}
+control: {{path: '{name}.sock'}}
 ike: {{reregister_jitter: 0s}}
 logging: {{format: console}}
 """
@@ -96,6 +99,14 @@ class Site:
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
+    def member(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "gcks.cli.member", *arguments],
+            capture_output=True, text=True, timeout=30, cwd=ROOT,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def ask(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """Return the JSON answer, held against its schema."""
         answer: dict[str, Any] = json.loads(self.gcks(*arguments, "--json", code=code))
@@ -144,6 +155,8 @@ def test_everything_can_be_shown(site: Site, crowd: list[Daemon]) -> None:
     for subject in ("server", "groups", "members", "sas", "rekeys", "senders", "census"):
         assert GROUP in site.gcks("show", subject) or subject in ("server", "members")
     assert site.gcks("show", "exclusions") == "none\n"
+    assert any(one["document"] == "RFC 9838" for one in site.ask("show", "features")["features"])
+    assert "x25519" in site.gcks("show", "features")
     assert crowd[0].stop() == 0
 
 
@@ -220,6 +233,53 @@ def test_a_rekey_by_hand_and_events(site: Site, crowd: list[Daemon]) -> None:
     crowd[0].says("rekey_received")
     lines = [json.loads(line) for line in follower.text.splitlines()]
     assert {"at", "event", "group"} <= set(lines[-1])
+
+
+def test_a_member_tells_its_state_and_leaves(site: Site, crowd: list[Daemon]) -> None:
+    socket = ("--socket", str(site.directory / "gm1.sock"))
+    answer = json.loads(site.member("status", "--json", *socket))
+    Draft202012Validator(MEMBER_VIEWS["status"].model_json_schema()).validate(answer)
+    assert answer["identity"] == "fqdn:gm1.test"
+    (held,) = answer["memberships"]
+    assert (held["state"], len(held["data_sas"])) == ("registered", 1)
+    text = site.member("status", *socket)
+    assert GROUP in text and "registered" in text
+    assert "leaves" in site.member("leave", *socket)
+    assert crowd[0].process.wait(20) == 0
+    assert len(site.ask("show", "members")["members"]) == 2
+    assert "no member at" in site.member("status", *socket, code=3)
+
+
+def test_who_did_what_is_recorded_and_verified(site: Site, crowd: list[Daemon]) -> None:
+    """The audit log names who was admitted and what the operator ordered."""
+    del crowd
+    site.gcks("rekey", GROUP)
+    site.gcks("exclude", GROUP, "fqdn:gm2.test", "--now")
+    site.gcks("reload")
+    file = site.directory / "audit.log"
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    admitted = [one["identity"] for one in entries if one["event"] == "member_registered"]
+    assert sorted(admitted) == [f"fqdn:gm{n}.test" for n in (1, 2, 3)]
+    orders = [(one["order"], one["by"]) for one in entries if one["event"] == "operator_ordered"]
+    assert [order for order, _ in orders] == ["rekey", "reload"]
+    assert all("uid" in by for _, by in orders)
+    (excluded,) = [one for one in entries if one["event"] == "operator_excluded"]
+    assert excluded["names"] == ["fqdn:gm2.test"]
+    assert "unbroken" in site.gcks("audit", str(file))
+    site.daemons[0].stop()
+    checkpoint = [
+        json.loads(line)
+        for line in site.daemons[0].text.splitlines()
+        if '"audit_checkpoint"' in line
+    ][-1]
+    at = f"{checkpoint['number']}:{checkpoint['hash']}"
+    assert "unbroken" in site.gcks("audit", str(file), "--checkpoint", at)
+    whole = file.read_text()
+    file.write_text("\n".join(whole.splitlines()[:-1]) + "\n")
+    assert "cut off" in site.gcks("audit", str(file), "--checkpoint", at, code=1)
+    file.write_text(whole.replace("gm3", "gm9"))
+    verdict = json.loads(site.gcks("audit", str(file), "--json", code=1))
+    assert "doesn't follow" in verdict["problem"]
 
 
 def test_errors_name_the_remedy(site: Site) -> None:

@@ -81,6 +81,7 @@ class MemberConfig:
     ceiling: Ceiling
     data_plane: DataPlaneOptions
     metrics: Endpoint | None = None
+    control: ControlOptions | None = None
     logs: LogOptions = field(default_factory=LogOptions)
     source: Path | None = None
     credential_source: CredentialSource | None = field(default=None, compare=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gcks.crypto.certificates import TrustStore
+from gcks.daemon.config.control import control_options
 from gcks.daemon.config.credentials import (
     read_own,
     read_raw_public_key,
@@ -78,6 +79,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         ceiling=_ceiling(model.ceiling, features_of(options)),
         data_plane=options,
         metrics=model.metrics.listen if model.metrics else None,
+        control=control_options(model.control, files),
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
         credential_source=CredentialSource(

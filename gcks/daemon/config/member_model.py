@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gcks.crypto.signature import ALGORITHMS
+from gcks.daemon.config.control import ControlSection
 from gcks.daemon.config.credential_model import OwnSection, TrustSection
 from gcks.daemon.config.ike_model import CommonIkeSection, Section
 from gcks.daemon.config.server_model import LoggingSection, MetricsSection
@@ -104,6 +105,10 @@ class MemberIkeSection(CommonIkeSection):
     max_puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 20
 
 
+class MemberControlSection(ControlSection):
+    path: str = "/run/gcks-member/control.sock"
+
+
 class MemberFile(Section):
     identity: IdentityText
     server: MemberServerSection
@@ -114,4 +119,5 @@ class MemberFile(Section):
     data_plane: DataPlaneSection = DataPlaneSection()
     ike: MemberIkeSection = MemberIkeSection()
     metrics: MetricsSection | None = None
+    control: MemberControlSection = MemberControlSection()
     logging: LoggingSection = LoggingSection()

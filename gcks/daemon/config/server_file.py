@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gcks.crypto.certificates import TrustStore
+from gcks.daemon.config.control import control_options
 from gcks.daemon.config.credentials import (
     read_own,
     read_raw_public_key,
@@ -19,7 +20,6 @@ from gcks.daemon.config.files import Files
 from gcks.daemon.config.groups import build_groups
 from gcks.daemon.config.ike_model import optimized_rekey, retransmission
 from gcks.daemon.config.loaded import (
-    ControlOptions,
     CredentialSource,
     Listener,
     LogOptions,
@@ -28,7 +28,6 @@ from gcks.daemon.config.loaded import (
 from gcks.daemon.config.problems import ConfigError, Findings
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
-    ControlSection,
     ListenSection,
     PskSection,
     RawPublicKeySection,
@@ -38,7 +37,6 @@ from gcks.daemon.config.server_model import (
 )
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
-from gcks.daemon.control.peers import Access
 from gcks.daemon.pktinfo import ANY_IPV4, any_of
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
@@ -85,7 +83,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         store_path=store_path,
         master_key=master_key,
         metrics=model.metrics.listen if model.metrics else None,
-        control=_control(model.control, files),
+        control=control_options(model.control, files),
         audit=files.path(model.audit.path) if model.audit is not None else None,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
@@ -122,13 +120,6 @@ def _settings(model: ServerFile) -> ServerSettings:
         childless=ike.childless,
         remove_on_certificate_end=model.authentication.certificate_end == "remove",
     )
-
-
-def _control(control: ControlSection, files: Files) -> ControlOptions:
-    """Nobody has to make a directory for a socket that nobody asked for."""
-    required = "path" in control.model_fields_set
-    access = Access(control.readers, control.operators)
-    return ControlOptions(files.path(control.path), access, required)
 
 
 def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> None:

@@ -11,6 +11,7 @@ from pydantic import (
     field_validator,
 )
 
+from gcks.daemon.config.control import ControlSection
 from gcks.daemon.config.credential_model import OwnSection, TrustSection
 from gcks.daemon.config.ike_model import CommonIkeSection, FragmentSize, Section
 from gcks.daemon.config.values import (
@@ -92,12 +93,6 @@ class StoreSection(Section):
 
 class MetricsSection(Section):
     listen: EndpointText = Endpoint("127.0.0.1", 9848)
-
-
-class ControlSection(Section):
-    path: str = "/run/gcks/control.sock"
-    readers: str | None = None
-    operators: str | None = None
 
 
 class AuditSection(Section):

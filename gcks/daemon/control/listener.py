@@ -22,11 +22,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from gcks import __version__
+from gcks.daemon.config.loaded import ControlOptions
 from gcks.daemon.control.peers import Gate, Role
-from gcks.daemon.control.requests import PROTOCOL, Events, Request, read_request
+from gcks.daemon.control.requests import PROTOCOL, Events
 from gcks.daemon.control.views import View
 from gcks.daemon.logs import fields_of
 from gcks.errors import LocalError
@@ -44,7 +45,19 @@ _FOR_OWNER: Final = 0o600
 _FOR_ALL: Final = 0o666
 """Where groups may come: their members are told from others by their credentials."""
 
-Answer = Callable[[Request, Role, str], View]
+
+class Request(Protocol):
+    """One line, read."""
+
+    @property
+    def id(self) -> int | str | None: ...
+
+
+R = TypeVar("R", bound=Request)
+Read = Callable[[bytes], R]
+"""Reads one line.  Raises `LocalError`."""
+Answer = Callable[[R, Role, str], View]
+"""Answers what was read.  Raises `LocalError`."""
 
 
 class Follower:
@@ -76,11 +89,12 @@ class Follower:
         return octets
 
 
-class ControlSocket:
+class ControlSocket(Generic[R]):
     """Listens at a path; everything happens on the event loop."""
 
-    def __init__(self, path: Path, gate: Gate, answer: Answer) -> None:
-        self._path, self._gate, self._answer = path, gate, answer
+    def __init__(self, path: Path, gate: Gate, read: Read[R], answer: Answer[R]) -> None:
+        self._path, self._gate = path, gate
+        self._read, self._answer = read, answer
         self._followers: set[Follower] = set()
         self._peers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -151,10 +165,10 @@ class ControlSocket:
             )
         return role, name
 
-    def _respond(self, line: bytes, role: Role, name: str) -> tuple[Request | None, bytes]:
-        request: Request | None = None
+    def _respond(self, line: bytes, role: Role, name: str) -> tuple[R | None, bytes]:
+        request: R | None = None
         try:
-            request = read_request(line)
+            request = self._read(line)
             result = self._answer(request, role, name).model_dump(mode="json")
         except LocalError as error:
             number = request.id if request is not None else _id_of(line)
@@ -176,6 +190,23 @@ class ControlSocket:
         finally:
             self._followers.discard(follower)
             gone.cancel()
+
+
+async def open_control(
+    options: ControlOptions | None, read: Read[R], answer: Answer[R], logger: Any
+) -> ControlSocket[R] | None:
+    """Open the socket of a daemon; one that nobody asked for may fail.  Raises `LocalError`."""
+    if options is None:
+        return None
+    try:
+        control = ControlSocket(options.path, Gate(options.access), read, answer)
+        await control.open()
+    except LocalError as error:
+        if options.required:
+            raise
+        logger.warning("no_control_socket", cause=str(error))
+        return None
+    return control
 
 
 async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gcks.daemon.config.values import IdentityPattern
 from gcks.errors import LocalError
+
+T = TypeVar("T")
 
 PROTOCOL: Final = 1
 """The version of requests and answers; what is added doesn't change it."""
@@ -18,17 +22,27 @@ MAX_PAGE: Final = 1_000
 Name = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
-class _Request(BaseModel):
+class BaseRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: int | str | None = None
     """Comes back in the answer."""
 
 
-class Show(_Request):
+class Show(BaseRequest):
     """Read the state; long lists come page by page: `next` of an answer is the next `start`."""
 
     do: Literal["show"]
-    what: Literal["server", "groups", "members", "sas", "rekeys", "senders", "exclusions", "census"]
+    what: Literal[
+        "server",
+        "groups",
+        "members",
+        "sas",
+        "rekeys",
+        "senders",
+        "exclusions",
+        "census",
+        "features",
+    ]
     group: Name | None = None
     match: Name | None = None
     """With members: a pattern for identities."""
@@ -36,27 +50,27 @@ class Show(_Request):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
 
 
-class Plan(_Request):
+class Plan(BaseRequest):
     """Say what a reload would do: with the server's own file as it is now, or with another."""
 
     do: Literal["plan"]
     config: Name | None = None
 
 
-class Reload(_Request):
+class Reload(BaseRequest):
     """Take over the server's configuration file as a whole, or not at all."""
 
     do: Literal["reload"]
 
 
-class Rekey(_Request):
+class Rekey(BaseRequest):
     """Renew all keys of a group now."""
 
     do: Literal["rekey"]
     group: Name
 
 
-class _Names(_Request):
+class _Names(BaseRequest):
     group: Name
     kind: Literal["identity", "certificate"] = "identity"
     names: Annotated[list[Name], Field(min_length=1, max_length=MAX_NAMES)]
@@ -77,7 +91,7 @@ class Readmit(_Names):
     do: Literal["readmit"]
 
 
-class Events(_Request):
+class Events(BaseRequest):
     """Follow what happens, from now on: one line per event after the answer."""
 
     do: Literal["events"]
@@ -94,15 +108,28 @@ _REFERENCE_DIGITS: Final = 32
 
 def read_request(line: bytes) -> Request:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
+    request = parse(_ADAPTER, line)
+    if isinstance(request, _Names):
+        with _said_clearly():
+            names = [*map(_name_of(request), request.names)]
+        return request.model_copy(update={"names": names})
+    return request
+
+
+def parse(adapter: TypeAdapter[T], line: bytes) -> T:
+    """Read one line as what the adapter wants.  Raises `LocalError`."""
+    with _said_clearly():
+        return adapter.validate_json(line)
+
+
+@contextmanager
+def _said_clearly() -> Iterator[None]:
     try:
-        request = _ADAPTER.validate_json(line)
-        if isinstance(request, _Names):
-            request = request.model_copy(update={"names": [*map(_name_of(request), request.names)]})
+        yield
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise LocalError(f"request: {place}: {first['msg']}" if place else first["msg"]) from None
-    return request
 
 
 def _name_of(request: _Names) -> Any:

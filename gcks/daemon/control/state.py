@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from gcks import __version__
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control import views as v
+from gcks.daemon.control.features import features
 from gcks.daemon.control.requests import Show
 from gcks.errors import AuthorizationFailed, LocalError
 from gcks.group.authorization import authorize
@@ -313,6 +314,11 @@ def _census(server: Server, asked: Show) -> v.View:
     return v.CensusView(census=rows)
 
 
+def _features(server: Server, asked: Show) -> v.View:
+    del asked
+    return features(server.engine.settings)
+
+
 def _seconds(at: float, now: float) -> float | None:
     return None if at == inf else round(max(0.0, at - now), 1)
 
@@ -327,4 +333,5 @@ def _time(at: float | None) -> str | None:
 _SUBJECTS: Final[dict[str, Callable[[Any, Show], v.View]]] = {
     "server": _server, "groups": _group_rows, "members": _members, "sas": _sas,
     "rekeys": _rekeys, "senders": _senders, "exclusions": _exclusions, "census": _census,
+    "features": _features,
 }  # fmt: skip

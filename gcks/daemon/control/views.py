@@ -15,7 +15,7 @@ class View(BaseModel):
     schema_version: int = SCHEMA_VERSION
 
 
-class _Row(BaseModel):
+class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -32,7 +32,7 @@ class ServerView(View):
     uptime_seconds: float
 
 
-class GroupRow(_Row):
+class GroupRow(Row):
     group: str
     members: int
     capacity: int
@@ -51,7 +51,7 @@ class GroupsView(View):
     groups: list[GroupRow]
 
 
-class MemberRow(_Row):
+class MemberRow(Row):
     identity: str
     address: str
     registered_at: str
@@ -69,7 +69,7 @@ class MembersView(View):
     """Where the next page starts; None: this was the last."""
 
 
-class SaRow(_Row):
+class SaRow(Row):
     group: str
     name: str
     protocol: str
@@ -91,7 +91,7 @@ class SasView(View):
     sas: list[SaRow]
 
 
-class RekeyRow(_Row):
+class RekeyRow(Row):
     group: str
     spi: str
     next_message_id: int
@@ -110,7 +110,7 @@ class RekeysView(View):
     rekeys: list[RekeyRow]
 
 
-class SenderRow(_Row):
+class SenderRow(Row):
     group: str
     identity: str
     address: str
@@ -125,7 +125,7 @@ class SendersView(View):
     next: int | None
 
 
-class ExclusionRow(_Row):
+class ExclusionRow(Row):
     group: str
     kind: str
     name: str
@@ -137,7 +137,7 @@ class ExclusionsView(View):
     exclusions: list[ExclusionRow]
 
 
-class CensusRow(_Row):
+class CensusRow(Row):
     group: str
     members: int
     announced: list[str]
@@ -148,12 +148,12 @@ class CensusView(View):
     census: list[CensusRow]
 
 
-class LockedOut(_Row):
+class LockedOut(Row):
     identity: str
     lacks: str
 
 
-class GroupPlan(_Row):
+class GroupPlan(Row):
     group: str
     members: int
     effects: list[str]
@@ -195,10 +195,27 @@ class ExclusionView(View):
     dry_run: bool
 
 
+class FeatureRow(Row):
+    document: str
+    title: str
+    on: bool
+
+
+class AlgorithmRow(Row):
+    kind: str
+    names: list[str]
+
+
+class FeaturesView(View):
+    features: list[FeatureRow]
+    algorithms: list[AlgorithmRow]
+
+
 VIEWS: Final[dict[str, type[View]]] = {
     "server": ServerView, "groups": GroupsView, "members": MembersView, "sas": SasView,
     "rekeys": RekeysView, "senders": SendersView, "exclusions": ExclusionsView,
-    "census": CensusView, "plan": PlanView, "reload": DoneView, "rekey": DoneView,
+    "census": CensusView, "features": FeaturesView, "plan": PlanView, "reload": DoneView,
+    "rekey": DoneView,
     "exclude": ExclusionView, "readmit": DoneView,
 }  # fmt: skip
 """Subject of `show`, or order -> its answer."""

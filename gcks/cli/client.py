@@ -49,6 +49,9 @@ class Client:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._lines.close()
         self._sock.close()
 

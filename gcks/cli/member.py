@@ -32,6 +32,7 @@ CONFIG = typer.Option("--config", help="The configuration file, see config/membe
 DEV = typer.Option("--dev", help="Join the development server whose data directory this is.")
 IDENTITY = typer.Option("--identity", help="With --dev: fqdn:gm<something>.dev.")
 TRANSPORT = typer.Option("--transport", help="With --dev: how IKE messages travel.")
+DEMO = typer.Option("--demo", hidden=True, help="Runs for gcks demo: may be told to lose rekeys.")
 CERTIFICATE = typer.Option("--certificate", help="With --dev: use the certificate, not the PSK.")
 
 
@@ -42,6 +43,7 @@ def run(
     identity: Annotated[str, IDENTITY] = MEMBER_IDENTITY,
     certificate: Annotated[bool, CERTIFICATE] = False,
     transport: Annotated[Transport, TRANSPORT] = Transport.UDP,
+    demo: Annotated[bool, DEMO] = False,
 ) -> None:
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
@@ -59,7 +61,7 @@ def run(
     except LocalError as error:
         typer.echo(f"gcks-member: {error}", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(run_daemon(loaded))
+    raise typer.Exit(run_daemon(loaded, rehearses=demo))
 
 
 @app.command()

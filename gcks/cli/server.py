@@ -11,6 +11,7 @@ import typer
 from gcks import __version__
 from gcks.cli import operate
 from gcks.cli.audit import audit
+from gcks.cli.demo.command import demo
 from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.server_file import load_server
@@ -74,6 +75,7 @@ def version() -> None:
 
 operate.add_to(app)
 app.command()(audit)
+app.command()(demo)
 
 
 def main() -> None:

@@ -47,8 +47,12 @@ Watch = Callable[[Sequence[Event]], None]
 class MemberRuntime:
     """One running member; everything happens on one event loop."""
 
-    def __init__(self, config: MemberConfig, *, watch: Watch | None = None) -> None:
+    def __init__(
+        self, config: MemberConfig, *, watch: Watch | None = None, rehearses: bool = False
+    ) -> None:
+        """Prepare; `rehearses`: it may be told to lose datagrams, for a demonstration."""
         self.config = config
+        self._rehearses, self._deaf_until = rehearses, 0.0
         self._watch = watch
         self._logger: Any = configure(config.logs)
         self._log = EventLog(self._logger)
@@ -163,6 +167,16 @@ class MemberRuntime:
     def _receive(self, datagram: bytes, path: Path) -> None:
         self._carry_out(self.engine.receive(datagram, path, time.monotonic()))
 
+    def _receive_multicast(self, datagram: bytes, path: Path) -> None:
+        if time.monotonic() >= self._deaf_until:
+            self._receive(datagram, path)
+
+    def deafen(self, seconds: float) -> None:
+        """Lose all multicast for a while.  Raises `LocalError` but in a demonstration."""
+        if not self._rehearses:
+            raise LocalError("this member doesn't run for gcks demo")
+        self._deaf_until = time.monotonic() + seconds
+
     def _timeout(self) -> None:
         self._timer_at = None
         try:
@@ -240,7 +254,7 @@ class MemberRuntime:
         if port is None:
             local = next(iter(self._ports)).host
             sock = multicast_receiver(group, command.interface, local)
-            port = self._port(sock)
+            port = UdpPort(sock, self._receive_multicast, self._dropped, natt=False)
         self._joined[group] = (port, count + 1)
 
     def _leave(self, command: LeaveMulticast) -> None:
@@ -286,6 +300,6 @@ def _source_address(server: Endpoint) -> str:
         return str(sock.getsockname()[0])
 
 
-def run(config: MemberConfig) -> int:
+def run(config: MemberConfig, *, rehearses: bool = False) -> int:
     """Run a member to its end; return the exit code."""
-    return run_to_end(lambda: MemberRuntime(config).run())
+    return run_to_end(lambda: MemberRuntime(config, rehearses=rehearses).run())

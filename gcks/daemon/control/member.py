@@ -28,7 +28,16 @@ class Leave(BaseRequest):
     do: Literal["leave"]
 
 
-MemberRequest = Status | Leave | Events
+class Deafen(BaseRequest):
+    """Lose all multicast for a while; only of a member that runs for `gcks demo`."""
+
+    do: Literal["deafen"]
+    seconds: Annotated[float, Field(gt=0, le=60)]
+
+
+MemberRequest = Status | Leave | Deafen | Events
+READ_ONLY: Final = (Status, Events)
+
 _ADAPTER: Final[TypeAdapter[MemberRequest]] = TypeAdapter(
     Annotated[MemberRequest, Field(discriminator="do")]
 )
@@ -77,6 +86,8 @@ class Member(Protocol):
 
     def stop(self) -> None: ...
 
+    def deafen(self, seconds: float) -> None: ...
+
 
 def read_member_request(line: bytes) -> MemberRequest:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
@@ -85,12 +96,13 @@ def read_member_request(line: bytes) -> MemberRequest:
 
 def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
-    if isinstance(request, Leave) and role < Role.OPERATOR:
+    if not isinstance(request, READ_ONLY) and role < Role.OPERATOR:
         raise LocalError(f"{by} may read, not order; see control.operators in member.yaml")
-    return _ANSWERS[type(request)](member)
+    return _ANSWERS[type(request)](member, request)
 
 
-def _status(member: Member) -> View:
+def _status(member: Member, asked: Status) -> View:
+    del asked
     status = member.status()
     return MemberView(
         version=__version__,
@@ -107,18 +119,25 @@ def _known(row: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in row.model_fields}
 
 
-def _leave(member: Member) -> View:
+def _leave(member: Member, order: Leave) -> View:
+    del order
     member.stop()
     return DoneView(done="the member leaves its groups and ends")
 
 
-def _events(member: Member) -> View:
-    del member
+def _deafen(member: Member, order: Deafen) -> View:
+    member.deafen(order.seconds)
+    return DoneView(done="the member loses all multicast")
+
+
+def _events(member: Member, asked: Events) -> View:
+    del member, asked
     return DoneView(done="events follow")
 
 
-_ANSWERS: Final[dict[type, Callable[[Member], View]]] = {
+_ANSWERS: Final[dict[type, Callable[[Any, Any], View]]] = {
     Status: _status,
     Leave: _leave,
+    Deafen: _deafen,
     Events: _events,
 }

@@ -1,0 +1,33 @@
+"""The command `gcks demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcks.errors import LocalError
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Act the story out once, say each step, and end.")
+    ] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Write configurations and logs there, and keep them."),
+    ] = None,
+) -> None:
+    """Show a key server at work with five members: rekeys, a loss, an exclusion; Ctrl-C ends."""
+    from gcks.cli.demo.play import play
+
+    try:
+        if directory is not None:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        play(once=once, directory=directory.absolute() if directory is not None else None)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except (LocalError, OSError) as error:
+        typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -48,6 +48,7 @@ from gcks.group.restoring import (
 from gcks.group.sa_set import REKEY
 from gcks.group.sag import first_mismatch, needs_of
 from gcks.group.spi import SpiPool
+from gcks.group.spread import SPREAD_VENDOR, spread_notify
 from gcks.group.tree_keeper import NO_LEAF, MemberKeys
 from gcks.iana import Kwa
 from gcks.journal import (
@@ -231,6 +232,7 @@ class Group(ExcludingGroup):
         self.members.put(member)
         auth_key = None if inband else self._auth_key
         payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids, keys)
+        payloads = (*payloads, SPREAD_VENDOR, spread_notify(self.spread))
         journal = [*renewed.journal, *journal, member]
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
@@ -259,7 +261,8 @@ class Group(ExcludingGroup):
         """
         role = authorize(self.policy, identity, address, sender=sender)
         view = self._gsa.view(self.policy, self.sas, role, 0, now, pushed=True)
-        return registration_payloads(view, self.policy, wrap, None, ())
+        payloads = registration_payloads(view, self.policy, wrap, None, ())
+        return (*payloads, spread_notify(self.spread))
 
     def _renew_numbered(self, identity: str, now: float) -> float:
         """Plan new SAs where an SA's only sender comes back; return when.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from gcks.member.delay import Reach
 from gcks.member.group_member import GroupMember
 from gcks.member.holding import DataSa
 
@@ -39,6 +40,8 @@ class GroupStatus:
     rekeys: int
     last_error: str
     registers_in_seconds: float | None
+    spread_seconds: float = 0.0
+    """Over how long a registration is spread that everybody has to renew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         group.rekeys,
         group.last_error,
         _seconds_until(group.due, now),
+        group.delay.most_seconds(Reach.EVERYBODY),
     )
 
 

@@ -55,7 +55,7 @@ def test_rekeys_tell_it_too(policy: GroupPolicy, notify: Notify) -> None:
     inband = Stage(replace(policy, evaluate_sag=False, rekey=None))
     wrap = KeyWrap(Kwa.KW_5649_256, KWK.kwk)
     pushed = inband.group.inband_payloads("fqdn:gm1.dev", "192.0.2.9", wrap, 1000.0, sender=False)
-    assert pushed[2:] == (notify,)
+    assert usage_notifies(pushed) == [notify]
 
 
 @pytest.mark.parametrize(

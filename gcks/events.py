@@ -103,6 +103,7 @@ class MemberRegistered(Event):
     sender_ids: int
     again: bool
     members: int
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class MemberLeft(Event):
     identity: str
     cause: str
     members: int
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class Reregistering(Event):
     group: str
     cause: str
     delay_seconds: float
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

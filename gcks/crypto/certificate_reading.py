@@ -52,6 +52,13 @@ def subject(certificate: x509.Certificate) -> str:
         return "certificate with unreadable subject"
 
 
+def validity(der: bytes) -> tuple[float, float]:
+    """Return from when and until when a certificate is valid, POSIX seconds."""
+    certificate = parse(der)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begins.timestamp(), ends.timestamp()
+
+
 def public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
     """Return the key.  Raises `CertificateInvalid`."""
     try:

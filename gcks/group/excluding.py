@@ -42,6 +42,13 @@ MAX_EXCLUDED: Final = 4096
 """At one time: more take longer, message after message, than all need to register again."""
 
 
+LEAVING_HINTS: Final = {
+    "NO_PROPOSAL_CHOSEN": "it refuses the group's policy and its own log says what of it: raise "
+    "its ceiling, or change the group",
+}
+"""What to do about members that leave, by the notification that they leave with."""
+
+
 class Way(Enum):
     """How a group goes on without members that it has excluded."""
 
@@ -202,7 +209,9 @@ class ExcludingGroup(RenewedSas):
         if self._tree is not None and member is not None and member.leaf != NO_LEAF:
             journal += self._tree.unseat(member.leaf)
         self.members.remove(identity)
-        return journal, MemberLeft(self.name, identity, cause, len(self.members))
+        return journal, MemberLeft(
+            self.name, identity, cause, len(self.members), LEAVING_HINTS.get(cause, "")
+        )
 
     def _plan_shutting_out(self, now: float) -> None:
         self._shut_out_at = min(self._shut_out_at, now + self.policy.exclusion_window_seconds)

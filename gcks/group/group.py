@@ -231,6 +231,7 @@ class Group(ExcludingGroup):
         view = self._gsa.view(self.policy, self.sas, role, self.next_message_id, now)
         sender_ids = self._allocate(request.sender_id_count, now) if view.numbered else ()
         leaf, keys, journal = self._seat(identity, inband=inband, now=now)
+        hint = self._behind(identity)
         at = self._wall()
         member = member_saved(self.name, identity, request, sender_ids, at, leaf)
         self.members.put(member)
@@ -253,6 +254,19 @@ class Group(ExcludingGroup):
             due,
             request.sender,
             inband,
+            hint,
+        )
+
+    def _behind(self, identity: str) -> str:
+        """Say what to look at where a member comes back that was told new keys meanwhile."""
+        member, rekey = self.members.get(identity), self.policy.rekey
+        if member is None or rekey is None or self.policy.is_inband(sender=member.sender):
+            return ""
+        if all(sa.created_wall <= member.registered_at for sa in self.sas.current.values()):
+            return ""
+        return (
+            "it comes back after a rekey; unless it was restarted, look whether multicast to "
+            f"{rekey.destination} reaches it"
         )
 
     def inband_payloads(

@@ -73,6 +73,8 @@ class Registration:
     sender: bool = False
     inband: bool = False
     """The GM is rekeyed over its IKE SA, which stays open."""
+    hint: str = ""
+    """What may be wrong although it was admitted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,10 +180,24 @@ def peer_keys(
     try:
         found = credentials.trust.validate(chain, identity, at, responses)
     except CryptoError as error:
-        raise AuthenticationFailed(
-            str(error), hint="check the peer's certificate and the trust anchors"
-        ) from None
+        raise AuthenticationFailed(str(error), hint=_hint_for(str(error))) from None
     return PeerKeys((found.key,), found.ends_at, found.references)
+
+
+_CERTIFICATE_HINTS: Final = {
+    "has expired": "renew that certificate, or correct the clock of the host that says so",
+    "is not yet valid": "correct the clock of the host that says so, or wait for the certificate",
+    "issuer certificate": "have it issued by a CA of authentication.trust_anchors, or add its CA "
+    "there if it is to be trusted",
+    "does not name": "let the identity be a name that stands in the certificate",
+    "revoked": "issue a new certificate if the peer is to be let in",
+}
+"""Part of a cause -> what to do."""
+
+
+def _hint_for(cause: str) -> str:
+    found = (hint for part, hint in _CERTIFICATE_HINTS.items() if part in cause)
+    return next(found, "check the peer's certificate and the trust anchors")
 
 
 def _raw_keys(

@@ -98,6 +98,7 @@ def registered(
         len(registration.sender_ids),
         registration.again,
         registration.members,
+        registration.hint,
     )
     events = (event, *registration.events)
     inband = (group.name, registration.sender) if registration.inband else None

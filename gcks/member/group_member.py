@@ -91,6 +91,7 @@ class GroupMember:
         self._jitter = jitter
         self._failures = 0
         self._registered_at = -inf
+        self._heard_rekeys = False
 
     # --- when to register ---------------------------------------------------------
 
@@ -166,11 +167,23 @@ class GroupMember:
         self.due = max(now + self._jitter(limit), earliest)
         self.cause = self.last_error = cause
         self._recoverable = recoverable
-        effects.tell(Reregistering(self.name, cause, self.due - now))
+        effects.tell(Reregistering(self.name, cause, self.due - now, self._multicast_hint()))
+
+    def _multicast_hint(self) -> str:
+        """Say what to look at where no rekey has come since the registration."""
+        rekey = self.holding.current_rekey
+        if rekey is None or self._heard_rekeys or self._registered_at == -inf:
+            return ""
+        at = f"{rekey.join.address} port {rekey.join.port}"
+        on = rekey.join.interface or "the interface that the kernel chooses (local.interface)"
+        return (
+            f"no rekey has come since the registration: is multicast to {at} let through to {on}?"
+        )
 
     def rekeyed(self) -> None:
         """Note that a rekey was followed: what it heals needs no registration."""
         self.rekeys += 1
+        self._heard_rekeys = True
         if self._recoverable:
             self.due = inf
             self._recoverable = False
@@ -279,6 +292,7 @@ class GroupMember:
             self.due = inf  # else: excluded meanwhile, this answer may be older than that
         self.state = GroupState.REGISTERED
         self._failures, self._registered_at, self.last_error = 0, now, ""
+        self._heard_rekeys = False
         self._recoverable = False
         self.registrations += 1
         server = str(self.settings.server)

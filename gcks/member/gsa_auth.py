@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gcks.crypto.certificate_reading import validity
 from gcks.errors import PeerError
 from gcks.iana import AuthMethod, ExchangeType, NotifyType
 from gcks.ike.authenticator import (
@@ -112,7 +113,7 @@ def authenticate_server(
     contents = check(rule, payloads)
     idr, auth = contents.maybe(IDr), contents.maybe(Authentication)
     if idr is None or auth is None:
-        raise _unauthenticated(refused)
+        raise _unauthenticated(refused, own_certificate_problem(credentials, wall()))
     if idr.identity != settings.server_identity:
         raise ExchangeFailed(
             f"the server is {idr.identity}, not {settings.server_identity}",
@@ -136,12 +137,24 @@ def error_notify(payloads: Sequence[Payload]) -> Notify | None:
     return None
 
 
-def _unauthenticated(refused: Notify | None) -> ExchangeFailed | PeerError:
+def own_certificate_problem(credentials: Credentials, at: float) -> str:
+    """Say what is wrong with our own certificates at POSIX time `at`; "" if nothing is."""
+    for own in credentials.own:
+        for der in own.chain[:1]:
+            begins, ends = validity(der)
+            if at > ends:
+                return "this member's certificate has expired: renew it, or correct its clock"
+            if at < begins:
+                return "this member's certificate is not yet valid: correct its clock"
+    return ""
+
+
+def _unauthenticated(refused: Notify | None, problem: str) -> ExchangeFailed | PeerError:
     """Explain a refusal without IDr and AUTH: the server doesn't know us (ruling 24)."""
     if refused is None:
         return ExchangeFailed("the server didn't authenticate itself")
     kind = NotifyType(refused.type)
-    return ExchangeFailed(f"GSA_AUTH was refused: {kind}", HINTS.get(kind, ""))
+    return ExchangeFailed(f"GSA_AUTH was refused: {kind}", problem or HINTS.get(kind, ""))
 
 
 HINTS: Final = {

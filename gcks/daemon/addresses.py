@@ -26,7 +26,11 @@ def interface_index(interface: str | None, address: str) -> int:
         try:
             return socket.if_nametoindex(interface)
         except OSError:
-            raise LocalError(f"there is no interface {interface}") from None
+            known = ", ".join(name for _, name in socket.if_nameindex())
+            raise LocalError(
+                f"there is no interface {interface}, but {known}: correct local.interface of the "
+                "member, or rekey.interface of the group"
+            ) from None
     wanted = str(ipaddress.ip_address(address))
     for adapter in ifaddr.get_adapters():
         if adapter.index is not None and wanted in map(_address, adapter.ips):

@@ -42,7 +42,7 @@ groups:
 JOIN = """
 identity: fqdn:{name}.test
 server: {{address: 127.0.0.1, port: {port}, natt_port: {natt}, identity: 'fqdn:gcks.test'}}
-local: {{address: 127.0.0.1, port: 0, natt_port: 0}}
+local: {{address: 127.0.0.1, port: 0, natt_port: 0{local}}}
 authentication: {{psk: 'file:psk'}}
 groups: [{{id: 'keyid:ops', send: true}}]
 data_plane: {{kind: none}}
@@ -82,9 +82,9 @@ class Site:
         daemon.says("group_started", len(self.daemons))
         return daemon
 
-    def join(self, name: str) -> Daemon:
+    def join(self, name: str, local: str = "") -> Daemon:
         file = self.directory / f"{name}.yaml"
-        file.write_text(JOIN.format(name=name, **vars(self)))
+        file.write_text(JOIN.format(name=name, local=local and f", {local}", **vars(self)))
         daemon = Daemon([*MEMBER, "--config", str(file)], self.directory / f"{name}.log")
         self.daemons.append(daemon)
         return daemon
@@ -280,6 +280,20 @@ def test_who_did_what_is_recorded_and_verified(site: Site, crowd: list[Daemon]) 
     file.write_text(whole.replace("gm3", "gm9"))
     verdict = json.loads(site.gcks("audit", str(file), "--json", code=1))
     assert "doesn't follow" in verdict["problem"]
+
+
+def test_a_wrong_interface_is_named_on_either_side(site: Site) -> None:
+    """The tenth row of tests/exchange/test_misconfigured.py."""
+    site.serve()
+    member = site.join("gm1", "interface: nosuch0")
+    assert member.process.wait(20) == 1
+    assert "nosuch0" in member.text and "local.interface" in member.text
+    site.daemons[0].stop()
+    text = site.text().replace("spread: 500ms", "spread: 500ms, interface: nosuch0")
+    site.config.write_text(text)
+    server = Daemon([*SERVE, str(site.config)], site.directory / "server.log")
+    assert server.process.wait(20) == 1
+    assert "nosuch0" in server.text and "rekey.interface" in server.text
 
 
 def test_errors_name_the_remedy(site: Site) -> None:

@@ -18,11 +18,13 @@ RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
     && setcap cap_net_bind_service=+ep "$(readlink -f /usr/local/bin/python3)" \
     && apt-get purge -y --auto-remove libcap2-bin && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 848 --no-create-home gcks \
-    && install -d -o gcks -g gcks -m 0700 /var/lib/gcks
+    && install -d -o gcks -g gcks -m 0700 /var/lib/gcks /run/gcks
 COPY --from=build /opt/gcks /opt/gcks
 ENV PATH=/opt/gcks/bin:$PATH PYTHONUNBUFFERED=1
 USER gcks
 VOLUME /var/lib/gcks
+# Whether the event loop answers.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["gcks", "show", "server", "--json"]
 EXPOSE 500/udp 848/udp 4500/udp 4500/tcp 9848/tcp
 ENTRYPOINT ["gcks"]
 CMD ["serve", "/etc/gcks/gcks.yaml"]

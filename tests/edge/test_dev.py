@@ -31,10 +31,10 @@ PATIENCE_SECONDS = 30.0
 LOG_OCTETS = 16 << 10
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"{what}: not within {PATIENCE_SECONDS} s"
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
 
 

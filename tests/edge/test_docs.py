@@ -1,0 +1,129 @@
+"""The documentation, followed: every block of commands, YAML and JSON in README and docs/ works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gcks.daemon.audit import AuditLog
+from gcks.daemon.config.check import check_file
+from gcks.daemon.control.requests import read_request
+from gcks.errors import LocalError
+from tests.edge.test_dev import ROOT, Daemon, wait_for
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """Return document and text of every block of that kind."""
+    return [
+        (document.name, text)
+        for document in DOCUMENTS
+        for found, text in BLOCK.findall(document.read_text())
+        if found == kind
+    ]
+
+
+def test_there_is_no_block_that_nobody_looks_at() -> None:
+    kinds = {kind for document in DOCUMENTS for kind, _ in BLOCK.findall(document.read_text())}
+    assert kinds <= {"sh", "yaml", "json"}
+    names = {name for name, _ in blocks("sh")}
+    assert names == {"README.md", *FOLLOWED}
+
+
+# --- YAML and JSON --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("document", "text"), blocks("yaml"))
+def test_yaml_blocks_are_usable_configurations(document: str, text: str, tmp_path: Path) -> None:
+    for name in ("psk", "master.key"):
+        (tmp_path / name).write_bytes(os.urandom(32))
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    report = check_file(file)
+    assert report.usable, [str(one) for one in report.problems]
+
+
+@pytest.mark.parametrize(("document", "text"), blocks("json"))
+def test_json_lines_are_what_the_programs_say_or_understand(document: str, text: str) -> None:
+    for line in text.splitlines():
+        content = json.loads(line)
+        if "do" not in content:
+            continue
+        read_request(line.encode())
+        with pytest.raises(LocalError):
+            read_request(json.dumps({**content, "do": "something else"}).encode())
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def audit(text: str, tmp_path: Path) -> None:
+    """The paths are a real installation's: here they stand for files of the test."""
+    new, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    log = AuditLog(new, lambda: 1.0)
+    checkpoint = "{}:{}".format(*log.checkpoint)
+    new.rename(old)
+    log.reopen()
+    log.close()
+    text = text.replace("/var/log/gcks", str(tmp_path)).replace("1042:9f0c...", checkpoint)
+    gcks = f"{sys.executable} -m gcks"
+    for line in text.replace("gcks audit", f"{gcks} audit").splitlines():
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, timeout=30
+        )
+        assert done.returncode == 0 and "unbroken" in done.stdout, done.stdout + done.stderr
+
+
+FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit}
+"""Documents with commands, but for the README, and how they are followed."""
+
+
+@pytest.mark.parametrize(("document", "text"), [b for b in blocks("sh") if b[0] in FOLLOWED])
+def test_commands_of_the_documents(document: str, text: str, tmp_path: Path) -> None:
+    FOLLOWED[document](text, tmp_path)
+
+
+def test_the_first_five_minutes(tmp_path: Path) -> None:
+    """README, word by word, in a clone without anything: a server, and a member that joins."""
+    serve, join, tests = [text.strip() for name, text in blocks("sh") if name == "README.md"]
+    assert tests == "tests/run"  # which runs this
+    clone = tmp_path / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    home = tmp_path / "home"
+    home.mkdir()
+    shell = ["env", "-u", "XDG_STATE_HOME", f"HOME={home}", "bash", "-c"]
+    server = Daemon([*shell, f"cd {clone} && {_last(serve)}"], tmp_path / "server.log")
+    try:
+        ready = home / ".local/state/gcks-dev/dev.json"
+        wait_for(lambda: ready.exists() or server.process.poll() is not None, serve, seconds=180)
+        assert ready.exists(), server.text
+        member = Daemon([*shell, f"cd {clone} && exec {join}"], tmp_path / "member.log")
+        try:
+            member.says("registered ")
+        finally:
+            assert member.stop() == 0
+    finally:
+        assert server.stop() == 0
+    assert "Traceback" not in server.text + member.text
+
+
+def _last(command: str) -> str:
+    """Let the last command take the shell's place, so that a signal reaches it."""
+    before, and_then, last = command.rpartition("&& ")
+    return f"{before}{and_then}exec {last}"

@@ -120,6 +120,7 @@ def test_dev_json_says_how_to_connect(serve: Callable[[], Daemon], tmp_path: Pat
     assert re.fullmatch("hex:[0-9a-f]{64}", secret)
     for key in ("ca", "member_certificate", "member_key"):
         assert Path(found.pop(key)).is_file()
+    assert Path(found.pop("control")).is_socket()
     assert found == {
         "identity": "fqdn:gcks.dev",
         "address": "127.0.0.1",

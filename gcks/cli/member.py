@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gcks import __version__
+from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.dev import MEMBER_IDENTITY
@@ -39,6 +40,8 @@ def run(
     identity: Annotated[str, IDENTITY] = MEMBER_IDENTITY,
     certificate: Annotated[bool, CERTIFICATE] = False,
     transport: Annotated[Transport, TRANSPORT] = Transport.UDP,
+    key_log: KeyLogPath = None,
+    key_log_under_systemd: UnderSystemd = False,
 ) -> None:
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
@@ -46,8 +49,11 @@ def run(
     given = certificate or identity != MEMBER_IDENTITY or transport is not Transport.UDP
     if dev_dir is None and given:
         raise typer.BadParameter("--identity, --certificate and --transport go with --dev")
+    keys = start_key_log("gcks-member", key_log, key_log_under_systemd)
     if dev_dir is not None:
-        code = run_member(dev_dir, identity, certificate=certificate, transport=transport)
+        code = run_member(
+            dev_dir, identity, certificate=certificate, transport=transport, key_log=keys
+        )
         raise typer.Exit(code)
     if config is None:
         raise typer.BadParameter("--config is missing")
@@ -56,7 +62,7 @@ def run(
     except LocalError as error:
         typer.echo(f"gcks-member: {error}", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(run_daemon(loaded))
+    raise typer.Exit(run_daemon(loaded, keys))
 
 
 @app.command()

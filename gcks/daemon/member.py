@@ -16,6 +16,7 @@ from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import MemberMetrics
 from gcks.daemon.multicast import multicast_receiver
@@ -44,10 +45,18 @@ Watch = Callable[[Sequence[Event]], None]
 class MemberRuntime:
     """One running member; everything happens on one event loop."""
 
-    def __init__(self, config: MemberConfig, *, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        config: MemberConfig,
+        *,
+        watch: Watch | None = None,
+        key_log: KeyLogFile | None = None,
+    ) -> None:
         self.config = config
-        self._watch = watch
+        self._watch, self._key_log = watch, key_log
         self._logger: Any = configure(config.logs)
+        if key_log is not None:
+            key_log.warn(self._logger)
         self._log = EventLog(self._logger)
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
@@ -161,6 +170,8 @@ class MemberRuntime:
         self._carry_out(outcome)
 
     def _carry_out(self, outcome: MemberOutcome) -> None:
+        if self._key_log is not None:
+            self._key_log.add(outcome.keys)
         for command in outcome.data_plane:
             self._command(command)
         for transmit in outcome.transmits:
@@ -271,6 +282,6 @@ def _source_address(server: Endpoint) -> str:
         return str(sock.getsockname()[0])
 
 
-def run(config: MemberConfig) -> int:
+def run(config: MemberConfig, key_log: KeyLogFile | None = None) -> int:
     """Run a member to its end; return the exit code."""
-    return run_to_end(lambda: MemberRuntime(config).run())
+    return run_to_end(lambda: MemberRuntime(config, key_log=key_log).run())

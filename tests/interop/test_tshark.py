@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from gcks.daemon.dev_files import prepare
+from gcks.decode.key_log import decode_key_log
+from gcks.decode.wireshark import ike_line
 from gcks.outcome import Endpoint
 from tests.benchmarks.bench_registration import bench_config, exchange, free_port
 from tests.benchmarks.server_process import start_server
@@ -43,7 +45,7 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         dump.terminate()
         dump.wait()
         server.kill()
-    return dissect(capture, keys.read_text().splitlines()[0], port)
+    return dissect(capture, ike_line(decode_key_log(keys.read_text()).entries[-1]), port)
 
 
 def capture_loopback(port: int, capture: Path) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ import typer
 
 from gcks import __version__
 from gcks.cli import operate
+from gcks.cli.decode import decode
 from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
@@ -77,6 +78,7 @@ def version() -> None:
 
 
 operate.add_to(app)
+app.command()(decode)
 
 
 def main() -> None:

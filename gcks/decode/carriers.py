@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from gcks.decode import network
 from gcks.decode.capture import CaptureError, Packet, read_capture
 from gcks.decode.network import Defragmenter, IpPacket, NotOurs, Segment
-from gcks.errors import WireError
+from gcks.iana import ExchangeType
 from gcks.outcome import Endpoint
-from gcks.wire.header import HEADER_OCTETS, MAJOR_VERSION, MAX_MESSAGE_OCTETS, decode_header
+from gcks.wire.header import HEADER_OCTETS, LAYOUT, MAX_MESSAGE_OCTETS, VERSION_2_0, Header
 
 IKE_PORTS: Final = frozenset({500, 848, 4500})
 NATT_PORT: Final = 4500
@@ -113,7 +113,7 @@ class Sniffer:
             raise NotOurs("NAT keepalives (RFC 3948)")
         if datagram.data.startswith(MARKER):
             yield Carried(datagram.data[len(MARKER) :], "UDP with non-ESP marker", *at)
-        elif ports & IKE_PORTS <= {NATT_PORT} and not _like_ike(datagram.data):
+        elif ports & IKE_PORTS <= {NATT_PORT} and not _is_ike(datagram.data, ports):
             self._count_esp(datagram.data)
         else:
             yield Carried(datagram.data, "UDP", *at)
@@ -163,14 +163,17 @@ _PROTOCOLS: Final[dict[int, Callable[[Sniffer, IpPacket, Packet], Iterator[Carri
 }
 
 
-def _like_ike(octets: bytes) -> bool:
-    """Tell IKE without marker from ESP on a port that is only said to be IKE's."""
+def _is_ike(octets: bytes, ports: set[int]) -> bool:
+    """Tell IKE without marker from ESP, on a port that takes both.
+
+    On 4500 it would be a mistake of its sender, so nothing but a whole message
+    counts; on a port that was named, what looks like a broken one counts, too.
+    """
     if len(octets) < HEADER_OCTETS:
         return False
-    try:
-        return decode_header(octets).major == MAJOR_VERSION
-    except WireError:
-        return False
+    header = Header._make(LAYOUT.unpack_from(octets))
+    alike = header.version == VERSION_2_0 and ExchangeType(header.exchange).assigned
+    return alike and (NATT_PORT not in ports or header.length == len(octets))
 
 
 # --- TCP ------------------------------------------------------------------------------

@@ -161,6 +161,8 @@ def _decode_ike(fields: dict[str, Any]) -> IkeKeyLogEntry:
 
 
 def _decode_rekey(fields: dict[str, Any]) -> GroupSaKeyLogEntry:
+    if fields["encr"] is None:
+        raise ValueError("a Rekey SA without encryption")
     return _decode_group(fields, ProtocolId.GIKE_UPDATE, ("gsk_e", "gsk_a", "gsk_w"))
 
 
@@ -188,7 +190,7 @@ def _decode_group(
         integ,
         key_e,
         key_a,
-        bytes.fromhex(fields[names[2]]) if len(names) > 2 else b"",
+        _hexadecimal(fields, names[2]) if len(names) > 2 else b"",
     )
 
 
@@ -211,11 +213,15 @@ def _member_of(registry: type[R], name: object) -> R:
     return found
 
 
-def _octets(fields: dict[str, Any], name: str, size: int) -> bytes:
+def _hexadecimal(fields: dict[str, Any], name: str) -> bytes:
     try:
-        octets = bytes.fromhex(fields[name])
+        return bytes.fromhex(fields[name])
     except (ValueError, TypeError):
         raise ValueError(f"{name} is not hexadecimal") from None
+
+
+def _octets(fields: dict[str, Any], name: str, size: int) -> bytes:
+    octets = _hexadecimal(fields, name)
     if len(octets) != size:
         raise ValueError(f"{name} has {len(octets)} octets, not {size}")
     return octets

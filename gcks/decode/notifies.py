@@ -204,7 +204,7 @@ def notify_items(notify: Notify) -> tuple[Item, ...]:
     meaning = MEANINGS.get(notify.type)
     sort = "error" if kind.is_error else "status"
     name = str(kind) if kind.assigned else _unnamed(notify.type)
-    head = [Item("type", f"{name} ({sort} {notify.type})")]
+    head = [Item("type", f"{name} ({sort} {int(kind)})")]
     if meaning is not None:
         head.append(Item("meaning", f"{meaning.text} ({meaning.reference})"))
     return (*head, *_about(notify), *_data(notify, meaning))

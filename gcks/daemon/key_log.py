@@ -104,6 +104,6 @@ def warning(path: Path) -> str:
     """Return what an operator must be told, loudly."""
     return (
         f"WARNING: all keys are written to {path}. Whoever gets this file reads every"
-        " registration and all traffic of the groups, recorded ones too. For debugging"
-        " only: stop without --key-log, delete the file, and rekey the groups."
+        " registration and all traffic of the groups, what was recorded before included."
+        " For debugging only; docs/decode.md says how to be rid of it afterwards."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gcks.decode.text import COLUMNS, render, render_summary
 from gcks.group.key_log import GroupSaKeyLogEntry
 from gcks.iana import Encr, ExchangeType, GcAuth, Integ, ProtocolId, TransformType
 from gcks.ike.key_log import IkeKeyLogEntry
-from gcks.ike.protect import IkeProtection
+from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Endpoint
 from gcks.wire.gsa import GroupSecurityAssociation
@@ -30,7 +31,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.transform import Transform
 from gcks.wire.vendor import VendorId
-from tests.fuzz.seeds import messages, vectors
+from tests.fuzz.seeds import inside_sk, messages, vectors
 from tests.unit.decode.captures import with_length
 from tests.unit.wire.test_gsa import REKEY
 
@@ -223,6 +224,25 @@ def test_fragments_are_put_together_in_any_order() -> None:
     assert titles(last) == ["V", "Ni"]
     (closed,) = explained(parts[1])
     assert Item("fragment", "2 of 3") in closed.payloads[0].items
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mutated_payloads_never_raise(seed: int) -> None:
+    """A peer with keys can put anything inside SK."""
+    dice, explainer = random.Random(seed), Explainer(KeyRing((IKE,)), show_secrets=True)
+    valid = jsonschema.Draft202012Validator(schema())
+    cipher = SUITE.make_cipher(IKE.sk_ei, b"")
+    for number, chain in enumerate(list(inside_sk()) * 12):
+        bent = bytearray(chain)
+        for _ in range(dice.randint(0, 8)):
+            bent[dice.randrange(1, len(bent))] = dice.choice((0, 1, 0xFF, dice.randrange(256)))
+        exchange = dice.choice(list(ExchangeType))
+        head = Envelope(SPI_I, SPI_R, exchange, FLAG_INITIATOR, number)
+        octets = seal_chain(cipher, number.to_bytes(8, "big"), head, bent[0], bytes(bent[1:]))
+        one = explainer.explain(Carried(octets, "UDP"))
+        assert one.protection in (Protection.DECRYPTED, Protection.ENCRYPTED)
+        assert all(line.isprintable() for line in render(one))
+        valid.validate(report([message_json(one)], Census(), {}))
 
 
 # --- GSA_REKEY ------------------------------------------------------------------------

@@ -298,6 +298,8 @@ class NotifyType(Registry):
     USE_PPK_INT = 16445
     PPK_IDENTITY_KEY = 16446
     IKE_SA_INIT_FULL_TRANSCRIPT_AUTH = 16447
+    REREGISTRATION_SPREAD = 49838
+    """Private use: `gcks.group.spread`."""
 
     @property
     def is_error(self) -> bool:

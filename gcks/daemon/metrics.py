@@ -234,6 +234,14 @@ _SERVER_GROUP_ROWS: Final[GaugeRows] = (
      lambda g: g.rekey_expires_in_seconds),
     ("last_rekey_timestamp_seconds", "When the newest GSA_REKEY was made, POSIX time",
      lambda g: g.last_rekey_at or 0.0),
+    ("reregistration_spread_seconds", "How long members are told to take for coming back",
+     lambda g: g.spread_seconds),
+)  # fmt: skip
+_LOAD_ROWS: Final[GaugeRows] = (
+    ("registration_cost_seconds", "Mean server time of a registration",
+     lambda s: s.registration_cost_seconds),
+    ("backlog_limit", "Half-open IKE SAs beyond which only known senders may begin",
+     lambda s: s.backlog_limit),
 )  # fmt: skip
 _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ("registered", "1 while this member is registered", lambda g: g.state == "registered"),
@@ -245,7 +253,9 @@ _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ),
     ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
     ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
-)
+    ("reregistration_spread_seconds", "Longest random delay before registering again",
+     lambda g: g.spread_seconds),
+)  # fmt: skip
 
 
 class _Gauges(Collector):
@@ -281,6 +291,8 @@ def _server_gauges(status: ServerStatus) -> Iterator[Metric]:
     for result, count in status.admission.items():
         admission.add_metric([result], count)
     yield admission
+    for name, text, value in _LOAD_ROWS:
+        yield GaugeMetricFamily(f"gcks_{name}", text, value=value(status))
     yield from _by_group("gcks_", _SERVER_GROUP_ROWS, status.groups)
 
 

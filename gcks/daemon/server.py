@@ -113,6 +113,7 @@ class ServerRuntime:
             wall=time.time,
             now=now,
             key_log=self._key_log,
+            meter=time.perf_counter,
         )
         self.metrics = ServerMetrics(
             self.status,

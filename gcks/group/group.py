@@ -51,6 +51,7 @@ from gcks.group.restoring import (
 from gcks.group.sa_set import REKEY
 from gcks.group.sag import first_mismatch, needs_of
 from gcks.group.spi import SpiPool
+from gcks.group.spread import SPREAD_VENDOR, spread_notify
 from gcks.group.tree_keeper import NO_LEAF, MemberKeys
 from gcks.group.usage import check_announced
 from gcks.iana import Kwa
@@ -235,6 +236,7 @@ class Group(ExcludingGroup):
         self.members.put(member)
         auth_key = None if inband else self._auth_key
         payloads = registration_payloads(view, self.policy, wrap, auth_key, sender_ids, keys)
+        payloads = (*payloads, SPREAD_VENDOR, spread_notify(self.spread))
         journal = [*renewed.journal, *journal, member]
         if sender_ids:
             journal.append(SenderIdsReserved(self.name, self.sender_ids.next))
@@ -265,7 +267,7 @@ class Group(ExcludingGroup):
         payloads = registration_payloads(view, self.policy, wrap, None, ())
         # No lifetime tells it when these are over (ruling 14; ruling 27: beside GSA and KD).
         gone = [sa for sa in self.sas.replaced if sa.name != REKEY]
-        return (*payloads, *deletes(gone))
+        return (*payloads, spread_notify(self.spread), *deletes(gone))
 
     def _renew_numbered(self, identity: str, now: float) -> float:
         """Plan new SAs where an SA's only sender comes back; return when.

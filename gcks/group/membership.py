@@ -53,7 +53,7 @@ class Membership:
     __slots__ = (
         "_certificates", "_ends", "_flags", "_index", "_leaves", "_own_sags", "_registered",
         "_sag_numbers", "_sags", "_sender_ids", "_shared", "_whole_only",
-        "certificate_ends",
+        "certificate_ends", "senders",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,6 +71,8 @@ class Membership:
         self._sender_ids: dict[int, tuple[int, ...]] = {}
         self._certificates: dict[int, bytes] = {}
         self._whole_only = 0
+        self.senders = 0
+        """How many registered as senders."""
         self.certificate_ends = inf
         """When the first certificate of a member expires, or earlier."""
 
@@ -143,6 +145,7 @@ class Membership:
             self._certificates[slot] = saved.certificates
         self.certificate_ends = min(self.certificate_ends, saved.certificate_ends)
         self._whole_only += not saved.reassembles
+        self.senders += saved.sender
 
     def _extend(self) -> None:
         self._registered.append(0.0)
@@ -199,6 +202,7 @@ class Membership:
         if slot is None:
             return False
         self._whole_only -= not self._flags[slot] & _REASSEMBLES
+        self.senders -= bool(self._flags[slot] & _SENDER)
         for sparse in (self._own_sags, self._sender_ids, self._certificates):
             sparse.pop(slot, None)
         return True

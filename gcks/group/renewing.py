@@ -27,6 +27,7 @@ from gcks.group.reminders import Reminder, Reminders
 from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
 from gcks.group.schedule import overlap_seconds, renewal_age
 from gcks.group.spi import SpiPool
+from gcks.group.spread import Spread, default_cost, spread_notify, spread_of
 from gcks.iana import ProtocolId
 from gcks.ike.window import MAX_MESSAGE_ID, MESSAGE_ID_BITS
 from gcks.journal import AuthKeySaved, JournalEntry, MessageIdReserved, RekeyMessageSaved
@@ -52,6 +53,8 @@ class RenewedSas:
         self.last_rekey_wall: float | None = None
         self._entropy, self._wall = entropy, wall
         self._gsa = GsaBuilder()
+        self.cost = default_cost
+        """Gives the seconds of the server that a registration takes."""
         self._signer: Signer | None = None
         self._auth_key: bytes | None = None
         self._auth_key_made_at = 0.0
@@ -66,6 +69,11 @@ class RenewedSas:
     def _use(self, policy: GroupPolicy) -> None:
         self.policy = policy
         self._gsa.invalidate()
+
+    @property
+    def spread(self) -> Spread:
+        """Over how long the members come back if all have to register again."""
+        return spread_of(len(self.members), self.members.senders, self.cost())
 
     # --- when -------------------------------------------------------------------------
 
@@ -177,6 +185,7 @@ class RenewedSas:
     def _saved(
         self, payloads: Sequence[Payload], over: LiveSa, message_id: int
     ) -> RekeyMessageSaved:
+        payloads = (*payloads, spread_notify(self.spread))
         datagrams = self._build(payloads, over, message_id)
         self.last_rekey_wall = wall = self._wall()
         # To where the members of `over` listen: a reload may change that.

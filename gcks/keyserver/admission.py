@@ -25,7 +25,9 @@ from gcks.ike.puzzle import is_solved
 from gcks.keyserver import ike_sa_init
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.ladder import Ladder, Step
+from gcks.keyserver.load import Load
 from gcks.keyserver.prefixes import address_of
+from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Path
@@ -36,7 +38,7 @@ from gcks.wire.puzzle import Puzzle, PuzzleSolution
 
 COUNTED: Final = (
     "cookies_returned", "cookies_wrong", "puzzles_solved", "puzzles_wrong", "puzzles_unsolved",
-    "over_rate",
+    "over_rate", "over_limit", "senders_preferred",
 )  # fmt: skip
 UNSOLVED_PER_SECOND: Final = 5.0
 """Peers let in without a solution while puzzles are set: some can't solve any (RFC 8019 7.1)."""
@@ -50,6 +52,8 @@ class Host(Protocol):
     credentials: Credentials
     entropy: Callable[[int], bytes]
     ike_sas: IkeSaTable
+    load: Load
+    senders: KnownSenders
 
 
 class Answer(NamedTuple):
@@ -104,7 +108,8 @@ class Admission:
         """
         remote, settings = request.path.remote, host.settings
         peer, rate = address_of(remote.host), settings.rate_per_address
-        step = self._ladder.step(remote.host, host.ike_sas, settings, now)
+        limit = host.load.backlog_limit(settings)
+        step = self._ladder.step(remote.host, host.ike_sas, settings, limit, now)
         if not self._rates.has(peer, rate, now):
             step = max(step, Step.COOKIE)  # it may be that somebody else uses its address
         set_before = self._read_cookie(request, now)
@@ -144,7 +149,7 @@ class Admission:
         if puzzle.difficulty:
             notifies.append(Notify(NotifyType.PUZZLE, puzzle.encode_data()))
             event = PuzzleRequired(remote, puzzle.difficulty)
-        self._ladder.demanded(settings)
+        self._ladder.demanded()
         return Answer(ike_sa_init.answer_in_clear(request.header, *notifies), (event,))
 
     def _check_solution(self, puzzle: Puzzle, request: ike_sa_init.InitRequest, now: float) -> None:
@@ -161,7 +166,7 @@ class Admission:
 
     def _admit(self, host: Host, request: ike_sa_init.InitRequest, now: float) -> Answer:
         remote, settings = request.path.remote, host.settings
-        host.ike_sas.check_room(remote.host, settings)
+        self._check_room(host, remote.host, now)
         half = ike_sa_init.accept(
             request,
             ike_sa_init.negotiate(request, settings),
@@ -174,6 +179,23 @@ class Admission:
         self._rates.take(address_of(remote.host), settings.rate_per_address, now)
         host.ike_sas.add(half)
         return Answer(half.response, (IkeSaInitAnswered(str(remote)),))
+
+    def _check_room(self, host: Host, address: str, now: float) -> None:
+        """Let in what can be served in time, and known senders a little beyond.
+
+        A crowded network doesn't keep them out either: others crowd it.  The ladder
+        demands cookies long before any limit is reached, so that by now the address is
+        proved.  Raises `Discard`: an answer would cost more, and peers ask again.
+        """
+        ike_sas, load, settings = host.ike_sas, host.load, host.settings
+        try:
+            ike_sas.check_room(address, settings, load.backlog_limit(settings))
+        except Discard:
+            if not host.senders.prefer(address, now):
+                self.counts["over_limit"] += 1
+                raise
+            ike_sas.check_total(settings, load.senders_limit(settings))
+            self.counts["senders_preferred"] += 1
 
 
 def _refuse(header: Header, path: Path, error: PeerError) -> Answer:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
-from typing import Final
 
 from gcks.crypto.errors import InvalidPublicKey
 from gcks.errors import (
@@ -64,22 +64,22 @@ from gcks.keyserver.ike_sa import (
     Refused,
 )
 from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.load import Load, unmetered
+from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.pushing import Pushes
 from gcks.keyserver.rates import Rates
 from gcks.keyserver.served_groups import ServedGroups
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
 from gcks.keyserver.succession import close, initial_contact
+from gcks.keyserver.wrong_version import wrong_version
 from gcks.outcome import Outcome, Path, Transmit
-from gcks.wire.header import FLAG_RESPONSE, MAJOR_VERSION, Header, decode_header
+from gcks.wire.header import MAJOR_VERSION, Header, decode_header
 from gcks.wire.identification import IDi
-from gcks.wire.message import encode_message
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import decode_chain
 
 __all__ = ["Engine", "GroupStatus", "ServerStatus"]
-
-_INVALID_MAJOR_VERSION: Final = (Notify(NotifyType.INVALID_MAJOR_VERSION),)
 
 
 class Engine:
@@ -96,12 +96,14 @@ class Engine:
         wall: Callable[[], float],
         now: float,
         key_log: KeyLog | None = None,
+        meter: Callable[[], float] = unmetered,
     ) -> None:
         self.settings, self.credentials = settings, credentials
         self._configured, self._stored = dict(groups), tuple(stored)
         self.entropy, self._wall, self.key_log = entropy, wall, key_log
         self._admission = Admission(entropy, now)
-        self._served = ServedGroups(entropy, wall)
+        self.load, self.senders = Load(meter), KnownSenders()
+        self._served = ServedGroups(entropy, wall, lambda: self.load.cost_seconds)
         self.ike_sas = IkeSaTable(entropy)
         self.pushes = Pushes()
         self.rates = Rates()
@@ -121,6 +123,7 @@ class Engine:
         """Create or restore every group; what is stored and no longer configured goes."""
         configured, stored = self._configured, self._stored
         self._configured, self._stored = {}, ()
+        self.senders.learn(configured.values(), stored)
         outcomes = self._served.start(configured, stored, now)
         self._certificates.plan(self.groups, now)
         return self._merged([*outcomes, *self._revoked(now)], now)
@@ -163,6 +166,7 @@ class Engine:
         if isinstance(command, Reload):
             outcomes = self._served.reload(command.groups, now)
             self.settings = command.settings
+            self.senders.learn(command.groups.values())
         self.credentials = command.credentials
         return self._merged([*outcomes, *self._revoked(now)], now)
 
@@ -185,6 +189,8 @@ class Engine:
             groups,
             self._admission.step,
             dict(self._admission.counts),
+            self.load.cost_seconds,
+            self.load.backlog_limit(self.settings),
         )
 
     @property
@@ -234,7 +240,8 @@ class Engine:
     def _dispatch(self, datagram: bytes, path: Path, now: float) -> Outcome:
         header = decode_header(datagram)
         if header.major != MAJOR_VERSION:
-            return self._wrong_version(header, path)
+            octets, event = wrong_version(header, path)
+            return self._answer(octets, path, (event,))
         if header.exchange == ExchangeType.IKE_SA_INIT:
             return self._ike_sa_init(header, datagram, path, now)
         if header.exchange == ExchangeType.GSA_REKEY:
@@ -247,30 +254,9 @@ class Engine:
         if header.is_response:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
-            return self._auth(sa, header, datagram, path, now)
+            work = partial(self._auth, sa, header, datagram, path, now)
+            return self.load.measured(sa, work, now - sa.due + self.settings.half_open_seconds)
         return self._refused_again(sa, datagram, path)
-
-    def _wrong_version(self, header: Header, path: Path) -> Outcome:
-        """RFC 7296 section 2.5, RFC 9395: a request learns the version we speak.
-
-        Never more octets than came in: anybody can have sent it.
-        """
-        octets = encode_message(
-            header.spi_i,
-            header.spi_r,
-            header.exchange,
-            FLAG_RESPONSE,
-            header.message_id,
-            _INVALID_MAJOR_VERSION,
-        )
-        cause = f"major version {header.major}"
-        if header.is_response or header.length < len(octets):
-            raise Discard(DropReason.UNKNOWN_VERSION, cause)
-        exchange = ExchangeType(header.exchange)
-        notify = NotifyType.INVALID_MAJOR_VERSION
-        return self._answer(
-            octets, path, (RequestRefused(str(path.remote), exchange, notify, cause),)
-        )
 
     # --- IKE_SA_INIT ----------------------------------------------------------------
 
@@ -466,6 +452,7 @@ class Engine:
         self.ike_sas.drop(sa)
         if isinstance(sa, Refused):
             return GroupOutcome()
+        self.load.abandoned()
         return GroupOutcome(events=(IkeSaClosed(str(sa.path.remote), "", "GSA_AUTH never came"),))
 
     def _established_due(self, sa: Established, now: float) -> GroupOutcome:

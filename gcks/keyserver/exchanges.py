@@ -35,6 +35,7 @@ from gcks.keyserver import gsa_registration
 from gcks.keyserver.gsa_auth import Authenticated
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
+from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
@@ -70,6 +71,9 @@ class Serving(Keeper, Protocol):
 
     @property
     def rates(self) -> Rates: ...
+
+    @property
+    def senders(self) -> KnownSenders: ...
 
 
 Handler = Callable[[Serving, Established, Contents, float], Reply]
@@ -118,6 +122,17 @@ def _check_rate(serving: Serving, sa: Established, now: float) -> None:
         )
 
 
+def _register(
+    serving: Serving, group: Group, sa: Established, contents: Contents, now: float
+) -> Registration:
+    """Register the GM; who sends is let in before others from now on.  Raises `PeerError`."""
+    _check_rate(serving, sa, now)
+    done = gsa_registration.register(group, contents, sa, now)
+    if done.sender:
+        serving.senders.add(sa.path.remote.host)
+    return done
+
+
 def authenticated_only(sa: Established, contents: Contents, peer: Authenticated) -> Reply:
     """Answer IKE_AUTH: an IKE SA without Child SA (RFC 6023); one that is asked for is refused."""
     refusal = Notify(NotifyType.NO_ADDITIONAL_SAS)
@@ -133,8 +148,7 @@ def first_registration(
     remote = str(sa.path.remote)
     try:
         group = gsa_registration.find_group(serving.groups, contents)
-        _check_rate(serving, sa, now)
-        done = gsa_registration.register(group, contents, sa, now)
+        done = _register(serving, group, sa, contents, now)
     except PeerError as error:
         event = registration_refused(contents, sa.identity, remote, error)
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
@@ -170,8 +184,7 @@ def gsa_registration_request(
             outcome = group.leave(sa.name, cause, now)
             due = group.next_timeout
             return Reply((), outcome.journal, outcome.events, due=due, leaves=group.name)
-        _check_rate(serving, sa, now)
-        done = gsa_registration.register(group, contents, sa, now)
+        done = _register(serving, group, sa, contents, now)
     except PeerError as error:
         reply = refused(error, registration_refused(contents, sa.identity, remote, error))
         return replace(reply, due=_due(serving, contents))

@@ -39,7 +39,8 @@ class HalfOpen:
 
     __slots__ = (
         "behind_nat", "due", "fragment_octets", "hashes", "init_path", "ni", "nr", "pair", "path",
-        "peer_public", "request", "response", "secured", "spi_i", "spi_r", "suite", "timer_at",
+        "peer_public", "request", "response", "secured", "spent_seconds", "spi_i", "spi_r", "suite",
+        "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,8 @@ class HalfOpen:
         self.behind_nat = behind_nat
         self.due, self.timer_at = due, inf
         self.secured: Agreed | None = None
+        self.spent_seconds = 0.0
+        """What its GSA_AUTH has cost so far: it may come in fragments."""
 
     @property
     def own_spi(self) -> bytes:

@@ -65,12 +65,23 @@ class IkeSaTable:
         """Count the half-open IKE SAs of a host's network."""
         return self._prefixes.of(host)
 
-    def check_room(self, host: str, settings: ServerSettings) -> None:
+    @property
+    def backlog(self) -> int:
+        """Count the half-open IKE SAs whose GSA_AUTH is yet to come: refused peers are done."""
+        return len(self._by_init)
+
+    def check_room(self, host: str, settings: ServerSettings, backlog_limit: float = inf) -> None:
         """Raise `Discard` where no further IKE SA may begin, or none from that network."""
         if self._prefixes.of(host) >= settings.max_half_open_per_prefix:
             raise Discard(DropReason.LIMIT, "too many half-open IKE SAs of one network")
+        self.check_total(settings, backlog_limit)
+
+    def check_total(self, settings: ServerSettings, backlog_limit: float = inf) -> None:
+        """Raise `Discard` where no further IKE SA may begin, whoever asks."""
         if self.half_open >= settings.max_half_open or self.established >= settings.max_ike_sas:
             raise Discard(DropReason.LIMIT, "too many IKE SAs")
+        if self.backlog >= backlog_limit:
+            raise Discard(DropReason.LIMIT, "more half-open IKE SAs than can be served in time")
 
     def add(self, half: HalfOpen) -> None:
         self._by_spi[half.spi_r] = half

@@ -26,27 +26,37 @@ class Step(IntEnum):
 class Ladder:
     """The step that the server as a whole has reached; single networks may be further."""
 
-    __slots__ = ("_counted_at", "_unreturned", "reached")
+    __slots__ = ("_cookies_from", "_counted_at", "_unreturned", "reached")
 
     def __init__(self, now: float) -> None:
         self.reached = Step.OPEN
         self._unreturned = 0.0
         """Cookies that did not come back, going down with time."""
         self._counted_at = now
+        self._cookies_from = 0
 
-    def step(self, host: str, ike_sas: IkeSaTable, settings: ServerSettings, now: float) -> Step:
-        """Return what a peer at that host has to prove."""
-        self._go_down(settings, now)
+    def step(
+        self, host: str, ike_sas: IkeSaTable, settings: ServerSettings, limit: int, now: float
+    ) -> Step:
+        """Return what a peer at that host has to prove.
+
+        From half of the `limit` on, beyond which peers are turned away, always its
+        address, and so from half of the limit of its network: made-up addresses must
+        not use up the room, and who is let in beyond it has proved that it is itself.
+        """
+        self._cookies_from = min(settings.cookie_threshold, limit // 2)
+        self._go_down(now)
         self.reached = self._climb(ike_sas.half_open, settings)
         near = ike_sas.half_open_of(host)
         if settings.puzzle_difficulty and near >= settings.puzzle_threshold_per_prefix:
             return Step.PUZZLE
-        if near >= settings.cookie_threshold_per_prefix:
+        crowded = settings.max_half_open_per_prefix // 2
+        if near >= min(settings.cookie_threshold_per_prefix, crowded):
             return max(self.reached, Step.COOKIE)
         return self.reached
 
     def _climb(self, half_open: int, settings: ServerSettings) -> Step:
-        puzzles, cookies = settings.puzzle_threshold, settings.cookie_threshold
+        puzzles, cookies = settings.puzzle_threshold, self._cookies_from
         if settings.puzzle_difficulty and self._is_over(half_open, puzzles, Step.PUZZLE):
             return Step.PUZZLE
         if self._is_over(max(half_open, self._unreturned), cookies, Step.COOKIE):
@@ -56,15 +66,15 @@ class Ladder:
     def _is_over(self, load: float, threshold: int, step: Step) -> bool:
         return load >= (threshold / 2 if self.reached >= step else threshold)
 
-    def demanded(self, settings: ServerSettings) -> None:
+    def demanded(self) -> None:
         """Count a cookie that was asked for."""
-        self._unreturned = min(self._unreturned + 1, 2.0 * max(1, settings.cookie_threshold))
+        self._unreturned = min(self._unreturned + 1, 2.0 * max(1, self._cookies_from))
 
     def returned(self) -> None:
         """Count a cookie that came back."""
         self._unreturned = max(0.0, self._unreturned - 1)
 
-    def _go_down(self, settings: ServerSettings, now: float) -> None:
+    def _go_down(self, now: float) -> None:
         passed, self._counted_at = now - self._counted_at, now
-        rate = max(1, settings.cookie_threshold) / HOLD_SECONDS
+        rate = max(1, self._cookies_from) / HOLD_SECONDS
         self._unreturned = max(0.0, self._unreturned - passed * rate)

@@ -12,6 +12,7 @@ from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
 from gcks.group.policy_change import PolicyChange
 from gcks.group.spi import SpiPool
+from gcks.group.spread import default_cost
 from gcks.journal import GroupRemoved, StoredGroup
 from gcks.keyserver.commands import Exclude, GroupCommand, Readmit, RekeyGroup
 
@@ -19,10 +20,16 @@ from gcks.keyserver.commands import Exclude, GroupCommand, Readmit, RekeyGroup
 class ServedGroups:
     """All groups by name (the group ID in text form), and when the first of them is due."""
 
-    __slots__ = ("_entropy", "_spis", "_wall", "by_name", "next_timeout")
+    __slots__ = ("_cost", "_entropy", "_spis", "_wall", "by_name", "next_timeout")
 
-    def __init__(self, entropy: Callable[[int], bytes], wall: Callable[[], float]) -> None:
-        self._entropy, self._wall = entropy, wall
+    def __init__(
+        self,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], float],
+        cost: Callable[[], float] = default_cost,
+    ) -> None:
+        """`cost()` gives the seconds of the server that a registration takes."""
+        self._entropy, self._wall, self._cost = entropy, wall, cost
         self._spis = SpiPool(entropy)
         self.by_name: dict[str, Group] = {}
         self.next_timeout = inf
@@ -47,6 +54,7 @@ class ServedGroups:
             )
         else:
             group, outcome = Group.create(policy, self._spis, self._entropy, self._wall, now)
+        group.cost = self._cost
         self.by_name[policy.name] = group
         return outcome
 

@@ -22,6 +22,8 @@ class GroupStatus:
     last_rekey_at: float | None
     rekey_expires_in_seconds: float
     replay_protected_sas: int = 0
+    spread_seconds: float = 0.0
+    """Over how long the members are told to come back, if all have to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class ServerStatus:
     """What new peers have to prove: 0 nothing, 1 a cookie, 2 a puzzle."""
     admission: Mapping[str, int] = field(default_factory=dict)
     """What became of cookies and puzzles, since the start."""
+    registration_cost_seconds: float = 0.0
+    """Mean of what a registration costs the server's one thread."""
+    backlog_limit: int = 0
+    """Half-open IKE SAs beyond which only known senders may begin."""
 
 
 def group_status(group: Group, now: float) -> GroupStatus:
@@ -47,4 +53,5 @@ def group_status(group: Group, now: float) -> GroupStatus:
         group.last_rekey_wall,
         rekey.expires_at - now if rekey is not None else 0.0,
         sum(sa.sequential for sa in group.policy.data_sas),
+        group.spread.all_seconds,
     )

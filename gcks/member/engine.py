@@ -27,6 +27,7 @@ from gcks.ike.credentials import Credentials
 from gcks.ike.secured import DELETE_IKE_SA
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable, announcements
 from gcks.member.data_plane import DataPlaneCommand
+from gcks.member.delay import Reach
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, GroupState
 from gcks.member.gsa_auth import HINTS, authenticate_server, error_notify, request_payloads
@@ -295,7 +296,7 @@ class MemberEngine:
                 group.attempt_interrupted(now)  # nobody answers over UDP: try TCP at once
                 return
         if was_established:
-            self._after_ike_sa(failure.cause, now, effects, session_lost_by=group)
+            self._after_ike_sa(failure.cause, now, effects, group, Reach.SOME)
             return
         for one in self._groups:
             if one is group or one.wants_registration(now):
@@ -304,10 +305,15 @@ class MemberEngine:
     def _closed(self, cause: str, now: float, effects: Effects) -> None:
         group = self._serving
         self._session = self._serving = None
-        self._after_ike_sa(cause, now, effects, session_lost_by=group)
+        self._after_ike_sa(cause, now, effects, group, Reach.EVERYBODY)
 
     def _after_ike_sa(
-        self, cause: str, now: float, effects: Effects, *, session_lost_by: GroupMember | None
+        self,
+        cause: str,
+        now: float,
+        effects: Effects,
+        session_lost_by: GroupMember | None,
+        reach: Reach,
     ) -> None:
         """The IKE SA is gone: a group without Rekey SA excludes us (section 2.3.3)."""
         settings = self._settings
@@ -317,7 +323,7 @@ class MemberEngine:
             session_lost_by.attempt_interrupted(now)
         for group in self._groups:
             if group.state is GroupState.REGISTERED and group.holding.current_rekey is None:
-                group.exclude("the IKE SA is closed and there is no Rekey SA", now, effects)
+                group.exclude("the IKE SA is closed and there is no Rekey SA", now, effects, reach)
 
     # --- what to do next ----------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from gcks.group.usage import Usage, read_usage
 from gcks.iana import GcAuth, ProtocolId, TransformType
 from gcks.member.ceiling import Ceiling, check_policy, transform_of
 from gcks.member.data_plane import DataPlaneCommand, Direction
+from gcks.member.delay import Delay, Reach
 from gcks.member.effects import Effects
 from gcks.member.holding import Holding, Verifier
 from gcks.member.registration import (
@@ -87,6 +88,7 @@ class GroupMember:
         self.rekeys = 0
         self.last_error = ""
         self._recoverable = False
+        self.delay = Delay(settings.reregister_jitter_seconds, sender=membership.sender)
         self._jitter = jitter
         self._failures = 0
         self._registered_at = -inf
@@ -116,8 +118,7 @@ class GroupMember:
             expiring = self.holding.soft_expiry(now)
             if expiring is not None:
                 cause, ends_at = expiring
-                in_time = max(0.0, ends_at - now) / 2
-                self.reregister(cause, now, effects, recoverable=True, most_seconds=in_time)
+                self.reregister(cause, now, effects, recoverable=True, ends_at=ends_at)
 
     def begin_registration(self) -> None:
         """Note that a registration request is sent."""
@@ -133,7 +134,8 @@ class GroupMember:
     def notice_lost_rekey(self, now: float, effects: Effects) -> None:
         """Someone uses the next Rekey SA that we never got (section 4.4.2.2.3)."""
         if self.state is GroupState.REGISTERED:
-            self.reregister("a rekey message was lost", now, effects, recoverable=True)
+            cause = "a rekey message was lost"
+            self.reregister(cause, now, effects, recoverable=True, reach=Reach.SOME)
 
     def register_now(self, cause: str, now: float) -> None:
         """Make a registration due at once."""
@@ -147,18 +149,21 @@ class GroupMember:
         effects: Effects,
         *,
         recoverable: bool = False,
-        most_seconds: float = inf,
+        reach: Reach = Reach.EVERYBODY,
+        ends_at: float = inf,
     ) -> None:
         """Register again after a random delay (RFC 9838 section 2.4.3).
 
-        A `recoverable` cause is gone when a rekey arrives meanwhile.  The
-        shortest interval keeps a hostile or confused server from driving us in
-        a circle.
+        A `recoverable` cause is gone when a rekey arrives meanwhile.  What is held
+        still works until `ends_at`, or until nothing replaces it: half of that time
+        is left for the registration.  The shortest interval keeps a hostile or
+        confused server from driving us in a circle.
         """
         if self.state is GroupState.LEFT or (recoverable and self.due < inf):
             return
         earliest = self._registered_at + self.settings.retry.first_seconds
-        limit = min(self.settings.reregister_jitter_seconds, most_seconds)
+        in_time = max(0.0, min(ends_at, self.holding.next_gap()) - now) / 2
+        limit = min(self.delay.most_seconds(reach), in_time)
         self.due = max(now + self._jitter(limit), earliest)
         self.cause = self.last_error = cause
         self._recoverable = recoverable
@@ -190,12 +195,14 @@ class GroupMember:
 
     # --- leaving and exclusion -------------------------------------------------------
 
-    def exclude(self, cause: str, now: float, effects: Effects) -> None:
+    def exclude(
+        self, cause: str, now: float, effects: Effects, reach: Reach = Reach.EVERYBODY
+    ) -> None:
         """Give up every key at once, and register again (section 2.4.3)."""
         effects.do(self.holding.clear())
         self.state = GroupState.WAITING
         self.due = inf
-        self.reregister(cause, now, effects)
+        self.reregister(cause, now, effects, reach=reach)
 
     def leave(self, cause: str, effects: Effects) -> None:
         """Give up every key and stay away."""
@@ -227,6 +234,7 @@ class GroupMember:
             raise GsaInvalid("a counter-mode SA to send on, but no Sender-ID")
         self.usage = usage
         self._install_registration(opened, now, effects)
+        self.delay.registered(payloads)
 
     def _install_registration(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
         """Replace all that a previous registration gave (section 2.3.3)."""

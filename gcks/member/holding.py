@@ -169,6 +169,11 @@ class Holding:
             return f"Rekey SA {current.spi.hex()} is about to expire", current.hard_at
         return None
 
+    def next_gap(self) -> float:
+        """Return when the first Data-Security SA ends that nothing replaces."""
+        times = [sa.hard_at for sa in self._data.values() if not self._is_replaced(sa)]
+        return min(times, default=inf)
+
     def _is_replaced(self, old: DataSa) -> bool:
         """Tell whether another SA for the same traffic is newer, or lives longer.
 

@@ -60,6 +60,7 @@ def follow_push(
 ) -> None:
     """Do what the message says.  Raises GcksError, and then everything is as it was."""
     deletions = read_deletions(payloads)
+    group.delay.heard(payloads)
     if deletions.whole_gsa:
         group.exclude("the server deleted the group", now, effects)
         return

@@ -1,7 +1,8 @@
 """Following GSA_REKEY: from one multicast datagram to changed SAs (RFC 9838 section 2.4.1.4).
 
 Nothing changes before integrity and signature are verified, and nothing but
-the Message ID changes if the content then turns out to be unacceptable.
+the Message ID, and what the server tells of its load, changes if the content then
+turns out to be unacceptable.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gcks.iana import ExchangeType, PayloadType, ProtocolId
 from gcks.ike.legality import Rule, check
 from gcks.ike.protect import Inner
 from gcks.member.ceiling import PolicyUnacceptable, check_policy, check_rekeyed_usage
+from gcks.member.delay import Reach
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
 from gcks.member.holding import RekeySa, SaKey
@@ -124,6 +126,7 @@ def _apply(
 ) -> None:
     check(Rule(ExchangeType.GSA_REKEY, is_response=False), payloads)
     deletions = read_deletions(payloads)
+    group.delay.heard(payloads)
     known_before = [held.key for held in group.holding.data_sas]
     if deletions.whole_gsa:
         effects.tell(
@@ -138,7 +141,8 @@ def _apply(
         except Discard as error:
             if not excluded(error):
                 raise
-            group.exclude("no Key Path to the new Rekey SA: excluded", now, effects)
+            cause = "no Key Path to the new Rekey SA: excluded"
+            group.exclude(cause, now, effects, Reach.SOME)
             return
         _install(group, opened, now, effects)
     deleted = _delete(group, deletions, known_before, now)

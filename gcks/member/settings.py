@@ -164,8 +164,8 @@ class MemberSettings:
     max_puzzle_difficulty: int = 20
     """The hardest puzzle that is worked on (RFC 8019): 20 bits take some seconds."""
     retry: Retry = field(default_factory=Retry)
-    reregister_jitter_seconds: float = 5.0
-    """Random delay before re-registration (RFC 9838 section 2.4.3: order of seconds)."""
+    reregister_jitter_seconds: float | None = None
+    """Random delay before re-registration (RFC 9838 section 2.4.3); None: as the server tells."""
     soft_lifetime_fraction: float = 0.95
     """Re-register when an SA has lived so much of its lifetime and isn't replaced.
 

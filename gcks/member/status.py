@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from gcks.member.data_plane import Direction
+from gcks.member.delay import Reach
 from gcks.member.group_member import GroupMember
 from gcks.member.holding import DataSa
 
@@ -41,6 +42,8 @@ class GroupStatus:
     rekeys: int
     last_error: str
     registers_in_seconds: float | None
+    spread_seconds: float = 0.0
+    """Over how long a registration is spread that everybody has to renew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         group.rekeys,
         group.last_error,
         _seconds_until(group.due, now),
+        group.delay.most_seconds(Reach.EVERYBODY),
     )
 
 

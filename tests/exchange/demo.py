@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -10,6 +10,7 @@ from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.keyserver.engine import Engine
+from gcks.keyserver.load import unmetered
 from gcks.keyserver.settings import ServerSettings
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine
@@ -93,6 +94,7 @@ class World:
     groups: Sequence[GroupPolicy] = field(default_factory=lambda: (group_policy(),))
     settings: ServerSettings = SERVER_SETTINGS
     server_credentials: Credentials = field(default_factory=lambda: PSK)
+    meter: Callable[[], float] = unmetered
 
     def __post_init__(self) -> None:
         self.network = Network(self.seed, self.weather)
@@ -115,6 +117,7 @@ class World:
             entropy=network.entropy,
             wall=network.wall,
             now=network.now,
+            meter=self.meter,
         )
         network.add_server(engine, SERVER_HOST)
 

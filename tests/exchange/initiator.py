@@ -55,6 +55,10 @@ DEMO = IDg(Identity.parse("keyid:demo"))
 SERVER = Endpoint(SERVER_HOST, 500)
 
 
+GSA_KD = ["GroupSecurityAssociation", "KeyDownload", "VendorId", "Notify"]
+"""What a registration is answered with, after IDr and AUTH: the last two are the spread."""
+
+
 def group_sender(count: int = 1) -> Notify:
     return Notify(NotifyType.GROUP_SENDER, count.to_bytes(4, "big"))
 
@@ -238,8 +242,11 @@ class Initiator:
     # --- whole steps ----------------------------------------------------------------
 
     def meet(self, server: Server) -> Initiator:
-        """Go through IKE_SA_INIT."""
-        self.accept(server.answer(self.init(), self))
+        """Go through IKE_SA_INIT; give a cookie back where the server asks for one."""
+        answer = server.answer(self.init(), self)
+        if cookie := cookie_of(answer):
+            answer = server.answer(self.init(cookie=cookie), self)
+        self.accept(answer)
         return self
 
     def register(self, server: Server, *payloads: Payload) -> tuple[Payload, ...]:
@@ -252,8 +259,16 @@ class Initiator:
 
 
 def notifies(payloads: Sequence[Payload]) -> list[int]:
-    """Return the notifications' types, in order."""
-    return [payload.type for payload in payloads if isinstance(payload, Notify)]
+    """Return the notifications' types, in order, without what all registrations are told."""
+    found = [payload.type for payload in payloads if isinstance(payload, Notify)]
+    return [kind for kind in found if kind != NotifyType.REREGISTRATION_SPREAD]
+
+
+def cookie_of(answer: bytes) -> bytes:
+    """Return the cookie that the server asks back; b"" where it doesn't."""
+    _, payloads = decode_plain(answer)
+    found = [one for one in payloads if isinstance(one, Notify)]
+    return next((one.data for one in found if one.type == NotifyType.COOKIE), b"")
 
 
 def kinds(payloads: Sequence[Payload]) -> list[str]:

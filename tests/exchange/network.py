@@ -161,6 +161,8 @@ class Network:
         self.weather = weather or Weather()
         self.server: ServerNode | None = None
         self.members: list[MemberNode] = []
+        self._behind: dict[str, list[MemberNode]] = {}
+        """Members by the address that the outside sees."""
         self.traffic = Traffic()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -196,6 +198,7 @@ class Network:
     ) -> MemberNode:
         node = MemberNode(engine, host, nat_host)
         self.members.append(node)
+        self._behind.setdefault(nat_host or host, []).append(node)
         self.at(at, lambda: self._member_did(node, engine.start(self.now)))
         return node
 
@@ -298,14 +301,14 @@ class Network:
             if not server.down:
                 self._server_did(server, server.engine.receive(octets, path, self.now))
             return
-        for member in self.members:
-            if receiver is member:
-                self._member_receives(member, octets, path)
-            elif receiver is None and path.local.host == (member.nat_host or member.host):
-                inside = path.local
-                if member.nat_host is not None:
-                    inside = Endpoint(member.host, path.local.port - 10_000)
-                self._member_receives(member, octets, path._replace(local=inside))
+        if receiver is not None:
+            self._member_receives(receiver, octets, path)
+            return
+        for member in self._behind.get(path.local.host, ()):
+            inside = path.local
+            if member.nat_host is not None:
+                inside = Endpoint(member.host, path.local.port - 10_000)
+            self._member_receives(member, octets, path._replace(local=inside))
 
     def _member_receives(self, member: MemberNode, octets: bytes, path: Path) -> None:
         if not member.deaf:

@@ -7,20 +7,11 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import DropReason
-from gcks.iana import NotifyType
 from gcks.keyserver.prefixes import prefix_of
-from gcks.wire.message import decode_plain
-from gcks.wire.notify import Notify
 from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import Initiator, Server, dropped, notifies
+from tests.exchange.initiator import Initiator, Server, cookie_of, dropped, notifies
 
 FEW = replace(SERVER_SETTINGS, cookie_threshold_per_prefix=3, max_half_open_per_prefix=5)
-
-
-def cookie_of(datagram: bytes) -> bytes:
-    _, payloads = decode_plain(datagram)
-    found = [one.data for one in payloads if isinstance(one, Notify)]
-    return found[0] if notifies(payloads) == [NotifyType.COOKIE] else b""
 
 
 def crowd(server: Server, count: int, host: str = "10.0.0.") -> None:

@@ -37,6 +37,7 @@ from gcks.wire.unknown import UnknownPayload
 from tests.exchange.demo import PSK, SERVER_SETTINGS
 from tests.exchange.initiator import (
     DEMO,
+    GSA_KD,
     SERVER,
     Initiator,
     Server,
@@ -72,7 +73,7 @@ def test_a_member_registers_for_a_further_group() -> None:
     server, peer = registered()
     outcome = server.receive(peer.request(REGISTRATION, OTHER), peer)
     payloads = peer.read(outcome.transmits[0].octets)
-    assert kinds(payloads) == ["GroupSecurityAssociation", "KeyDownload"]
+    assert kinds(payloads) == GSA_KD
     event = only(outcome, MemberRegistered)
     assert isinstance(event, MemberRegistered)
     assert (event.group, event.identity, event.again) == ("keyid:other", "fqdn:gm1.dev", False)
@@ -497,10 +498,7 @@ def test_a_request_that_crosses_our_delete_is_still_answered() -> None:
     """RFC 7296 section 2.25.2: requests may cross."""
     server, peer = registered()
     server.wait(IDLE)
-    assert kinds(peer.ask(server, REGISTRATION, OTHER)) == [
-        "GroupSecurityAssociation",
-        "KeyDownload",
-    ]
+    assert kinds(peer.ask(server, REGISTRATION, OTHER)) == GSA_KD
     assert peer.ask(server, INFORMATIONAL, DELETE_IKE) == ()
     assert server.forgot_all_peers
 

@@ -34,6 +34,7 @@ from gcks.wire.vendor import VendorId
 from tests.exchange.demo import SECRET, SERVER_IDENTITY, SERVER_SETTINGS
 from tests.exchange.initiator import (
     DEMO,
+    GSA_KD,
     NULL_AUTH,
     SERVER,
     Initiator,
@@ -88,12 +89,7 @@ def test_a_member_registers_with_its_pre_shared_key() -> None:
     peer.meet(server)
     outcome = server.receive(peer.auth(), peer)
     payloads = read(peer, outcome.transmits[0].octets)
-    assert kinds(payloads) == [
-        "IDr",
-        "Authentication",
-        "GroupSecurityAssociation",
-        "KeyDownload",
-    ]
+    assert kinds(payloads) == ["IDr", "Authentication", *GSA_KD]
     assert payloads[0] == IDr(SERVER_IDENTITY)
     assert payloads[1] == peer.server_proof(SERVER_IDENTITY)
     assert outcome.events == (
@@ -108,10 +104,10 @@ def test_the_server_does_the_same_on_every_port(port: int, marker: bool) -> None
     """RFC 9838 section 2.1.1: behaviour MUST NOT depend on the port of the initial IKE SA."""
     server, peer = Server(("demo", "other")), Initiator()
     peer.path = Path(Endpoint(SERVER.host, port), Endpoint("10.0.0.1", port), marker)
-    assert kinds(peer.register(server))[2:] == ["GroupSecurityAssociation", "KeyDownload"]
+    assert kinds(peer.register(server))[2:] == GSA_KD
     other = IDg(Identity.parse("keyid:other"))
     answer = peer.ask(server, ExchangeType.GSA_REGISTRATION, other)
-    assert kinds(answer) == ["GroupSecurityAssociation", "KeyDownload"]
+    assert kinds(answer) == GSA_KD
     (closing,) = server.wait(server.engine.settings.ike_sa_idle_seconds).transmits
     assert closing.path == peer.path
 
@@ -339,7 +335,7 @@ def test_null_authentication_with_a_good_certificate_is_refused() -> None:
 
 def still_usable(server: Server, peer: Initiator) -> None:
     payloads = peer.ask(server, ExchangeType.GSA_REGISTRATION, DEMO)
-    assert kinds(payloads) == ["GroupSecurityAssociation", "KeyDownload"]
+    assert kinds(payloads) == GSA_KD
 
 
 def proved(peer: Initiator, payloads: tuple[Payload, ...]) -> Notify:
@@ -413,7 +409,7 @@ def test_ipcomp_supported_changes_nothing(cpi: bytes) -> None:
     server, peer = Server(), Initiator()
     offers = [Notify(NotifyType.IPCOMP_SUPPORTED, cpi + bytes((number,))) for number in (2, 3)]
     payloads = peer.register(server, DEMO, sag("aes256gcm16"), *offers)
-    assert kinds(payloads)[2:] == ["GroupSecurityAssociation", "KeyDownload"]
+    assert kinds(payloads)[2:] == GSA_KD
 
 
 def test_a_large_sag_is_no_problem() -> None:

@@ -38,6 +38,7 @@ from tests.exchange.initiator import (
     Initiator,
     Server,
     bent,
+    cookie_of,
     dropped,
     notifies,
     only,
@@ -324,7 +325,8 @@ def test_half_open_sas_have_a_limit() -> None:
     for number in range(3):
         Initiator(f"gm{number}", port=600 + number).meet(server)
     late = Initiator("late")
-    assert dropped(server.receive(late.init(), late)) is DropReason.LIMIT
+    cookie = cookie_of(server.answer(late.init(), late))
+    assert dropped(server.receive(late.init(cookie=cookie), late)) is DropReason.LIMIT
     assert server.engine.ike_sas.half_open == 3
 
 

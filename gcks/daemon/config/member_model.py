@@ -17,6 +17,7 @@ from gcks.daemon.config.values import (
     Port,
     PortOrAny,
     Seconds,
+    SecondsOrAuto,
     WholeSeconds,
 )
 from gcks.ike.keywords import ENCR, INTEG, KWA, unknown
@@ -99,7 +100,7 @@ class MemberIkeSection(CommonIkeSection):
     retry_first: Seconds = 5.0
     retry_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
     retry_max: Seconds = 300.0
-    reregister_jitter: Seconds = 5.0
+    reregister_jitter: SecondsOrAuto = None
     announce_transforms: bool = True
     max_puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 20
 

@@ -33,6 +33,13 @@ def _duration(value: Any) -> float:
     return seconds
 
 
+def _duration_or_auto(value: Any) -> float | None:
+    try:
+        return None if value == "auto" else _duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
 def _whole_duration(value: Any) -> int:
     seconds = _duration(value)
     if seconds != int(seconds):
@@ -106,6 +113,7 @@ def _selector_address(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+SecondsOrAuto = Annotated[float | None, BeforeValidator(_duration_or_auto)]
 WholeSeconds = Annotated[int, BeforeValidator(_whole_duration), Field(ge=0)]
 IdentityText = Annotated[str, AfterValidator(_identity)]
 IdentityPattern = Annotated[str, AfterValidator(_pattern)]

@@ -388,6 +388,7 @@ MEMBER_WRONG = [
     ("address: 192.0.2.11", "address: '::1'", "local.address", "different IP versions"),
     ("sender_ids: 1 ", "sender_ids: 0 ", "groups[0].sender_ids", "greater than or equal to 1"),
     ("id: keyid:video", "id: video", "groups[0].id", "expected one of"),
+    ("reregister_jitter: auto ", "reregister_jitter: often ", "ike.reregister_jitter", "or auto"),
     ("reregister_jitter", "reregister_jiter", "ike.reregister_jiter", "did you mean reregister_jitter"),
 ]  # fmt: skip
 

@@ -65,6 +65,15 @@ def test_the_member_example_loads(directory: Path) -> None:
     assert config.data_plane.kind == "xfrm"
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("auto", None), ("30s", 30.0), ("0s", 0.0)])
+def test_the_jitter_is_automatic_or_a_time(
+    directory: Path, text: str, seconds: float | None
+) -> None:
+    given = example("member.yaml").replace("reregister_jitter: auto", f"reregister_jitter: {text}")
+    config = load_member(write(directory, given))
+    assert config.settings.reregister_jitter_seconds == seconds
+
+
 def test_members_and_server_use_the_ports_of_ikev2_unless_told_otherwise(directory: Path) -> None:
     """RFC 9838 section 2.1.1: G-IKEv2 SHOULD use the IKEv2 ports 500 and 4500; 848 is a MAY."""
     member = load_member(write(directory, example("member.yaml"))).settings

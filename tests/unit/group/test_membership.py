@@ -71,6 +71,7 @@ class Comparison(RuleBasedStateMachine):
         assert len(self.members) == len(self.model)
         assert set(self.members.identities()) == set(self.model)
         assert self.members.all_reassemble == all(one.reassembles for one in self.model.values())
+        assert self.members.senders == sum(one.sender for one in self.model.values())
         ends = min((one.certificate_ends for one in self.model.values()), default=inf)
         assert self.members.certificate_ends <= ends
         for name, one in self.model.items():

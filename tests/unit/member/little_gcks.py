@@ -186,6 +186,7 @@ class Member:
         sender: bool = False,
         receive_own_data: bool = False,
         ceiling: Ceiling | None = None,
+        jitter_seconds: float | None = None,
     ) -> None:
         membership = GroupMembership(GROUP, sender, receive_own_data=receive_own_data)
         settings = MemberSettings(
@@ -194,6 +195,7 @@ class Member:
             Identity.parse("fqdn:gcks.dev"),
             Endpoint(MEMBER_ADDRESS, 500),
             (membership,),
+            reregister_jitter_seconds=jitter_seconds,
         )
         self.group = GroupMember(membership, settings, ceiling or Ceiling(), lambda limit: limit)
         self.commands: list[DataPlaneCommand] = []

@@ -19,6 +19,7 @@ from gcks.member.data_plane import (
     LeaveMulticast,
     RemoveSa,
 )
+from gcks.member.delay import UNTOLD_SECONDS
 from gcks.member.group_member import GroupState
 from gcks.member.key_path import PathKey
 from gcks.wire.delete import Delete
@@ -381,7 +382,7 @@ def test_deletion_of_the_group_means_excluded_and_registering_again(payload: Del
     assert {type(one) for one in member.commands} == {RemoveSa, LeaveMulticast}
     assert member.group.holding.data_sas == ()
     (again,) = member.of(Reregistering)
-    assert again.delay_seconds == member.group.settings.reregister_jitter_seconds
+    assert again.delay_seconds == UNTOLD_SECONDS
     assert not member.group.wants_registration(104.9)
     assert member.group.wants_registration(105.0)
 

@@ -10,6 +10,7 @@ import typer
 
 from gcks import __version__
 from gcks.cli.client import Client, NoServer, socket_path
+from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.cli.operate import EXIT_NO_SERVER, EXIT_REFUSED
 from gcks.cli.tables import render
 from gcks.daemon.config.check import check_file, describe, describe_json
@@ -44,6 +45,8 @@ def run(
     certificate: Annotated[bool, CERTIFICATE] = False,
     transport: Annotated[Transport, TRANSPORT] = Transport.UDP,
     demo: Annotated[bool, DEMO] = False,
+    key_log: KeyLogPath = None,
+    key_log_under_systemd: UnderSystemd = False,
 ) -> None:
     """Be a member until told to stop: register, install SAs, follow rekeys."""
     if (dev_dir is None) == (config is None):
@@ -51,8 +54,11 @@ def run(
     given = certificate or identity != MEMBER_IDENTITY or transport is not Transport.UDP
     if dev_dir is None and given:
         raise typer.BadParameter("--identity, --certificate and --transport go with --dev")
+    keys = start_key_log("gcks-member", key_log, key_log_under_systemd)
     if dev_dir is not None:
-        code = run_member(dev_dir, identity, certificate=certificate, transport=transport)
+        code = run_member(
+            dev_dir, identity, certificate=certificate, transport=transport, key_log=keys
+        )
         raise typer.Exit(code)
     if config is None:
         raise typer.BadParameter("--config is missing")
@@ -61,7 +67,7 @@ def run(
     except LocalError as error:
         typer.echo(f"gcks-member: {error}", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(run_daemon(loaded, rehearses=demo))
+    raise typer.Exit(run_daemon(loaded, keys, rehearses=demo))
 
 
 @app.command()

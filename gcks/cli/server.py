@@ -11,7 +11,9 @@ import typer
 from gcks import __version__
 from gcks.cli import operate
 from gcks.cli.audit import audit
+from gcks.cli.decode import decode
 from gcks.cli.demo.command import demo
+from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.daemon import dev
 from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.server_file import load_server
@@ -38,14 +40,17 @@ def serve(
     dev_mode: Annotated[bool, DEV] = False,
     data_dir: Annotated[Path | None, DATA_DIR] = None,
     rekey_seconds: Annotated[int, REKEY] = dev.REKEY_SECONDS,
+    key_log: KeyLogPath = None,
+    key_log_under_systemd: UnderSystemd = False,
 ) -> None:
     """Run the key server until it is told to stop; SIGHUP reloads CONFIG."""
     if dev_mode == (config is not None):
         raise typer.BadParameter("give either CONFIG or --dev")
     if not dev_mode and (data_dir is not None or rekey_seconds != dev.REKEY_SECONDS):
         raise typer.BadParameter("--data-dir and --rekey-seconds go with --dev")
+    keys = start_key_log("gcks", key_log, key_log_under_systemd)
     if dev_mode:
-        raise typer.Exit(dev.serve_dev(data_dir, rekey_seconds))
+        raise typer.Exit(dev.serve_dev(data_dir, rekey_seconds, keys))
     if config is None:
         raise typer.BadParameter("CONFIG is missing")
     try:
@@ -53,7 +58,8 @@ def serve(
     except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(serve_daemon(loaded, reload=lambda path: load_server(path or config)))
+    code = serve_daemon(loaded, reload=lambda path: load_server(path or config), key_log=keys)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -76,6 +82,7 @@ def version() -> None:
 operate.add_to(app)
 app.command()(audit)
 app.command()(demo)
+app.command()(decode)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from gcks.daemon.dev_files import (
     prepare,
     write_private,
 )
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.screen import Screen
 from gcks.daemon.server import ServerRuntime, run_to_end
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
@@ -133,14 +134,16 @@ def description(files: DevFiles) -> dict[str, Any]:
     }
 
 
-def serve_dev(data_dir: Path | None, rekey_seconds: int = REKEY_SECONDS) -> int:
+def serve_dev(
+    data_dir: Path | None, rekey_seconds: int = REKEY_SECONDS, key_log: KeyLogFile | None = None
+) -> int:
     """Run the development server to its end; return the exit code."""
 
     async def run() -> None:
         files = prepare((data_dir or default_data_dir()).absolute())
         config = server_config(files, rekey_seconds)
         screen = Screen("gcks serve --dev", f"data directory  {files.directory}")
-        runtime = ServerRuntime(config, watch=screen.events)
+        runtime = ServerRuntime(config, watch=screen.events, key_log=key_log)
 
         def ready(_: ServerRuntime) -> None:
             text = json.dumps(description(files), indent=2) + "\n"

@@ -15,6 +15,7 @@ from gcks.daemon.dev_files import (
     own_certificate,
     pem_certificate,
 )
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.member import MemberRuntime
 from gcks.daemon.screen import Screen
 from gcks.daemon.server import refuse, run_to_end
@@ -77,18 +78,19 @@ def run_member(
     *,
     certificate: bool = False,
     transport: Transport = Transport.UDP,
+    key_log: KeyLogFile | None = None,
 ) -> int:
     """Run a member of the development server to its end; return the exit code."""
     try:
         config = member_config(dev_dir, identity, certificate=certificate, transport=transport)
     except (LocalError, ValueError, KeyError) as error:
         return refuse(error)
-    return run_to_end(lambda: _run(config))
+    return run_to_end(lambda: _run(config, key_log))
 
 
-async def _run(config: MemberConfig) -> None:
+async def _run(config: MemberConfig, key_log: KeyLogFile | None) -> None:
     screen = Screen("gcks-member run --dev", str(config.settings.identity))
-    runtime = MemberRuntime(config, watch=screen.events)
+    runtime = MemberRuntime(config, watch=screen.events, key_log=key_log)
 
     def ready() -> None:
         if Screen.wanted():

@@ -1,48 +1,109 @@
-"""A key table for Wireshark, for development only: whoever reads it reads the registrations."""
+"""The key log's file: for debugging only, since whoever reads it reads the group's traffic."""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from gcks.iana import Encr, Integ
-from gcks.keyserver.gsa_auth import IkeKeyLogEntry
+from gcks.decode.key_log import HEADER, encode_entry
+from gcks.errors import LocalError
+from gcks.group.key_log import KeyLogEntry, group_sa_entry
+from gcks.journal import JournalEntry, SaSaved, StoredGroup
+from gcks.wire.gsa import decode_gsa_policy
 
-_ENCR: Final = {
-    (Encr.AES_GCM_16, 128): "AES-GCM-128 with 16 octet ICV [RFC5282]",
-    (Encr.AES_GCM_16, 192): "AES-GCM-192 with 16 octet ICV [RFC5282]",
-    (Encr.AES_GCM_16, 256): "AES-GCM-256 with 16 octet ICV [RFC5282]",
-    (Encr.AES_CBC, 128): "AES-CBC-128 [RFC3602]",
-    (Encr.AES_CBC, 192): "AES-CBC-192 [RFC3602]",
-    (Encr.AES_CBC, 256): "AES-CBC-256 [RFC3602]",
-}
-_INTEG: Final = {
-    Integ.NONE: "NONE [RFC4306]",
-    Integ.HMAC_SHA2_256_128: "HMAC_SHA2_256_128 [RFC4868]",
-    Integ.HMAC_SHA2_384_192: "HMAC_SHA2_384_192 [RFC4868]",
-    Integ.HMAC_SHA2_512_256: "HMAC_SHA2_512_256 [RFC4868]",
-}
+UNDER_SYSTEMD: Final = "--key-log-under-systemd"
+_SYSTEMD: Final = ("INVOCATION_ID", "NOTIFY_SOCKET")
+_PRIVATE: Final = 0o600
+_OTHERS: Final = 0o077
 
 
-def wireshark_line(entry: IkeKeyLogEntry) -> str:
-    """Return one line of Wireshark's ikev2_decryption_table; "" where it can't decrypt."""
-    encr = _ENCR.get((Encr(entry.encr), entry.encr_bits or 0))
-    integ = _INTEG.get(Integ(entry.integ))
-    if encr is None or integ is None:
-        return ""
-    octets = (entry.spi_i, entry.spi_r, entry.sk_ei, entry.sk_er)
-    first = ",".join(part.hex() for part in octets)
-    return f'{first},"{encr}",{entry.sk_ai.hex()},{entry.sk_ar.hex()},"{integ}"'
+@dataclass(frozen=True, slots=True)
+class KeyLogOptions:
+    """What the command line says."""
+
+    path: Path
+    under_systemd: bool = False
+    """Whether it was said that a service may log keys, too."""
 
 
 class KeyLogFile:
-    """Appends a line for each IKE SA to a file that only its owner reads."""
+    """Appends a line for each SA to a file that only its owner reads."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """Open the file.  Raises `LocalError` where it isn't ours alone."""
+        self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            self._descriptor = os.open(path, flags, _PRIVATE)
+        except OSError as error:
+            raise LocalError(f"can't write the key log {path}: {error.strerror}") from None
+        try:
+            self._check()
+        except LocalError:
+            os.close(self._descriptor)
+            raise
+        if os.fstat(self._descriptor).st_size == 0:
+            self._write(HEADER)
 
-    def __call__(self, entry: IkeKeyLogEntry) -> None:
-        line = wireshark_line(entry)
-        if line:
+    def _check(self) -> None:
+        state = os.fstat(self._descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise LocalError(f"the key log {self.path} is no regular file; name another")
+        if state.st_uid != os.geteuid() or state.st_mode & _OTHERS:
+            raise LocalError(
+                f"others can read the key log {self.path}; chmod 600 it, or name a new file"
+            )
+
+    def warn(self, logger: Any) -> None:
+        """Say in the log what is going on, however little is logged."""
+        logger.critical("keys_are_logged", warning=warning(self.path))
+
+    def __call__(self, entry: KeyLogEntry) -> None:
+        self._write(encode_entry(entry))
+
+    def add(self, entries: Iterable[KeyLogEntry]) -> None:
+        """Append lines."""
+        for entry in entries:
+            self(entry)
+
+    def restored(self, groups: Iterable[StoredGroup]) -> None:
+        """Append the SAs that go on after a restart."""
+        for group in groups:
+            self.add(map(_entry, group.sas))
+
+    def journal(self, entries: Iterable[JournalEntry]) -> None:
+        """Append the SAs that are new; a replaced one stands there already."""
+        self.add(_entry(one) for one in entries if isinstance(one, SaSaved) and not one.retired)
+
+    def _write(self, line: str) -> None:
+        # A full disk costs the log, not the group.
+        with suppress(OSError):
             os.write(self._descriptor, f"{line}\n".encode())
+
+
+def _entry(saved: SaSaved) -> KeyLogEntry:
+    return group_sa_entry(saved.group, decode_gsa_policy(saved.policy), saved.keymat)
+
+
+def open_key_log(options: KeyLogOptions, environment: Mapping[str, str]) -> KeyLogFile:
+    """Open the key log.  Raises `LocalError`, also in a service that wasn't told twice."""
+    if not options.under_systemd and any(name in environment for name in _SYSTEMD):
+        raise LocalError(
+            "a service must not log keys by mistake: take --key-log out of the unit,"
+            f" or say {UNDER_SYSTEMD} as well"
+        )
+    return KeyLogFile(options.path)
+
+
+def warning(path: Path) -> str:
+    """Return what an operator must be told, loudly."""
+    return (
+        f"WARNING: all keys are written to {path}. Whoever gets this file reads every"
+        " registration and all traffic of the groups, what was recorded before included."
+        " For debugging only; docs/decode.md says how to be rid of it afterwards."
+    )

@@ -19,6 +19,7 @@ from gcks.daemon.control.listener import ControlSocket, open_control
 from gcks.daemon.control.member import MemberRequest, answer_member, read_member_request
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import MemberMetrics
 from gcks.daemon.multicast import multicast_receiver
@@ -48,13 +49,20 @@ class MemberRuntime:
     """One running member; everything happens on one event loop."""
 
     def __init__(
-        self, config: MemberConfig, *, watch: Watch | None = None, rehearses: bool = False
+        self,
+        config: MemberConfig,
+        *,
+        watch: Watch | None = None,
+        key_log: KeyLogFile | None = None,
+        rehearses: bool = False,
     ) -> None:
         """Prepare; `rehearses`: it may be told to lose datagrams, for a demonstration."""
         self.config = config
         self._rehearses, self._deaf_until = rehearses, 0.0
-        self._watch = watch
+        self._watch, self._key_log = watch, key_log
         self._logger: Any = configure(config.logs)
+        if key_log is not None:
+            key_log.warn(self._logger)
         self._log = EventLog(self._logger)
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
@@ -188,6 +196,8 @@ class MemberRuntime:
         self._carry_out(outcome)
 
     def _carry_out(self, outcome: MemberOutcome) -> None:
+        if self._key_log is not None:
+            self._key_log.add(outcome.keys)
         for command in outcome.data_plane:
             self._command(command)
         for transmit in outcome.transmits:
@@ -300,6 +310,6 @@ def _source_address(server: Endpoint) -> str:
         return str(sock.getsockname()[0])
 
 
-def run(config: MemberConfig, *, rehearses: bool = False) -> int:
+def run(config: MemberConfig, key_log: KeyLogFile | None = None, *, rehearses: bool = False) -> int:
     """Run a member to its end; return the exit code."""
-    return run_to_end(lambda: MemberRuntime(config, rehearses=rehearses).run())
+    return run_to_end(lambda: MemberRuntime(config, key_log=key_log, rehearses=rehearses).run())

@@ -28,6 +28,7 @@ from gcks.daemon.control.plan import needs_restart
 from gcks.daemon.control.requests import Request, read_request
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
+from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
@@ -41,7 +42,6 @@ from gcks.events import DatagramDropped, Event
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
-from gcks.keyserver.gsa_auth import KeyLog
 from gcks.outcome import Endpoint, Outcome, Path, Transmit
 from gcks.store.sqlite import SqliteStore
 
@@ -70,11 +70,13 @@ class ServerRuntime:
         *,
         reload: Loader | None = None,
         watch: Watch | None = None,
-        key_log: KeyLog | None = None,
+        key_log: KeyLogFile | None = None,
     ) -> None:
         self.config = config
         self._load_again, self._watch, self._key_log = reload, watch, key_log
         self._logger: Any = configure(config.logs)
+        if key_log is not None:
+            key_log.warn(self._logger)
         self._log = EventLog(self._logger)
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
@@ -102,12 +104,15 @@ class ServerRuntime:
         self._store = SqliteStore(config.store_path, config.master_key)
         if config.audit is not None:
             self._audit = AuditTrail(config.audit, self._logger)
+        stored = self._store.load()
+        if self._key_log is not None:
+            self._key_log.restored(stored)
         now = time.monotonic()
         self.engine = Engine(
             config.settings,
             config.credentials,
             config.groups,
-            self._store.load(),
+            stored,
             entropy=os.urandom,
             wall=time.time,
             now=now,
@@ -316,6 +321,8 @@ class ServerRuntime:
         self._carry_out(outcome)
 
     def _carry_out(self, outcome: Outcome) -> None:
+        if self._key_log is not None:
+            self._key_log.journal(outcome.journal)
         if outcome.journal or outcome.transmits:
             self.pipeline.submit(outcome.journal, outcome.transmits)
             if self.pipeline.full and not self._held_back:

@@ -36,6 +36,7 @@ from gcks.group.policy_change import PolicyChange
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.credentials import Credentials
+from gcks.ike.key_log import KeyLog
 from gcks.ike.legality import Contents, check
 from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.secured import Asked
@@ -94,7 +95,7 @@ class Engine:
         entropy: Callable[[int], bytes],
         wall: Callable[[], float],
         now: float,
-        key_log: gsa_auth.KeyLog | None = None,
+        key_log: KeyLog | None = None,
         meter: Callable[[], float] = unmetered,
     ) -> None:
         self.settings, self.credentials = settings, credentials

@@ -23,11 +23,11 @@ from gcks.ike.authenticator import (
 from gcks.ike.channel import Channel
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.ike_rekey import Parent
+from gcks.ike.key_log import KeyLog, log_entry
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.proof import PeerKeys, Wishes, peer_keys, signed_proof
 from gcks.ike.protect import IkeProtection
-from gcks.ike.suite import IkeSuite
 from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
@@ -41,24 +41,6 @@ REQUESTS: Final = {
 
 _NOBODY: Final = b"a secret that no peer has"
 """Stands in for an unknown identity's PSK, so that its refusal costs the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class IkeKeyLogEntry:
-    """What Wireshark needs to decrypt one IKE SA; made only where the operator asks."""
-
-    spi_i: bytes
-    spi_r: bytes
-    encr: int
-    encr_bits: int | None
-    integ: int
-    sk_ei: bytes = field(repr=False)
-    sk_er: bytes = field(repr=False)
-    sk_ai: bytes = field(repr=False)
-    sk_ar: bytes = field(repr=False)
-
-
-KeyLog = Callable[[IkeKeyLogEntry], None]
 
 
 def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | None) -> Agreed:
@@ -81,14 +63,6 @@ def secure(half: HalfOpen, entropy: Callable[[int], bytes], key_log: KeyLog | No
     if key_log is not None:
         key_log(log_entry(half.suite, half.spi_i, half.spi_r, keys))
     return half.secured
-
-
-def log_entry(suite: IkeSuite, spi_i: bytes, spi_r: bytes, keys: IkeKeys) -> IkeKeyLogEntry:
-    """Return what decrypts one IKE SA."""
-    return IkeKeyLogEntry(
-        spi_i, spi_r, suite.encr, suite.encr_bits, suite.integ,
-        keys.sk_ei, keys.sk_er, keys.sk_ai, keys.sk_ar,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

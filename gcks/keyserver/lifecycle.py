@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gcks.ike.ike_rekey import Parent, Successor
+from gcks.ike.key_log import KeyLog
 from gcks.ike.legality import Contents
-from gcks.keyserver.gsa_auth import KeyLog
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.pushing import Pushes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gcks.events import Event
+from gcks.group.key_log import KeyLogEntry
 from gcks.member.data_plane import DataPlaneCommand
 from gcks.outcome import Transmit
 
@@ -12,12 +13,13 @@ from gcks.outcome import Transmit
 class Effects:
     """Lives for one call; the engine turns it into a `MemberOutcome`."""
 
-    __slots__ = ("data_plane", "events", "transmits")
+    __slots__ = ("data_plane", "events", "keys", "transmits")
 
     def __init__(self) -> None:
         self.transmits: list[Transmit] = []
         self.events: list[Event] = []
         self.data_plane: list[DataPlaneCommand] = []
+        self.keys: list[KeyLogEntry] = []
 
     def send(self, transmits: Iterable[Transmit]) -> None:
         """Add datagrams."""
@@ -30,3 +32,7 @@ class Effects:
     def do(self, commands: Iterable[DataPlaneCommand]) -> None:
         """Add commands for the data plane, in order."""
         self.data_plane.extend(commands)
+
+    def agree(self, keys: Iterable[KeyLogEntry]) -> None:
+        """Add keys that are now in use, for a key log."""
+        self.keys.extend(keys)

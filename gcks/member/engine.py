@@ -21,6 +21,7 @@ from gcks.events import (
     PolicyRefused,
     Registering,
 )
+from gcks.group.key_log import KeyLogEntry
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.secured import DELETE_IKE_SA
@@ -59,6 +60,8 @@ class MemberOutcome:
     next_timeout: float | None = None
     """Monotonic seconds at which `handle_timeout` wants to be called."""
     data_plane: tuple[DataPlaneCommand, ...] = ()
+    keys: tuple[KeyLogEntry, ...] = ()
+    """What a key log takes, if the operator wants one."""
 
 
 class MemberEngine:
@@ -331,6 +334,7 @@ class MemberEngine:
             tuple(effects.events),
             self._next_timeout(),
             tuple(effects.data_plane),
+            tuple(effects.keys),
         )
 
     def _drive(self, now: float, effects: Effects) -> None:

@@ -34,6 +34,7 @@ from gcks.member.registration import (
     build_rekey_sa,
     check_sender_ids,
     direction_of,
+    key_entries,
     open_gsa,
     uses_counter,
 )
@@ -251,6 +252,7 @@ class GroupMember:
     def _install_registration(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
         """Replace all that a previous registration gave (section 2.3.3)."""
         verifier = _verifier(opened)
+        effects.agree(key_entries(self.name, opened))
         clock, holding = self.clock(now), self.holding
         rekey = None
         if opened.rekey is not None:
@@ -274,6 +276,7 @@ class GroupMember:
     def install_pushed(self, opened: OpenedGsa, now: float, effects: Effects) -> None:
         """Replace the Data-Security SAs by those of a GSA_INBAND_REKEY; Sender-IDs stay."""
         holding = self.holding
+        effects.agree(key_entries(self.name, opened))
         holding.remember_delays(opened.group_wide or GroupWidePolicy())
         effects.do(self.install_data(opened, self.clock(now)))
         kept = {(ProtocolId(keys.policy.protocol), keys.policy.spi) for keys in opened.data}

@@ -23,6 +23,7 @@ from gcks.errors import (
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
 from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
+from gcks.ike.key_log import log_entry
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.retransmission import PendingRequest
 from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey
@@ -223,6 +224,8 @@ class IkeSession:
         if self.sa is None:
             return None
         self._initiation = None
+        sa = self.sa
+        effects.agree([log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys)])
         self.state = SessionState.UNAUTHENTICATED
         self._move_if_behind_nat(self.sa)
         channel = Channel(
@@ -286,21 +289,22 @@ class IkeSession:
             return None
         theirs = one.replaced_by
         if theirs is not None and surviving(read, theirs) is theirs:
-            self._sas.insert(0, new := self._successor(one, read, now))
+            self._sas.insert(0, new := self._successor(one, read, now, effects))
             effects.send(new.delete(self._settings, now))
             return None
         for loser in self._sas:
             loser.outlived(now)
-        self._take_over(one, read, now)
+        self._take_over(one, read, now, effects)
         effects.send(one.delete(self._settings, now))
         self._resume(now, effects)
         return Rekeyed(by_peer=False)
 
-    def _take_over(self, one: Secured, made: Successor, now: float) -> None:
-        self._sas.append(self._successor(one, made, now))
+    def _take_over(self, one: Secured, made: Successor, now: float, effects: Effects) -> None:
+        self._sas.append(self._successor(one, made, now, effects))
 
-    def _successor(self, one: Secured, made: Successor, now: float) -> Secured:
+    def _successor(self, one: Secured, made: Successor, now: float, effects: Effects) -> Secured:
         """Return the same server's new IKE SA."""
+        effects.agree([log_entry(made.suite, made.spi_i, made.spi_r, made.keys)])
         channel = one.successor_channel(made, self._entropy)
         parent = Parent(made.suite, made.keys.sk_d)
         new = Secured(channel, parent, made.gsk_w, one.tries)
@@ -318,7 +322,7 @@ class IkeSession:
         if isinstance(follows, Successor):
             one.replaced_by = follows
             one.outlived(now)
-            self._take_over(one, follows, now)
+            self._take_over(one, follows, now, effects)
             return Rekeyed(by_peer=True)
         if isinstance(follows, Pushed):
             return follows

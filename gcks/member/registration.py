@@ -6,7 +6,7 @@ the whole new state or raises, so that a bad message leaves the old one intact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from math import inf
@@ -15,6 +15,7 @@ from gcks.crypto.errors import IntegrityError
 from gcks.crypto.key_wrap import unwrap
 from gcks.errors import Discard, DropReason, GcksError
 from gcks.group.key_download import RekeyKeys, key_sizes, keymat_octets, rekey_keys
+from gcks.group.key_log import GroupSaKeyLogEntry, group_sa_entry
 from gcks.group.rekey_message import rekey_cipher
 from gcks.group.usage import Usage
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, ProtocolId, Sn, TransformType
@@ -271,6 +272,15 @@ def build_data_sa(
         hard_at=clock.hard(policy.lifetime_seconds),
         activate_at=inf if direction is Direction.IN else clock.now + atd_seconds,
     )
+
+
+def key_entries(group: str, opened: OpenedGsa) -> Iterator[GroupSaKeyLogEntry]:
+    """Yield what a key log takes of the SAs of a message."""
+    for sa in opened.data:
+        yield group_sa_entry(group, sa.policy, sa.key_e + sa.key_a)
+    if opened.rekey is not None:
+        keys = opened.rekey.keys
+        yield group_sa_entry(group, opened.rekey.policy, keys.gsk_e + keys.gsk_a + keys.gsk_w)
 
 
 def build_rekey_sa(opened: RekeySaKeys, group: str, interface: str | None, clock: Clock) -> RekeySa:

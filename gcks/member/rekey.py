@@ -30,6 +30,7 @@ from gcks.member.registration import (
     OpenedGsa,
     build_rekey_sa,
     excluded,
+    key_entries,
     open_gsa,
 )
 from gcks.wire.delete import Delete
@@ -187,6 +188,7 @@ def _check_forward_access(gsa: GroupSecurityAssociation, kd: KeyDownload) -> Non
 
 def _install(group: GroupMember, opened: OpenedGsa, now: float, effects: Effects) -> None:
     holding, clock = group.holding, group.clock(now)
+    effects.agree(key_entries(group.name, opened))
     rekey = None
     if opened.rekey is not None:
         rekey = build_rekey_sa(opened.rekey, group.name, group.settings.interface, clock)

@@ -8,22 +8,31 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typer.testing import CliRunner
 
+from gcks.cli import server
 from gcks.daemon.dev_files import prepare
+from gcks.decode.key_log import HEADER, encode_entry
+from gcks.group.key_log import GroupSaKeyLogEntry, KeyLogEntry
+from gcks.iana import Encr, Integ, ProtocolId
 from gcks.outcome import Endpoint
 from tests.benchmarks.bench_registration import bench_config, exchange, free_port
 from tests.benchmarks.server_process import start_server
 from tests.exchange.initiator import DEMO, Initiator, group_sender
+from tests.unit.decode import captures
+from tests.unit.decode.test_messages import REKEYS, rekey_entry, rekey_messages
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="capturing needs root"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+capturing = pytest.mark.skipif(os.geteuid() != 0, reason="capturing needs root")
 
 CAPTURE_SECONDS = 10.0
 
@@ -34,7 +43,7 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("tshark")
     files, port = prepare(directory), free_port()
     keys, capture = directory / "keys", directory / "capture.pcap"
-    server = start_server(bench_config(files, port), directory / "log", keys)
+    running = start_server(bench_config(files, port), directory / "log", keys)
     dump = capture_loopback(port, capture)
     try:
         register(port, files.secret.read_bytes())
@@ -42,8 +51,8 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     finally:
         dump.terminate()
         dump.wait()
-        server.kill()
-    return dissect(capture, keys.read_text().splitlines()[0], port)
+        running.kill()
+    return dissect(capture, wireshark_profile(directory, capture, keys), port)
 
 
 def capture_loopback(port: int, capture: Path) -> subprocess.Popen[bytes]:
@@ -80,12 +89,23 @@ def wait_for_packets(capture: Path) -> None:
     time.sleep(0.5)
 
 
-def dissect(capture: Path, key_line: str, port: int) -> list[dict[str, Any]]:
+def wireshark_profile(directory: Path, capture: Path, keys: Path) -> Path:
+    """Have `gcks decode` write the key tables into a profile directory of Wireshark."""
+    profile = directory / "profile"
+    arguments = ["decode", str(capture), "--keys", str(keys), "--wireshark", str(profile)]
+    result = CliRunner().invoke(server.app, arguments)
+    assert result.exit_code == 0, result.stderr
+    return profile
+
+
+def dissect(capture: Path, profile: Path, port: int, *options: str) -> list[dict[str, Any]]:
     command = [
-        "tshark", "-r", str(capture), "-d", f"udp.port=={port},isakmp",
-        "-o", f"uat:ikev2_decryption_table:{key_line}", "-T", "json", "--no-duplicate-keys",
+        "tshark", "-r", str(capture), "-d", f"udp.port=={port},isakmp", *options,
+        "-T", "json", "--no-duplicate-keys",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "WIRESHARK_CONFIG_DIR": str(profile)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "UAT" not in done.stderr and "rror" not in done.stderr, done.stderr
     return [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
 
 
@@ -110,6 +130,7 @@ def of_exchange(packets: list[dict[str, Any]], number: str) -> list[dict[str, An
     return [p for p in packets if number in fields(p["isakmp"], "isakmp.exchangetype")]
 
 
+@capturing
 def test_both_messages_of_ike_sa_init_dissect(packets: list[dict[str, Any]]) -> None:
     request, response = of_exchange(packets, "34")
     for packet in (request, response):
@@ -117,6 +138,7 @@ def test_both_messages_of_ike_sa_init_dissect(packets: list[dict[str, Any]]) -> 
         assert not list(fields(packet, "_ws.malformed"))
 
 
+@capturing
 def test_gsa_auth_decrypts_and_its_payloads_are_named(packets: list[dict[str, Any]]) -> None:
     """RFC 9838 section 2.3.1: IDi, AUTH, IDg and N; IDr, AUTH, GSA and KD."""
     request, response = of_exchange(packets, "39")
@@ -127,6 +149,79 @@ def test_gsa_auth_decrypts_and_its_payloads_are_named(packets: list[dict[str, An
         assert "gm1.dev" in str(packet) or packet is response
 
 
+@capturing
 def test_the_icv_is_right_by_its_reckoning(packets: list[dict[str, Any]]) -> None:
     for packet in of_exchange(packets, "39"):
         assert "incorrect" not in str(packet)
+
+
+# --- GSA_REKEY and ESP with the tables of a key log --------------------------------------
+
+
+def written(directory: Path, packets: list[bytes], *entries: KeyLogEntry) -> tuple[Path, Path]:
+    """Write a capture, and the tables for it; return both."""
+    capture, keys = directory / "capture.pcap", directory / "keys"
+    capture.write_bytes(captures.pcap(packets))
+    keys.write_text("\n".join([HEADER, *map(encode_entry, entries)]) + "\n")
+    return capture, wireshark_profile(directory, capture, keys)
+
+
+@pytest.mark.parametrize("vector", [REKEYS[0], REKEYS[2]], ids=["AES-GCM", "AES-CBC"])
+def test_gsa_rekey_decrypts(vector: dict[str, Any], tmp_path: Path) -> None:
+    """RFC 9838 section 2.4.1: the golden vectors, by the Rekey SA's line in the IKEv2 table."""
+    (octets,) = rekey_messages(vector)
+    packet = captures.ipv4(captures.udp(octets, 848, 848))
+    capture, profile = written(tmp_path, [packet], rekey_entry(vector))
+    (found,) = dissect(capture, profile, 848)
+    assert list(fields(found["isakmp"], "isakmp.enc.decrypted"))
+    assert {"51", "52", "42", "39"} <= payload_types(found)
+    assert "incorrect" not in str(found)
+
+
+def esp_gcm(spi: bytes, keys: GroupSaKeyLogEntry, inner: bytes) -> bytes:
+    """RFC 4106: SPI, sequence number and IV; the salt is the end of the key."""
+    head, iv = spi + (1).to_bytes(4, "big"), (7).to_bytes(8, "big")
+    key, salt = keys.key_e[:-4], keys.key_e[-4:]
+    return head + iv + AESGCM(key).encrypt(salt + iv, padded(inner, 4), head)
+
+
+def esp_cbc(spi: bytes, keys: GroupSaKeyLogEntry, inner: bytes) -> bytes:
+    """RFC 3602 and RFC 4868."""
+    head, iv = spi + (1).to_bytes(4, "big"), bytes(range(16))
+    encryptor = Cipher(algorithms.AES(keys.key_e), modes.CBC(iv)).encryptor()
+    sealed = head + iv + encryptor.update(padded(inner, 16)) + encryptor.finalize()
+    mac = hmac.HMAC(keys.key_a, hashes.SHA256())
+    mac.update(sealed)
+    return sealed + mac.finalize()[:16]
+
+
+def padded(inner: bytes, block: int) -> bytes:
+    """RFC 4303 section 2.4: padding, its length, Next Header 4 (IPv4)."""
+    pad = -(len(inner) + 2) % block
+    return inner + bytes(range(1, pad + 1)) + bytes((pad, 4))
+
+
+SPI = bytes.fromhex("e41b724d")
+GCM = GroupSaKeyLogEntry(
+    "keyid:demo", ProtocolId.ESP, SPI, "0.0.0.0-255.255.255.255", captures.DESTINATION,
+    Encr.AES_GCM_16, 256, Integ.NONE, bytes(range(36)), b"", b"",
+)  # fmt: skip
+CBC = replace(
+    GCM, encr=Encr.AES_CBC, integ=Integ.HMAC_SHA2_256_128, source=captures.SOURCE,
+    key_e=bytes(range(32)), key_a=bytes(range(32)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "seal"), [(GCM, esp_gcm), (CBC, esp_cbc)], ids=["GCM", "CBC"])
+def test_esp_decrypts(
+    keys: GroupSaKeyLogEntry,
+    seal: Callable[[bytes, GroupSaKeyLogEntry, bytes], bytes],
+    tmp_path: Path,
+) -> None:
+    inner = captures.ipv4(captures.udp(b"sixteen octets..", 4242, 5000))
+    capture, profile = written(tmp_path, [captures.ipv4(seal(SPI, keys, inner), 50)], keys)
+    decrypt = ["esp.enable_encryption_decode", "esp.enable_authentication_check"]
+    options = [word for name in decrypt for word in ("-o", f"{name}:TRUE")]
+    (found,) = dissect(capture, profile, 848, *options)
+    assert list(fields(found, "udp.dstport")) == ["5000"]
+    assert "Bad" not in str(found) and "incorrect" not in str(found)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "gcks"
 RANK = {
     "iana": 0, "errors": 1, "events": 1, "journal": 1, "outcome": 1,
     "wire": 2, "crypto": 3, "ike": 4, "group": 5, "keyserver": 6, "member": 6,
-    "dataplane": 7, "store": 7, "daemon": 8, "cli": 9,
+    "dataplane": 7, "store": 7, "decode": 7, "daemon": 8, "cli": 9,
 }  # fmt: skip
 EDGE = {"dataplane", "store", "daemon", "cli"}
 BANNED_IN_CORE = {
@@ -21,8 +21,9 @@ BANNED_IN_CORE = {
 }  # fmt: skip
 STRANGERS = {("keyserver", "member"), ("member", "keyserver"), ("dataplane", "store"),
              ("store", "dataplane"), ("store", "member"), ("store", "keyserver"),
-             ("dataplane", "keyserver")}  # fmt: skip
-PEER_FACING = {"wire", "crypto", "ike", "group", "keyserver", "member"}
+             ("dataplane", "keyserver"), ("decode", "keyserver"), ("decode", "member"),
+             ("decode", "dataplane"), ("decode", "store")}  # fmt: skip
+PEER_FACING = {"wire", "crypto", "ike", "group", "keyserver", "member", "decode"}
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from gcks.daemon.config.check import Report, check_member, check_server, describe, describe_json
+from gcks.daemon.config.check import (
+    Report,
+    check_member,
+    check_server,
+    describe,
+    describe_json,
+    report_schema,
+)
 from gcks.daemon.config.problems import ConfigError, Problem
 from gcks.daemon.config.server_file import load_server
 from tests.unit.daemon.conftest import example, write
@@ -349,6 +357,7 @@ def test_a_usable_file_gives_one_line(directory: Path) -> None:
 def test_json_has_every_problem(directory: Path) -> None:
     text = example("gcks.yaml").replace("atd: 5s", "atd: soon")
     found = describe_json(check_server(write(directory, text)))
+    Draft202012Validator(report_schema()).validate(found)
     assert found["usable"] is False
     assert found["problems"] == [
         {

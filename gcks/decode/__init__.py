@@ -1,0 +1,1 @@
+"""Explaining captured messages: captures and key logs in, RFC terms out; sans-I/O."""

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from cryptography import x509
 
 from gcks.cli.client import Client, NoServer, socket_path
-from gcks.cli.tables import render, render_plan
-from gcks.crypto.certificate_reading import reference
 from gcks.errors import LocalError
 
 EXIT_REFUSED: Final = 1
@@ -69,6 +66,8 @@ def _asked(path: Path | None, work: Callable[[Client], Any]) -> Any:
 
 
 def _print(answer: dict[str, Any], as_json: bool) -> None:
+    from gcks.cli.tables import render
+
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -106,6 +105,8 @@ def plan(
     """Say what `gcks reload` would do: which rekeys, who is excluded, who is locked out."""
     path = str(config.absolute()) if config is not None else None
     answer = _asked(socket, lambda client: client.ask("plan", config=path))
+    from gcks.cli.tables import render_plan
+
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -189,11 +190,9 @@ def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:
 
 def _reference(path: Path) -> str:
     """Return what the server knows a certificate by: issuer and serial number."""
+    from cryptography import x509
+
+    from gcks.crypto.certificate_reading import reference
+
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     return reference(certificate.issuer, certificate.serial_number).hex()
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to `gcks`."""
-    for command in (show, plan, reload, rekey, exclude, readmit, events):
-        app.command()(command)

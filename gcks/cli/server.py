@@ -2,87 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
+from typing import Final
 
-import typer
+from gcks.cli.lazy import lazy_app
 
-from gcks import __version__
-from gcks.cli import operate
-from gcks.cli.audit import audit
-from gcks.cli.decode import decode
-from gcks.cli.demo.command import demo
-from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
-from gcks.daemon import dev
-from gcks.daemon.config.check import check_file, describe, describe_json
-from gcks.daemon.config.server_file import load_server
-from gcks.daemon.server import serve as serve_daemon
-from gcks.errors import LocalError
+COMMANDS: Final = {
+    "serve": "gcks.cli.serve:serve",
+    "check": "gcks.cli.check:check",
+    "plan": "gcks.cli.operate:plan",
+    "reload": "gcks.cli.operate:reload",
+    "show": "gcks.cli.operate:show",
+    "rekey": "gcks.cli.operate:rekey",
+    "exclude": "gcks.cli.operate:exclude",
+    "readmit": "gcks.cli.operate:readmit",
+    "events": "gcks.cli.operate:events",
+    "audit": "gcks.cli.audit:audit",
+    "decode": "gcks.cli.decode:decode",
+    "demo": "gcks.cli.demo.command:demo",
+    "version": "gcks.cli.version:server_version",
+}
 
-app = typer.Typer(
-    name="gcks",
-    help="Key server for encrypted multicast: G-IKEv2 (RFC 9838).",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
-
-CONFIG = typer.Argument(help="The configuration file, see config/gcks.yaml.")
-DEV = typer.Option("--dev", help="Run on loopback without configuration or privileges.")
-DATA_DIR = typer.Option("--data-dir", help="With --dev: where CA, secrets and state are kept.")
-REKEY = typer.Option("--rekey-seconds", min=1, help="With --dev: seconds between rekeys.")
-
-
-@app.command()
-def serve(
-    config: Annotated[Path | None, CONFIG] = None,
-    dev_mode: Annotated[bool, DEV] = False,
-    data_dir: Annotated[Path | None, DATA_DIR] = None,
-    rekey_seconds: Annotated[int, REKEY] = dev.REKEY_SECONDS,
-    key_log: KeyLogPath = None,
-    key_log_under_systemd: UnderSystemd = False,
-) -> None:
-    """Run the key server until it is told to stop; SIGHUP reloads CONFIG."""
-    if dev_mode == (config is not None):
-        raise typer.BadParameter("give either CONFIG or --dev")
-    if not dev_mode and (data_dir is not None or rekey_seconds != dev.REKEY_SECONDS):
-        raise typer.BadParameter("--data-dir and --rekey-seconds go with --dev")
-    keys = start_key_log("gcks", key_log, key_log_under_systemd)
-    if dev_mode:
-        raise typer.Exit(dev.serve_dev(data_dir, rekey_seconds, keys))
-    if config is None:
-        raise typer.BadParameter("CONFIG is missing")
-    try:
-        loaded = load_server(config)
-    except LocalError as error:
-        typer.echo(f"gcks: {error}", err=True)
-        raise typer.Exit(1) from None
-    code = serve_daemon(loaded, reload=lambda path: load_server(path or config), key_log=keys)
-    raise typer.Exit(code)
-
-
-@app.command()
-def check(
-    config: Annotated[Path, CONFIG],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say everything that is wrong with CONFIG, a server's or a member's; exit 1 if anything is."""
-    report = check_file(config)
-    typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
-    raise typer.Exit(0 if report.usable else 1)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(f"gcks {__version__}")
-
-
-operate.add_to(app)
-app.command()(audit)
-app.command()(demo)
-app.command()(decode)
+app = lazy_app("gcks", "Key server for encrypted multicast: G-IKEv2 (RFC 9838).", COMMANDS)
 
 
 def main() -> None:

@@ -1,0 +1,55 @@
+"""Commands that are imported when they are called: `gcks show` needs no engine, nor its 0.6 s.
+
+What typer makes of a command is its own matter (click's, or its own copy of it): Any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperGroup
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are named in a table."""
+
+    table: ClassVar[Mapping[str, str]] = {}
+    """Command -> module:function."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        place = self.table.get(cmd_name)
+        return None if place is None else _load(cmd_name, place)
+
+
+def _load(name: str, place: str) -> Any:
+    module, _, function = place.partition(":")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(getattr(import_module(module), function))
+    return typer.main.get_command(alone)
+
+
+def lazy_app(name: str, text: str, table: Mapping[str, str]) -> typer.Typer:
+    """Return an application with these commands."""
+    group = type("Commands", (LazyGroup,), {"table": table})
+    app = typer.Typer(
+        name=name,
+        help=text,
+        cls=group,
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_nothing)
+    return app
+
+
+def _nothing() -> None:
+    """Let the application be a group although no command is registered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from struct import Struct
 from typing import Final, NamedTuple
 
 from gcks.decode.fields import (
@@ -18,6 +19,7 @@ from gcks.decode.model import Item
 from gcks.errors import WireError
 from gcks.iana import AuthMethod, Hash, IpcompTransform, Ke, NotifyType, PayloadType, Prf
 from gcks.iana import NotifyType as N
+from gcks.ike.ike_rekey import OptimizedRekey
 from gcks.wire.auth_methods import decode_announcements
 from gcks.wire.identification import decode_identity
 from gcks.wire.notify import Notify
@@ -25,6 +27,7 @@ from gcks.wire.puzzle import decode_puzzle
 from gcks.wire.sa_usage import decode_aggfrag, decode_ipcomp
 
 _METHOD_OCTETS: Final = 2
+_SPREAD: Final = Struct(">II")
 _ADDRESS_OCTETS: Final = {1: 4, 2: 16}
 
 DataItems = Callable[[bytes], tuple[Item, ...]]
@@ -121,6 +124,14 @@ def _seconds(data: bytes) -> tuple[Item, ...]:
     return _number("seconds", 4)(data)
 
 
+def _spread(data: bytes) -> tuple[Item, ...]:
+    """gcks' own; another vendor's data under the number is shown as it is."""
+    if len(data) != _SPREAD.size:
+        return (Item("data", f"{count_text(data)} {octets_text(data)}"),)
+    everybody, senders = _SPREAD.unpack(data)
+    return Item("members within", f"{everybody} s"), Item("senders within", f"{senders} s")
+
+
 class Meaning(NamedTuple):
     text: str
     reference: str
@@ -128,6 +139,7 @@ class Meaning(NamedTuple):
 
 
 _7296 = "RFC 7296 section "
+_OPTIMIZED = "private use, draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt"
 _9838 = "RFC 9838 section "
 
 MEANINGS: Final[dict[int, Meaning]] = {
@@ -190,6 +202,12 @@ MEANINGS: Final[dict[int, Meaning]] = {
     N.USE_AGGFRAG: Meaning("aggregation and fragmentation", "RFC 9347 section 5.1", _aggfrag),
     N.SUPPORTED_AUTH_METHODS: Meaning(
         "how the peer can be authenticated", "RFC 9593 section 3", _announcements
+    ),
+    # No registry holds these: what they mean between peers that are both gcks, by default.
+    OptimizedRekey().supported: Meaning("gcks: IKE SAs can be rekeyed briefly", _OPTIMIZED),
+    OptimizedRekey().rekey: Meaning("gcks: the SPI of the new IKE SA", _OPTIMIZED),
+    N.REREGISTRATION_SPREAD: Meaning(
+        "gcks: over how long to come back", "private use, RFC 9838 section 2.4.3", _spread
     ),
 }
 """Notify Message Type -> what it means, where it is defined, how its data is read."""

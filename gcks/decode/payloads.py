@@ -21,6 +21,7 @@ from gcks.decode.group_payloads import gsa_items, kd_items
 from gcks.decode.model import Context, Item
 from gcks.decode.notifies import notify_items
 from gcks.errors import WireError
+from gcks.group.spread import SPREAD_VENDOR
 from gcks.iana import AuthMethod, CertEncoding, IdType, Ke, ProtocolId
 from gcks.wire.authentication import Authentication, decode_digital_signature
 from gcks.wire.certificate import Certificate, CertificateRequest
@@ -155,6 +156,8 @@ def _vendor(vendor: VendorId, context: Context) -> Iterator[Item]:
     text = vendor.data.decode("ascii", "replace")
     if text and text.isascii() and text.isprintable():
         yield Item("text", text)
+    if vendor == SPREAD_VENDOR:
+        yield Item("known as", "gcks REREGISTRATION_SPREAD 1")
     yield Item("octets", octets_text(vendor.data))
 
 

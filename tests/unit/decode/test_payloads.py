@@ -14,6 +14,7 @@ from gcks.decode.notifies import MEANINGS
 from gcks.decode.payloads import RENDERERS, explain
 from gcks.decode.titles import PAYLOADS, payload_title
 from gcks.group.key_log import group_sa_entry
+from gcks.group.spread import SPREAD_VENDOR, Spread, spread_notify
 from gcks.iana import Encr, ExchangeType, NotifyType, PayloadType, ProtocolId, TransformType
 from gcks.wire.attribute import Attribute
 from gcks.wire.authentication import Authentication, DigitalSignature
@@ -305,6 +306,29 @@ def test_what_the_data_of_a_notification_says(notify: Notify, expected: list[str
     assert head == f"type: {kind} ({'error' if kind.is_error else 'status'} {int(kind)})"
     assert meaning.startswith(f"meaning: {MEANINGS[kind].text} (RFC ")
     assert data == expected
+
+
+@pytest.mark.parametrize(
+    ("notify", "expected"),
+    [
+        (Notify(40980), []),
+        (Notify(40981, b"initiatr"), ["data: 8 octets 696e697469617472"]),
+        (
+            spread_notify(Spread(60, 5)),
+            ["members within: 60 s", "senders within: 5 s"],
+        ),
+        (Notify(NotifyType.REREGISTRATION_SPREAD, b"?"), ["data: 1 octets 3f"]),
+    ],
+)
+def test_notifications_of_gcks_itself(notify: Notify, expected: list[str]) -> None:
+    head, meaning, *data = said(notify)
+    assert head.endswith(f"(status {int(notify.type)})")
+    assert meaning.startswith("meaning: gcks: ") and "(private use, " in meaning
+    assert data == expected
+
+
+def test_the_vendor_id_of_gcks() -> None:
+    assert said(SPREAD_VENDOR)[0] == "known as: gcks REREGISTRATION_SPREAD 1"
 
 
 @pytest.mark.parametrize(

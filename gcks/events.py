@@ -104,6 +104,8 @@ class MemberRegistered(Event):
     again: bool
     members: int
     hint: str = ""
+    seconds: float = 0.0
+    """Since IKE_SA_INIT; 0 over an IKE SA that was there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,12 @@ Fail = Callable[[LocalError], None]
 class CommitPipeline:
     """Feed it outcomes; it sends their transmits once their journal is durable."""
 
-    def __init__(self, store: Store, send: Send, fail: Fail) -> None:
+    def __init__(
+        self, store: Store, send: Send, fail: Fail, observe: Callable[[float], object] | None = None
+    ) -> None:
+        """`observe` is told how many seconds each commit took."""
         self._store, self._send, self._fail = store, send, fail
+        self._observe, self._began = observe, 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gcks-store")
         self._journal: list[JournalEntry] = []
         self._transmits: list[Transmit] = []
@@ -59,6 +63,7 @@ class CommitPipeline:
         journal, transmits, count = self._journal, self._transmits, self._waiting
         self._journal, self._transmits = [], []
         loop = asyncio.get_running_loop()
+        self._began = loop.time()
         future = loop.run_in_executor(self._thread, self._commit, journal)
         future.add_done_callback(lambda done: self._written(done, transmits, count))
 
@@ -77,6 +82,8 @@ class CommitPipeline:
             self._fail(cause)
             return
         self.commits += 1
+        if self._observe is not None:
+            self._observe(asyncio.get_running_loop().time() - self._began)
         self._waiting -= count
         if self._waiting:
             self._write()

@@ -93,7 +93,7 @@ class MemberRuntime:
             wall=time.time,
             jitter=_jitter,
         )
-        self.metrics = MemberMetrics(self.status)
+        self.metrics = MemberMetrics(self.status, lambda: self.engine.credentials)
         http = None
         if self.config.metrics is not None:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
@@ -108,6 +108,7 @@ class MemberRuntime:
         )
         self._signals()
         self._feed_watchdog()
+        self.metrics.loop_lag.start()
         self._carry_out(self.engine.start(time.monotonic()))
         if ready is not None:
             ready()
@@ -144,6 +145,7 @@ class MemberRuntime:
 
     async def _close(self, worker: asyncio.Task[None], http: asyncio.Server | None) -> None:
         self._manager.stopping()
+        self.metrics.loop_lag.stop()
         if self._control is not None:
             self._control.close()
         self._carry_out(self.engine.leave(time.monotonic()))

@@ -21,7 +21,15 @@ from prometheus_client.registry import Collector
 
 from gcks import __version__
 from gcks import events as e
+from gcks.daemon.health import (
+    LoopLag,
+    certificate_ends,
+    commit_histogram,
+    packets_without_sa,
+    registration_histogram,
+)
 from gcks.errors import DropReason
+from gcks.ike.credentials import Credentials
 from gcks.keyserver.engine import ServerStatus
 from gcks.member.status import MemberStatus
 
@@ -189,12 +197,18 @@ class ServerMetrics:
         send_errors: Callable[[], int] | None = None,
         streams: Callable[[], tuple[int, int]] | None = None,
         limits: Callable[[], Mapping[str, float]] | None = None,
+        credentials: Callable[[], Credentials] | None = None,
     ) -> None:
         """`streams` gives the TCP connections: open ones, and how many were refused."""
         self.registry = _registry(_Gauges(lambda: _server_gauges(status())))
         self._groups = groups
         self._counters = _Counters("gcks_", SERVER_ROWS, self.registry)
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
+        self.loop_lag = LoopLag("gcks_", self.registry)
+        self.commit_seconds = commit_histogram(self.registry)
+        self._registration_seconds = registration_histogram(self.registry)
+        if credentials is not None:
+            self.registry.register(_Gauges(lambda: certificate_ends("gcks_", credentials())))
         if limits is not None:
             self.registry.register(_Gauges(lambda: _limit_gauges(limits())))
         if streams is not None:
@@ -202,7 +216,11 @@ class ServerMetrics:
 
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
+        events = tuple(events)
         self._counters.count(map(self._bounded, events))
+        for event in events:
+            if type(event) is e.MemberRegistered and event.seconds:
+                self._registration_seconds.observe(event.seconds)
 
     def _bounded(self, event: e.Event) -> e.Event:
         """Leave out the name of a group that a peer asked for and we don't serve."""
@@ -216,8 +234,17 @@ class ServerMetrics:
 class MemberMetrics:
     """Counts the member's events."""
 
-    def __init__(self, status: Callable[[], MemberStatus]) -> None:
+    def __init__(
+        self,
+        status: Callable[[], MemberStatus],
+        credentials: Callable[[], Credentials] | None = None,
+    ) -> None:
         self.registry = _registry(_Gauges(lambda: _member_gauges(status())))
+        self.loop_lag = LoopLag("gcks_member_", self.registry)
+        self.registry.register(_Gauges(packets_without_sa))
+        if credentials is not None:
+            ends = "gcks_member_"
+            self.registry.register(_Gauges(lambda: certificate_ends(ends, credentials())))
         self._counters = _Counters("gcks_member_", MEMBER_ROWS, self.registry)
 
     def count(self, events: Iterable[e.Event]) -> None:
@@ -231,6 +258,10 @@ GaugeRows = tuple[tuple[str, str, Callable[[Any], float]], ...]
 
 _SERVER_GROUP_ROWS: Final[GaugeRows] = (
     ("members", "Registered members", lambda g: g.members),
+    ("expected_members", "Members that the configuration expects, 0: nothing said",
+     lambda g: g.expected_members),
+    ("data_sa_remaining_seconds", "Life left of the Data-Security SA that ends first",
+     lambda g: g.data_sa_expires_in_seconds),
     ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
     ("replay_protected_sas", "Current Data-Security SAs whose receivers can see replayed packets",
      lambda g: g.replay_protected_sas),
@@ -259,6 +290,10 @@ _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ),
     ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
     ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
+    ("sa_remaining_seconds", "Life left of the SA in use that ends first, 0 without any",
+     lambda g: min((sa.expires_in_seconds or 0.0 for sa in g.data_sas), default=0.0)),
+    ("rekeys_missed", "GSA_REKEY messages that never came, by gaps in the Message IDs",
+     lambda g: g.rekeys_missed),
     ("reregistration_spread_seconds", "Longest random delay before registering again",
      lambda g: g.spread_seconds),
 )  # fmt: skip

@@ -128,11 +128,14 @@ class ServerRuntime:
             ),
             streams=lambda: (len(self._streams), self._streams.refused),
             limits=lambda: self.engine.settings.limits,
+            credentials=lambda: self.engine.credentials,
         )
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )
-        self.pipeline = CommitPipeline(self._store, self._send, self._fail)
+        self.pipeline = CommitPipeline(
+            self._store, self._send, self._fail, self.metrics.commit_seconds.observe
+        )
         self._open(sockets)
         for sock in tcp:
             await self._streams.listen(sock)
@@ -151,6 +154,7 @@ class ServerRuntime:
 
     async def _serve(self, ready: Ready | None) -> None:
         self._feed_watchdog()
+        self.metrics.loop_lag.start()
         if ready is not None:
             ready(self)
         self._manager.ready(f"{len(self.engine.groups)} groups")
@@ -196,6 +200,7 @@ class ServerRuntime:
     async def _close(self, http: asyncio.Server | None) -> None:
         self._manager.stopping()
         self._pause()
+        self.metrics.loop_lag.stop()
         self._credentials.stop()
         if self._timer is not None:
             self._timer.cancel()

@@ -164,6 +164,8 @@ class GroupPolicy:
     sender_id_bits: int = 16
     max_sender_ids_per_request: int = 16
     capacity: int = 1_000_000
+    expected_members: int = 0
+    """How many there should be, for alerts; 0: nobody knows."""
     evaluate_sag: bool = True
     inband_senders: bool = False
     """Senders are rekeyed over their IKE SAs, receivers by multicast (RFC 9838 section 2.4).

@@ -331,7 +331,8 @@ class Engine:
         if exchange == ExchangeType.IKE_AUTH:
             reply = authenticated_only(sa, contents, peer)
         else:
-            reply = first_registration(self, sa, contents, peer, now)
+            waited = now - half.due + self.settings.half_open_seconds
+            reply = first_registration(self, sa, contents, peer, now, waited)
         reply = replace(reply, events=(*events, *reply.events)) if events else reply
         return self._reply(sa, exchange, reply, now)
 

@@ -87,7 +87,12 @@ def refused(error: GcksError, event: Event, *proof: Payload) -> Reply:
 
 
 def registered(
-    group: Group, registration: Registration, identity: Identity, remote: str, method: str
+    group: Group,
+    registration: Registration,
+    identity: Identity,
+    remote: str,
+    method: str,
+    seconds: float = 0.0,
 ) -> Reply:
     """Return GSA and KD, and the event of a new or renewed membership."""
     event = MemberRegistered(
@@ -99,6 +104,7 @@ def registered(
         registration.again,
         registration.members,
         registration.hint,
+        round(seconds, 6),
     )
     events = (event, *registration.events)
     inband = (group.name, registration.sender) if registration.inband else None
@@ -143,9 +149,17 @@ def authenticated_only(sa: Established, contents: Contents, peer: Authenticated)
 
 
 def first_registration(
-    serving: Serving, sa: Established, contents: Contents, peer: Authenticated, now: float
+    serving: Serving,
+    sa: Established,
+    contents: Contents,
+    peer: Authenticated,
+    now: float,
+    waited: float,
 ) -> Reply:
-    """Register in GSA_AUTH; a refusal carries our proof too (ruling 24)."""
+    """Register in GSA_AUTH, `waited` seconds after IKE_SA_INIT.
+
+    A refusal carries our proof too (ruling 24).
+    """
     remote = str(sa.path.remote)
     try:
         group = gsa_registration.find_group(serving.groups, contents)
@@ -153,7 +167,7 @@ def first_registration(
     except PeerError as error:
         event = registration_refused(contents, sa.identity, remote, error)
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
-    reply = registered(group, done, sa.identity, remote, peer.method)
+    reply = registered(group, done, sa.identity, remote, peer.method, waited)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
 

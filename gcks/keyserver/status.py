@@ -22,6 +22,8 @@ class GroupStatus:
     last_rekey_at: float | None
     rekey_expires_in_seconds: float
     replay_protected_sas: int = 0
+    expected_members: int = 0
+    data_sa_expires_in_seconds: float = 0.0
     spread_seconds: float = 0.0
     """Over how long the members are told to come back, if all have to."""
 
@@ -53,5 +55,7 @@ def group_status(group: Group, now: float) -> GroupStatus:
         group.last_rekey_wall,
         rekey.expires_at - now if rekey is not None else 0.0,
         sum(sa.sequential for sa in group.policy.data_sas),
+        group.policy.expected_members,
+        min((sa.expires_at - now for sa in group.sas.data), default=0.0),
         group.spread.all_seconds,
     )

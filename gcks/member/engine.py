@@ -79,7 +79,7 @@ class MemberEngine:
     ) -> None:
         """Prepare; `jitter(limit)` returns a random number of seconds in [0, limit]."""
         self._settings = settings
-        self._credentials = credentials
+        self.credentials = credentials
         self._entropy = entropy
         self._wall = wall
         self._announced = announcements(ceiling) if settings.announce_transforms else ()
@@ -140,7 +140,7 @@ class MemberEngine:
 
     def renew_credentials(self, credentials: Credentials) -> None:
         """Use these from the next registration on."""
-        self._credentials = credentials
+        self.credentials = credentials
 
     def status(self, now: float) -> MemberStatus:
         """Describe the member for the screen."""
@@ -201,7 +201,7 @@ class MemberEngine:
             return
         try:
             payloads = request_payloads(
-                session.sa, self._settings, self._credentials, group.membership, self._announced
+                session.sa, self._settings, self.credentials, group.membership, self._announced
             )
         except GcksError as error:
             session.close()
@@ -224,7 +224,7 @@ class MemberEngine:
         if session is None or session.sa is None:
             return
         try:
-            authenticate_server(session.sa, self._settings, self._credentials, payloads, self._wall)
+            authenticate_server(session.sa, self._settings, self.credentials, payloads, self._wall)
         except GcksError as error:
             if error_notify(payloads) is None:
                 # RFC 7296 section 2.21.2: the server believes that we agree.

@@ -86,6 +86,8 @@ class GroupMember:
         """When to register (again); `inf`: no need."""
         self.registrations = 0
         self.rekeys = 0
+        self.rekeys_missed = 0
+        """GSA_REKEY messages that never came, by the Message IDs of those that did."""
         self.last_error = ""
         self._recoverable = False
         self.delay = Delay(settings.reregister_jitter_seconds, sender=membership.sender)

@@ -72,6 +72,7 @@ def follow_rekey(
         return
     payloads = verify_rekey(header, inner, verifier.gcauth, verifier.auth_key)
     fragmented = header.next_payload == PayloadType.SKF
+    group.rekeys_missed += header.message_id - sa.next_message_id
     group.holding.accepted(spi, header.message_id, b"" if fragmented else datagram)
     try:
         _apply(group, sa, payloads, header.message_id, now, effects)

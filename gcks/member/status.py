@@ -44,6 +44,7 @@ class GroupStatus:
     registers_in_seconds: float | None
     spread_seconds: float = 0.0
     """Over how long a registration is spread that everybody has to renew."""
+    rekeys_missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         group.last_error,
         _seconds_until(group.due, now),
         group.delay.most_seconds(Reach.EVERYBODY),
+        group.rekeys_missed,
     )
 
 

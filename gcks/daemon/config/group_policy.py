@@ -42,6 +42,7 @@ def build_group(
         sender_id_bits=section.sender_id_bits,
         max_sender_ids_per_request=section.max_sender_ids_per_request,
         capacity=section.capacity,
+        expected_members=section.expected_members,
         evaluate_sag=section.evaluate_sag,
         inband_senders=section.inband_senders,
         key_management=section.key_management,

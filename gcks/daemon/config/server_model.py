@@ -170,6 +170,7 @@ class GroupSection(Section):
     sender_id_bits: int = 16
     max_sender_ids_per_request: int = 16
     capacity: int = 1_000_000
+    expected_members: Annotated[int, Field(ge=0)] = 0
     evaluate_sag: bool = True
     key_management: Literal["simple", "lkh"] = "simple"
     exclusion_window: Seconds = 1.0

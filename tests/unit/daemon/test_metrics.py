@@ -23,10 +23,12 @@ from gcks.daemon.metrics import (
 )
 from gcks.errors import DropReason, LocalError
 from gcks.iana import NotifyType
+from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
 from gcks.member.status import GroupStatus as MembershipStatus
 from gcks.member.status import MemberStatus
 from gcks.outcome import Endpoint
+from tests.exchange.test_member_certificates import Authority
 from tests.unit.daemon.conftest import ROOT
 from tests.unit.daemon.samples import kinds, sample
 
@@ -40,6 +42,8 @@ MEMBER_STATUS = MemberStatus(
     "established",
     (MembershipStatus(GROUP, "registered", "00", 6, "", (), (1, 2), 1, 0, "", None),),
 )
+CA = Authority()
+CERTIFIED = Credentials(own=(CA.issue("gcks.dev"),), trust=CA.trust)
 BOUNDED_LABELS = {
     "group",
     "reason",
@@ -50,6 +54,8 @@ BOUNDED_LABELS = {
     "state",
     "version",
     "limit",
+    "kind",
+    "le",
 }
 
 
@@ -61,11 +67,12 @@ def server() -> ServerMetrics:
         send_errors=lambda: 9,
         streams=lambda: (7, 6),
         limits=lambda: {"cookie_threshold": 500},
+        credentials=lambda: CERTIFIED,
     )
 
 
 def member() -> MemberMetrics:
-    return MemberMetrics(lambda: MEMBER_STATUS)
+    return MemberMetrics(lambda: MEMBER_STATUS, lambda: CERTIFIED)
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -113,7 +120,12 @@ def test_the_documentation_names_every_metric_and_no_other() -> None:
     for metrics in (server(), member()):
         metrics.count([sample(kind) for kind in kinds()])
         page = generate_latest(metrics.registry).decode()
-        made |= set(re.findall(r"^(gcks_[a-z_]+)", page, re.M))
+        lines = set(re.findall(r"^(gcks_[a-z_]+)", page, re.M))
+        histograms = set(re.findall(r"^# TYPE (\S+) histogram", page, re.M))
+        made |= {
+            re.sub(r"_(bucket|sum|count)$", "", one) if "_seconds_" in one else one for one in lines
+        }
+        assert histograms <= made
     assert told == made
 
 

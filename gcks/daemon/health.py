@@ -1,0 +1,94 @@
+"""How the daemon itself is: lag of its event loop, time of commits, ends of certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from gcks.crypto.certificate_reading import validity
+from gcks.ike.credentials import Credentials
+
+BEAT_SECONDS: Final = 0.25
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
+_WITHOUT_SA: Final = "XfrmInNoStates"
+
+
+class LoopLag:
+    """Measures by how much the event loop is late, for as long as it runs."""
+
+    def __init__(self, prefix: str, registry: CollectorRegistry) -> None:
+        self._histogram = Histogram(
+            f"{prefix}loop_lag_seconds", "How late the event loop was", registry=registry,
+            buckets=_BUCKETS,
+        )  # fmt: skip
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        due = time.monotonic() + BEAT_SECONDS
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(BEAT_SECONDS, self._beat, due)
+
+    def _beat(self, due: float) -> None:
+        self._histogram.observe(max(0.0, time.monotonic() - due))
+        self.start()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def commit_histogram(registry: CollectorRegistry) -> Histogram:
+    """Return where the seconds go that commits take, the wait for the disk included."""
+    return Histogram(
+        "gcks_store_commit_seconds", "Time that a commit took", registry=registry, buckets=_BUCKETS
+    )
+
+
+def registration_histogram(registry: CollectorRegistry) -> Histogram:
+    """Return where the seconds go from IKE_SA_INIT to the answer of a registration."""
+    return Histogram(
+        "gcks_registration_seconds",
+        "Time from IKE_SA_INIT to a registration in GSA_AUTH, the peer's share included",
+        registry=registry,
+        buckets=(*_BUCKETS, 5.0, 10.0, 30.0),
+    )
+
+
+def certificate_ends(prefix: str, credentials: Credentials) -> Iterator[Metric]:
+    """Yield when the first of the own certificates and of the trust anchors expires."""
+    text = "When the first certificate of a kind expires, POSIX time"
+    family = GaugeMetricFamily(
+        f"{prefix}certificate_expiry_timestamp_seconds", text, labels=["kind"]
+    )
+    own = [der for one in credentials.own for der in one.chain]
+    anchors = credentials.trust.anchors if credentials.trust is not None else ()
+    for kind, certificates in (("own", own), ("trust_anchor", anchors)):
+        ends = _ends(certificates)
+        if ends is not None:
+            family.add_metric([kind], ends)
+    yield family
+
+
+def _ends(certificates: Iterable[bytes]) -> float | None:
+    return min((validity(der)[1] for der in certificates), default=None)
+
+
+def packets_without_sa(statistics: Path = _XFRM_STATISTICS) -> Iterator[Metric]:
+    """Yield how many packets came to this host for which it had no SA, of whatever program."""
+    try:
+        lines = statistics.read_text().splitlines()
+    except OSError:
+        return
+    found = dict(line.split() for line in lines if len(line.split()) == 2)
+    if _WITHOUT_SA in found:
+        text = "IPsec packets to this host without an SA for them (XfrmInNoStates)"
+        yield CounterMetricFamily(
+            "gcks_member_host_packets_without_sa", text, value=int(found[_WITHOUT_SA])
+        )

@@ -9,15 +9,30 @@ from typing import Annotated
 import typer
 
 from gcks.daemon.config.check import check_file, describe, describe_json
+from gcks.daemon.config.schema import schema_of
 
 CONFIG = typer.Argument(help="The configuration file, a server's or a member's.")
 
 
+SCHEMA = typer.Option(
+    "--schema", help="Print the JSON Schema of gcks.yaml, or with --member of member.yaml."
+)
+
+
 def check(
-    config: Annotated[Path, CONFIG],
+    config: Annotated[Path | None, CONFIG] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    schema: Annotated[bool, SCHEMA] = False,
+    member: Annotated[bool, typer.Option("--member", help="With --schema.")] = False,
 ) -> None:
     """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
+    if schema == (config is not None) or (member and not schema):
+        raise typer.BadParameter("give either CONFIG or --schema [--member]")
+    if schema:
+        typer.echo(json.dumps(schema_of(member=member), indent=2))
+        return
+    if config is None:
+        raise typer.BadParameter("CONFIG is missing")
     report = check_file(config)
     typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
     raise typer.Exit(0 if report.usable else 1)

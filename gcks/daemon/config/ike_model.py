@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gcks.daemon.config.values import Seconds
+from gcks.daemon.config.values import Octets, Seconds
 from gcks.iana import FIRST_PRIVATE_STATUS_TYPE, LAST_NOTIFY_TYPE
 from gcks.ike.ike_rekey import OptimizedRekey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
@@ -35,7 +35,7 @@ def _fragment_size(value: int) -> int:
     return value
 
 
-FragmentSize = Annotated[int, AfterValidator(_fragment_size)]
+FragmentSize = Annotated[Octets, AfterValidator(_fragment_size)]
 Code = Annotated[int, Field(ge=FIRST_PRIVATE_STATUS_TYPE, le=LAST_NOTIFY_TYPE)]
 
 

@@ -6,13 +6,15 @@ import ipaddress
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
+_SIZE_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+_SIZE: Final = re.compile(r"([0-9]{1,9})(B|KiB|MiB)?")
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _MAX_PORT: Final = 65535
 _MAX_SECONDS: Final = 10 * 365 * 86400
@@ -45,6 +47,16 @@ def _whole_duration(value: Any) -> int:
     if seconds != int(seconds):
         raise ValueError(f"{value!r} is not whole seconds; write it such as 30s, 15m or 12h")
     return int(seconds)
+
+
+def _octets(value: Any) -> int:
+    """Read a size: octets, or with a unit such as 64KiB."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _SIZE.fullmatch(str(value))
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write it such as 1200 or 64KiB")
+    return int(found[1]) * _SIZE_UNITS[found[2] or "B"]
 
 
 def _identity(value: str) -> str:
@@ -112,15 +124,31 @@ def _selector_address(value: str) -> str:
     return value if value == "any" else _network(value)
 
 
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-SecondsOrAuto = Annotated[float | None, BeforeValidator(_duration_or_auto)]
-WholeSeconds = Annotated[int, BeforeValidator(_whole_duration), Field(ge=0)]
+def _schema(*kinds: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
+    """Say what an editor is to accept where the file has another type than we."""
+    texts = {"type": "string", **({"pattern": f"^{pattern}$"} if pattern else {})}
+    return WithJsonSchema(
+        {"anyOf": [texts if kind == "string" else {"type": kind} for kind in kinds], **more}
+    )
+
+
+_DURATION_SCHEMA: Final = _schema("number", "string", pattern=_DURATION.pattern)
+Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), _DURATION_SCHEMA]
+SecondsOrAuto = Annotated[
+    float | None,
+    BeforeValidator(_duration_or_auto),
+    _schema("number", "null", "string", pattern=f"(auto|{_DURATION.pattern})"),
+]
+WholeSeconds = Annotated[int, BeforeValidator(_whole_duration), Field(ge=0), _DURATION_SCHEMA]
+Octets = Annotated[
+    int, BeforeValidator(_octets), _schema("integer", "string", pattern=_SIZE.pattern)
+]
 IdentityText = Annotated[str, AfterValidator(_identity)]
 IdentityPattern = Annotated[str, AfterValidator(_pattern)]
 Address = Annotated[str, AfterValidator(_address)]
-EndpointText = Annotated[Any, BeforeValidator(_endpoint)]
-Ports = Annotated[Any, BeforeValidator(_ports)]
-IpProtocol = Annotated[int, BeforeValidator(_ip_protocol)]
+EndpointText = Annotated[Any, BeforeValidator(_endpoint), _schema("string")]
+Ports = Annotated[Any, BeforeValidator(_ports), _schema("integer", "string")]
+IpProtocol = Annotated[int, BeforeValidator(_ip_protocol), _schema("integer", "string")]
 Network = Annotated[str, AfterValidator(_network)]
 SelectorAddress = Annotated[str, AfterValidator(_selector_address)]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]

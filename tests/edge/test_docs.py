@@ -16,8 +16,12 @@ import pytest
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.config.check import check_file
 from gcks.daemon.control.requests import read_request
+from gcks.decode.key_log import HEADER
 from gcks.errors import LocalError
+from gcks.iana import ExchangeType
+from gcks.wire.message import encode_message
 from tests.edge.test_dev import ROOT, Daemon, wait_for
+from tests.unit.decode.captures import ipv4, pcap, udp
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,7 +89,26 @@ def audit(text: str, tmp_path: Path) -> None:
         assert done.returncode == 0 and "unbroken" in done.stdout, done.stdout + done.stderr
 
 
-FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit}
+def decode(text: str, tmp_path: Path) -> None:
+    """The capture is one message of ours; what captures and shows it is another's program."""
+    request = encode_message(b"i" * 8, bytes(8), ExchangeType.IKE_SA_INIT, 8, 0, ())
+    (tmp_path / "group.pcap").write_bytes(pcap([ipv4(udp(request))]))
+    (tmp_path / "keys.log").write_text(f"{HEADER}\n")
+    (tmp_path / "keys.log").chmod(0o600)
+    for line in text.replace("696e6974...", request.hex()).splitlines():
+        if not line.startswith("gcks decode"):
+            assert line.startswith(("tcpdump ", "WIRESHARK_CONFIG_DIR"))
+            continue
+        command = line.replace("gcks decode", f"{sys.executable} -m gcks decode", 1)
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, line + done.stdout + done.stderr
+        assert "jq" in line or "IKE_SA_INIT" in done.stdout
+
+
+FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit, "decode.md": decode}
 """Documents with commands, but for the README, and how they are followed."""
 
 

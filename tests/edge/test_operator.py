@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from jsonschema import Draft202012Validator
 from gcks.daemon.control.member import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
-from tests.edge.test_serve_config import free_ports
 
 GROUP = "keyid:ops"
 CONFIG = """
@@ -52,13 +52,24 @@ logging: {{format: console}}
 """
 
 
+def free_udp_ports(count: int) -> list[int]:
+    """Return UDP ports of 127.0.0.1 that nobody uses."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
 class Site:
     """A directory with a server's configuration and its members'."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.options: dict[str, Any] = {"keys": "lkh", "suite": "aes256gcm16", "window": "100ms"}
-        self.port, self.natt, self.rekey_port = free_ports(3)
+        self.port, self.natt, self.rekey_port = free_udp_ports(3)
         for name in ("psk", "master.key"):
             (directory / name).write_bytes(os.urandom(32))
             (directory / name).chmod(0o600)
@@ -78,7 +89,9 @@ class Site:
     def serve(self) -> Daemon:
         daemon = Daemon([*SERVE, str(self.config)], self.directory / "server.log")
         self.daemons.append(daemon)
-        wait_for((self.directory / "control.sock").exists, "the control socket")
+        control, process = self.directory / "control.sock", daemon.process
+        wait_for(lambda: control.exists() or process.poll() is not None, "the control socket")
+        assert control.exists(), daemon.text
         daemon.says("group_started", len(self.daemons))
         return daemon
 

@@ -17,6 +17,7 @@ from gcks.events import (
     RekeySent,
     RequestRefused,
 )
+from gcks.group.excluding import LEAVING_HINTS
 from gcks.group.policy import MemberRule
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
@@ -148,7 +149,9 @@ def test_a_member_leaves(kind: NotifyType) -> None:
     server, peer = registered()
     outcome = server.receive(peer.request(REGISTRATION, DEMO, Notify(kind)), peer)
     assert peer.read(outcome.transmits[0].octets) == ()
-    assert outcome.events == (MemberLeft("keyid:demo", "fqdn:gm1.dev", str(kind), members=0),)
+    hint = LEAVING_HINTS.get(str(kind), "")
+    left = MemberLeft("keyid:demo", "fqdn:gm1.dev", str(kind), members=0, hint=hint)
+    assert outcome.events == (left,)
     assert outcome.journal == (MemberRemoved("keyid:demo", "fqdn:gm1.dev"),)
     assert members(server) == ()
 

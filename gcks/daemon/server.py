@@ -28,6 +28,7 @@ from gcks.daemon.control.plan import needs_restart
 from gcks.daemon.control.requests import Request, read_request
 from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
+from gcks.daemon.inherited import Inherited
 from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
@@ -166,23 +167,31 @@ class ServerRuntime:
     # --- beginning and end ------------------------------------------------------------
 
     def _bind(self) -> tuple[list[tuple[socket.socket, bool]], list[socket.socket]]:
-        """Bind every port, UDP and TCP, or none."""
+        """Bind every port, UDP and TCP, or none; what the service manager has bound is taken."""
         bound: list[tuple[socket.socket, bool]] = []
         tcp: list[socket.socket] = []
+        inherited = Inherited()
         try:
             for listener in self.config.listeners:
-                for port in listener.ike:
-                    bound.append((bind_udp(Endpoint(listener.address, port)), False))
-                for port in listener.natt:
-                    bound.append((bind_udp(Endpoint(listener.address, port)), True))
+                for port, natt in (
+                    *((p, False) for p in listener.ike),
+                    *((p, True) for p in listener.natt),
+                ):
+                    local = Endpoint(listener.address, port)
+                    bound.append((inherited.udp(local) or bind_udp(local), natt))
                 for port in listener.tcp:
-                    tcp.append(bind_tcp(Endpoint(listener.address, port)))
+                    local = Endpoint(listener.address, port)
+                    tcp.append(inherited.tcp(local) or bind_tcp(local))
             sockets = [sock for sock, _ in bound]
             self._senders = make_senders(self.config.groups.values(), sockets)
         except LocalError:
             for sock in (*(one for one, _ in bound), *tcp):
                 sock.close()
             raise
+        finally:
+            rest = inherited.close_rest()
+        if rest:
+            self._logger.warning("sockets_not_used", sockets=rest, hint="see listen in gcks.yaml")
         return bound, tcp
 
     def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:

@@ -41,10 +41,12 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
 class Daemon:
     """One daemon in a process of its own, its output in a file."""
 
-    def __init__(self, command: list[str], output: Path) -> None:
+    def __init__(self, command: list[str], output: Path, *, keep_descriptors: bool = False) -> None:
         self.output = output
         with output.open("ab") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=ROOT, close_fds=not keep_descriptors
+            )
 
     @property
     def text(self) -> str:

@@ -272,12 +272,17 @@ class ServerRuntime:
 
     def _reopen_audit(self, path: pathlib.Path | None) -> None:
         """Go on in a new file: after a rotation, or where the configuration says so."""
-        if self._audit is not None and path == self._audit.path:
-            self._audit.reopen()
+        before = self._audit
+        if before is not None and path == before.path:
+            before.reopen()
             return
-        if self._audit is not None:
-            self._audit.close()
-        self._audit = AuditTrail(path, self._logger) if path is not None else None
+        try:
+            self._audit = AuditTrail(path, self._logger) if path is not None else None
+        except LocalError as error:
+            self._logger.error("audit_failed", path=str(path), cause=str(error))
+            return  # what was recorded before goes on to be
+        if before is not None:
+            before.close()
 
     def load(self, path: pathlib.Path | None) -> ServerConfig:
         """Read the server's own configuration file again, or another.  Raises `LocalError`."""

@@ -44,7 +44,9 @@ SOCKET = typer.Option("--socket", help="The server's control socket.")
 JSON = typer.Option("--json", help="Print JSON.")
 GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=_known_groups)
 NAMES = typer.Argument(help="Identities, or patterns such as 'fqdn:gm1*.example'.")
-CERTIFICATE = typer.Option("--certificate", help="Certificate of the member, or of an intermediate CA (PEM).")
+CERTIFICATE = typer.Option(
+    "--certificate", help="Certificate of the member, or of an intermediate CA (PEM)."
+)
 
 YES: Final = "Don't ask, even if all members have to register again."
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.edge.test_operator import JOIN, Site
 from tests.edge.test_serve_config import free_ports
 
 RULES = ROOT / "config" / "prometheus"
+REFUSED = ["refused"]
 pytestmark = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed"
 )
@@ -39,6 +41,19 @@ def test_the_alert_rules_are_right() -> None:
 def alerts() -> list[dict[str, object]]:
     content = yaml.safe_load((RULES / "alerts.yml").read_text())
     return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def alert_expressions() -> list[tuple[str, str]]:
+    return [(str(rule["alert"]), str(rule["expr"])) for rule in alerts()]
+
+
+def dashboard_expressions() -> list[tuple[str, str]]:
+    dashboard = json.loads((ROOT / "config" / "grafana" / "gcks.json").read_text())
+    return [
+        (panel["title"], target["expr"])
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    ]
 
 
 def test_every_alert_has_its_paragraph_in_the_runbook() -> None:
@@ -79,10 +94,10 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
     for one in (page(server_port), page(member_port)):
         promtool("check", "metrics", given=one)
     known = set(re.findall(r"# TYPE (\w+)", pages))
-    for rule in alerts():
-        for name in re.findall(r"\bgcks_\w+", str(rule["expr"])):
+    for what, expression in (*alert_expressions(), *dashboard_expressions()):
+        for name in re.findall(r"\bgcks_\w+", expression):
             told = name.removesuffix("_bucket") in known
-            assert told, f"{rule['alert']} asks for {name}, which nobody tells"
+            assert told, f"{what} asks for {name}, which nobody tells"
     config = tmp_path / "prometheus.yml"
     targets = [f"127.0.0.1:{server_port}"], [f"127.0.0.1:{member_port}"]
     config.write_text(
@@ -110,6 +125,8 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 found = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError:
+            return REFUSED
         except OSError:
             return []
         return [one["value"][1] for one in found]
@@ -117,5 +134,8 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
     wait_for(lambda: asked('gcks_members{group="keyid:ops"}') == ["1"], "the server's members")
     wait_for(lambda: asked("gcks_member_registered") == ["1"], "the member's state")
     wait_for(lambda: asked("gcks_loop_lag_seconds_count"), "the loop's lag")
+    for title, expression in dashboard_expressions():
+        url = expression.replace("$group", ".*")
+        assert asked(url) is not REFUSED, f"{title}: Prometheus doesn't understand {expression}"
     assert asked('up{job="gcks"}') == ["1"]
     assert asked("gcks_registration_seconds_count") == ["1"]

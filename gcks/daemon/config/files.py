@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,9 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 class Files:
     """Reads files for one configuration.  All methods raise ValueError with cause and remedy."""
 
-    def __init__(self, config: Path) -> None:
-        self._config = config
+    def __init__(self, config: Path, included: Sequence[Path] = ()) -> None:
+        """Take the main file, from which relative paths start, and those that it includes."""
+        self._config, self._included = config, tuple(included)
         self.seen: set[Path] = set()
         """The files that were read."""
 
@@ -158,11 +160,13 @@ class Files:
             ) from None
 
     def _check_config_private(self) -> None:
-        if self._config.stat().st_mode & _OTHERS:
-            raise ValueError(
-                f"{self._config} holds this secret and can be read or changed by others; "
-                "chmod 600 it, or move the secret out with file:PATH"
-            )
+        """One of the files of the configuration holds a secret: which, YAML doesn't tell here."""
+        for file in (self._config, *self._included):
+            if file.stat().st_mode & _OTHERS:
+                raise ValueError(
+                    f"{file} is a file of the configuration that holds this secret and can be read "
+                    "or changed by others; chmod 600 it, or move the secret out with file:PATH"
+                )
 
 
 def _check_private(path: Path) -> None:

@@ -48,7 +48,7 @@ def _build(content: Any, path: KeyPath, source: str, findings: Findings) -> Grou
     if not wrong:
         return build_group(section, path, source, findings)
     # Its rules are held against what is right, for all problems at once; the policy isn't used.
-    guesses = Findings(findings.file, findings.lines)
+    guesses = findings.again()
     build_group(section, path, source, guesses)
     for place, reason, warning in guesses.found:
         if not _depends_on(place[len(path) :], wrong):

@@ -61,7 +61,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
     """
     content, findings = read_yaml(path)
     model = validate(content, MemberFile, findings)
-    files = Files(path)
+    files = Files(path, findings.files)
     credentials = _credentials(content, files, findings)
     plane = section(content, "data_plane", DataPlaneSection)
     if plane:
@@ -84,7 +84,9 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         source=path,
         credential_source=CredentialSource(
             frozenset(files.seen),
-            reading_again(path, lambda found: _credentials(content, Files(path), found)),
+            reading_again(
+                path, lambda found: _credentials(content, Files(path, findings.files), found)
+            ),
         ),
     )
     return config, findings

@@ -111,6 +111,7 @@ class MemberControlSection(ControlSection):
 
 
 class MemberFile(Section):
+    include: list[str] = []
     identity: IdentityText
     server: MemberServerSection
     local: LocalSection = LocalSection()

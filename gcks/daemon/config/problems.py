@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from gcks.errors import LocalError
 
 KeyPath = tuple[str | int, ...]
+
+
+class Place(NamedTuple):
+    """Where something stands; `line` counts from 1, 0 where there is none."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,7 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        place = Place(self.file, self.line)
         label = "warning: " if self.warning else ""
         key = f"{self.key}: " if self.key else ""
         return f"{place}: {label}{key}{self.reason}"
@@ -45,10 +57,14 @@ def key_text(path: KeyPath) -> str:
 
 @dataclass(slots=True)
 class Findings:
-    """Collects problems of one file."""
+    """Collects problems of one configuration, which may stand in several files."""
 
     file: str
-    lines: dict[KeyPath, int]
+    """The main one."""
+    places: dict[KeyPath, Place]
+    """Of every key and list entry, in the order of the files."""
+    files: list[Path] = field(default_factory=list)
+    """Those that the main one includes."""
     found: list[tuple[KeyPath, str, bool]] = field(default_factory=list)
     """Path, reason, and whether it is a warning."""
 
@@ -56,17 +72,26 @@ class Findings:
         """Note a problem at the line of the key, or of the nearest one above it."""
         self.found.append((path, reason, warning))
 
+    def place(self, path: KeyPath) -> Place:
+        """Return where a key stands, or the nearest one above it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, Place(self.file, 0))
+
+    def again(self) -> Findings:
+        """Return an empty collector for the same files."""
+        return Findings(self.file, self.places)
+
     def _problem(self, path: KeyPath, reason: str, warning: bool) -> Problem:
-        at = path
-        while at and at not in self.lines:
-            at = at[:-1]
-        return Problem(self.file, self.lines.get(at, 0), key_text(path), reason, warning)
+        return Problem(*self.place(path), key_text(path), reason, warning)
 
     @property
     def errors(self) -> list[Problem]:
         return [problem for problem in self.in_order() if not problem.warning]
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Return all problems in the order of the file's lines."""
+        """Return all problems in the order of the files and their lines."""
+        names = dict.fromkeys((self.file, *map(str, self.files)))
+        order = {name: at for at, name in enumerate(names)}
         problems = (self._problem(*one) for one in self.found)
-        return tuple(sorted(problems, key=lambda problem: problem.line))
+        return tuple(sorted(problems, key=lambda one: (order.get(one.file, 0), one.line)))

@@ -62,7 +62,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     """
     content, findings = read_yaml(path)
     model = validate(content, ServerFile, findings)
-    files = Files(path)
+    files = Files(path, findings.files)
     server = section(content, "server", ServerSection)
     listen = [one for _, one in entries(content, "listen", ListenSection)]
     _check_listeners(listen, findings)
@@ -89,7 +89,10 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         source=path,
         credential_source=CredentialSource(
             watched,
-            reading_again(path, lambda found: _credentials(content, server, Files(path), found)),
+            reading_again(
+                path,
+                lambda found: _credentials(content, server, Files(path, findings.files), found),
+            ),
         ),
     )
     return config, findings

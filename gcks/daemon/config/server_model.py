@@ -183,6 +183,7 @@ class GroupSection(Section):
 
 
 class ServerFile(Section):
+    include: list[str] = []
     server: ServerSection
     listen: Annotated[list[ListenSection], Field(min_length=1)]
     authentication: AuthenticationSection = AuthenticationSection()

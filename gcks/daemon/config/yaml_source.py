@@ -12,11 +12,15 @@ from typing import Any, Final
 
 import yaml
 
-from gcks.daemon.config.problems import ConfigError, Findings, KeyPath, Problem
+from gcks.daemon.config.problems import ConfigError, Findings, KeyPath, Place, Problem
 
 MAX_FILE_OCTETS: Final = 4 << 20
 MAX_VALUES: Final = 400_000
 """Aliases count as often as they are used: a few lines of them could fill the memory."""
+MAX_INCLUDED: Final = 1_000
+"""Files."""
+INCLUDE: Final = "include"
+_GLOB: Final = frozenset("*?[")
 _MAX_DEPTH: Final = 32
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = {
@@ -38,23 +42,58 @@ _Loader.add_implicit_resolver(_TAG + "null", re.compile("$"), [""])
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Findings]:
-    """Return the file's content and a collector of problems that knows its lines.
+    """Return the content of a file and what it includes, and a collector that knows all lines.
 
-    Raises `ConfigError` where it isn't a readable YAML mapping.
+    Raises `ConfigError` where a file isn't a readable YAML mapping.
     """
+    findings = Findings(str(path), {})
+    builder = _Builder(findings)
+    content = _read_into(builder, path, {})
+    for included in _included(path, content.pop(INCLUDE, []), findings):
+        findings.files.append(included)
+        builder.file = str(included)
+        content = _read_into(builder, included, content)
+        if INCLUDE in content:
+            findings.add((INCLUDE,), "only the main file includes others; name them there")
+            del content[INCLUDE]
+    return content, findings
+
+
+def _read_into(builder: _Builder, path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content with that of a file added to it."""
     try:
         node = yaml.compose(_read_text(path), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError([_syntax_problem(path, error)]) from None
     except RecursionError:
         raise _unusable(path, "nested too deeply") from None
-    builder = _Builder(Findings(str(path), {}))
-    content = {} if node is None else builder.build(node, (), 0)
+    if node is None:
+        return content
+    if not isinstance(node, yaml.MappingNode):
+        raise _unusable(path, "expected keys and values at the top")
+    merged: dict[str, Any] = builder.build(node, (), 0, content)
     if builder.values > MAX_VALUES:
         raise _unusable(path, f"holds more than {MAX_VALUES} values, aliases included")
-    if not isinstance(content, dict):
-        raise _unusable(path, "expected keys and values at the top")
-    return content, builder.findings
+    return merged
+
+
+def _included(path: Path, patterns: Any, findings: Findings) -> list[Path]:
+    """Return the files that the main file names, patterns in order, each once."""
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        findings.add((INCLUDE,), "give a list of files, such as [groups/*.yaml]")
+        return []
+    found: dict[Path, None] = {}
+    for place, pattern in enumerate(patterns):
+        files = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else []
+        if not files and not _GLOB & set(pattern):
+            where = "absolute" if Path(pattern).is_absolute() else "not there"
+            findings.add((INCLUDE, place), f"{pattern} is {where}; give a path from {path.parent}")
+        found.update(dict.fromkeys(file for file in files if file.is_file()))
+    found.pop(path, None)
+    if len(found) > MAX_INCLUDED:
+        findings.add((INCLUDE,), f"{len(found)} files; at most {MAX_INCLUDED} can be included")
+        return []
+    return list(found)
 
 
 def _unusable(path: Path, reason: str) -> ConfigError:
@@ -82,27 +121,40 @@ def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
 
 
 class _Builder:
-    """Turns nodes into plain values and notes the line of each."""
+    """Turns nodes into plain values and notes the place of each.
+
+    Of several files lists are joined and mappings filled up; what is neither can be
+    given in one of them only.
+    """
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
+        self.file = findings.file
+        """The file that is being read."""
         self.values = 0
         self._scalars = _Loader("")
 
-    def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath, depth: int, before: Any = None) -> Any:
+        """Return a node's value; `before` is what an earlier file has in its place."""
         self.values += 1
-        self.findings.lines.setdefault(path, node.start_mark.line + 1)
+        self.findings.places.setdefault(path, self._place(node))
         if self.values > MAX_VALUES:
-            return None
+            return before
         if depth > _MAX_DEPTH:
             self.findings.add(path, "nested too deeply")
             return None
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            parts = enumerate(node.value)
-            return [self.build(item, (*path, place), depth + 1) for place, item in parts]
+        if isinstance(node, yaml.MappingNode) and isinstance(before, dict | None):
+            return self._mapping(node, path, depth, before or {})
+        if isinstance(node, yaml.SequenceNode) and isinstance(before, list | None):
+            return self._sequence(node, path, depth, before or [])
+        if before is not None:
+            first, second = self.findings.place(path), self._place(node)
+            self.findings.add(path, f"given in {first} and again in {second}; keep one")
+            return before
         return self._scalar(node, path)
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self.file, node.start_mark.line + 1)
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         try:
@@ -111,13 +163,24 @@ class _Builder:
             self.findings.add(path, f"{node.tag} isn't understood here; write a plain value")
             return None
 
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
-        content: dict[str, Any] = {}
+    def _sequence(
+        self, node: yaml.SequenceNode, path: KeyPath, depth: int, before: list[Any]
+    ) -> list[Any]:
+        parts = enumerate(node.value, len(before))
+        return before + [self.build(item, (*path, place), depth + 1) for place, item in parts]
+
+    def _mapping(
+        self, node: yaml.MappingNode, path: KeyPath, depth: int, before: dict[str, Any]
+    ) -> dict[str, Any]:
+        content, mine = dict(before), set()
         for key_node, value_node in node.value:
             key = str(key_node.value)
             here = (*path, key)
-            self.findings.lines[here] = key_node.start_mark.line + 1
-            if key in content:
+            if key in mine:
                 self.findings.add(here, "given twice; keep one")
-            content[key] = self.build(value_node, here, depth + 1)
+                content.pop(key, None)
+            if key not in content:
+                self.findings.places[here] = self._place(key_node)
+            mine.add(key)
+            content[key] = self.build(value_node, here, depth + 1, content.get(key))
         return content

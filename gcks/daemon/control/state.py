@@ -90,12 +90,11 @@ def _group_rows(server: Server, asked: Show) -> v.View:
 
 def _group(group: Group, now: float) -> v.GroupRow:
     policy = group.policy
-    kinds = group.members.kinds().items()
     return v.GroupRow(
         group=group.name,
         members=len(group.members),
         capacity=policy.capacity,
-        senders=sum(count for (_, sender), count in kinds if sender),
+        senders=group.members.senders,
         mode=policy.mode,
         key_management=policy.key_management if policy.rekey is not None else "none",
         rekeyed_by=_rekeyed_by(policy),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterable, MutableMapping
 from enum import Enum
 from typing import Any, Final, TextIO
@@ -18,6 +19,7 @@ import structlog
 
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
+from gcks.daemon.journald import JournalLogger, as_fields, to_journal
 
 LEVELS: Final[dict[type[e.Event], int]] = {
     e.DatagramDropped: logging.INFO,
@@ -61,31 +63,47 @@ LIMITED_BY: Final[dict[type[e.Event], str]] = {
 """Events that strangers can cause, and the field (an enumeration) each is limited by."""
 MAX_LINES_PER_SECOND: Final = 5
 """For one event and one value of that field."""
+MAX_LINES_OF_A_HOST: Final = 2
+"""Of those: one noisy peer doesn't hide the others."""
 _LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.typing.BindableLogger:
-    """Set up structlog for the process and return the logger."""
-    renderers: list[Any] = (
-        [structlog.processors.JSONRenderer()]
-        if options.format == "json"
-        else [
-            _printable,
-            structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty()),
-        ]
-    )
+    """Set up structlog for the process and return the logger; `stream`: not standard error."""
+    stream = stream or sys.stderr
+    style = _style(stream) if options.format == "auto" else options.format
+    factory: Any = structlog.PrintLoggerFactory(stream)
+    if style == "journal":
+        journal = JournalLogger(options.program)
+        factory = lambda *_: journal  # noqa: E731
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *renderers,
-        ],
+        processors=[structlog.processors.add_log_level, *_renderers(style, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVEL_NAMES[options.level]),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
     logger: structlog.typing.BindableLogger = structlog.get_logger()
     return logger
+
+
+def _style(stream: TextIO) -> str:
+    """Return what fits where the lines go: the journal, a terminal, or anything else."""
+    if stream is sys.stderr and to_journal():
+        return "journal"
+    return "console" if stream.isatty() else "json"
+
+
+def _renderers(style: str, stream: TextIO) -> list[Any]:
+    if style == "journal":
+        return [_printable, as_fields]
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if style == "json":
+        return [stamp, structlog.processors.JSONRenderer()]
+    return [stamp, _printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+
+
+_Key = tuple[type[e.Event], Any]
+"""An event, and the value that it is limited by."""
 
 
 class EventLog:
@@ -95,7 +113,9 @@ class EventLog:
         self._logger = logger.bind()
         self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
         self._second = -1
-        self._lines: dict[tuple[type[e.Event], Any], int] = {}
+        self._lines: dict[_Key, list[str]] = {}
+        """The hosts that the lines of this second are about."""
+        self._left_out: Counter[_Key] = Counter()
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
         """Log events; never fails, whatever happened to the stream."""
@@ -106,17 +126,22 @@ class EventLog:
             if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
                 self._log(LEVELS[kind], event.name, fields_of(event))
 
-    def _may_log(self, kind: type[e.Event], event: e.Event) -> bool:
+    def _may_log(self, kind: type[e.Event], event: Any) -> bool:
         key = (kind, getattr(event, LIMITED_BY[kind]))
-        lines = self._lines[key] = self._lines.get(key, 0) + 1
-        return lines <= MAX_LINES_PER_SECOND
+        hosts = self._lines.setdefault(key, [])
+        host = event.remote.rpartition(":")[0]
+        if len(hosts) >= MAX_LINES_PER_SECOND or hosts.count(host) >= MAX_LINES_OF_A_HOST:
+            self._left_out[key] += 1
+            return False
+        hosts.append(host)
+        return True
 
     def _begin_second(self, second: int) -> None:
-        lines, self._lines, self._second = self._lines, {}, second
-        for (kind, value), count in lines.items():
-            if count > MAX_LINES_PER_SECOND:
-                fields = {LIMITED_BY[kind]: _plain(value), "count": count - MAX_LINES_PER_SECOND}
-                self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
+        left_out, self._left_out = self._left_out, Counter()
+        self._lines, self._second = {}, second
+        for (kind, value), count in left_out.items():
+            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
+            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
 
     def _log(self, level: int, name: str, fields: dict[str, object]) -> None:
         try:

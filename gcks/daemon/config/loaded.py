@@ -28,10 +28,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """`format` is "json" or "console", `level` a name of logging's."""
+    """`level` is a name of logging's; `program` is what the journal calls the daemon.
 
-    format: str = "json"
+    `format` is "json", "console", or "auto": the journal's own fields where standard
+    error leads to it, else console on a terminal, else json.
+    """
+
+    format: str = "auto"
     level: str = "info"
+    program: str = "gcks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         data_plane=options,
         metrics=model.metrics.listen if model.metrics else None,
         control=control_options(model.control, files),
-        logs=LogOptions(model.logging.format, model.logging.level),
+        logs=LogOptions(model.logging.format, model.logging.level, "gcks-member"),
         source=path,
         credential_source=CredentialSource(
             frozenset(files.seen),

@@ -100,7 +100,7 @@ class AuditSection(Section):
 
 
 class LoggingSection(Section):
-    format: Literal["json", "console"] = "json"
+    format: Literal["auto", "json", "console"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 

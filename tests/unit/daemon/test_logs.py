@@ -11,7 +11,14 @@ import pytest
 
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
-from gcks.daemon.logs import LEVELS, LIMITED_BY, MAX_LINES_PER_SECOND, EventLog, configure
+from gcks.daemon.logs import (
+    LEVELS,
+    LIMITED_BY,
+    MAX_LINES_OF_A_HOST,
+    MAX_LINES_PER_SECOND,
+    EventLog,
+    configure,
+)
 from gcks.errors import DropReason
 from gcks.iana import NotifyType
 from tests.unit.daemon.samples import kinds, sample
@@ -72,7 +79,8 @@ def test_a_flood_gives_a_few_lines_a_second_and_says_what_it_left_out(
 ) -> None:
     log, stream = event_log()
     for number in range(10_000):
-        log.write([sample(kind)], 7.0 + number / 10_001)
+        stranger = sample(kind, remote=f"[2001:db8::{number:x}]:500")
+        log.write([stranger], 7.0 + number / 10_001)
     assert len(lines_of(stream)) == MAX_LINES_PER_SECOND
     log.write([], 8.0)
     last = lines_of(stream)[-1]
@@ -87,6 +95,17 @@ def test_one_kind_of_drop_does_not_hide_another() -> None:
     flood = [sample(e.DatagramDropped, reason=DropReason.MALFORMED)] * 1000
     log.write([*flood, sample(e.DatagramDropped, reason=DropReason.BAD_SIGNATURE)], 1.0)
     assert lines_of(stream)[-1]["reason"] == "bad_signature"
+
+
+@pytest.mark.parametrize("kind", LIMITED_BY, ids=lambda kind: kind.name)
+def test_a_noisy_host_does_not_hide_the_others(kind: type[e.Event]) -> None:
+    log, stream = event_log()
+    noise = [sample(kind, remote=f"192.0.2.1:{port}") for port in range(1000, 2000)]
+    log.write([*noise, sample(kind, remote="192.0.2.2:500")], 1.0)
+    lines = lines_of(stream)
+    assert [line["remote"] for line in lines[MAX_LINES_OF_A_HOST:]] == ["192.0.2.2:500"]
+    log.write([], 2.0)
+    assert lines_of(stream)[-1]["count"] == len(noise) - MAX_LINES_OF_A_HOST
 
 
 @pytest.mark.parametrize("evil", ["a\nb", "\x1b[2J", "\r", "\x9b31m", "\u202e", "a\u2028b", "\0"])

@@ -1,0 +1,60 @@
+"""Log lines as fields of the systemd journal: `journalctl -u gcks GCKS_EVENT=registration_refused`.
+
+systemd.journal-fields(7) and JOURNAL_NATIVE_PROTOCOL say how.  MESSAGE is the
+whole line, every field stands beside it as GCKS_NAME.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from logging_journald import JournaldTransport, check_journal_stream
+
+PREFIX: Final = "GCKS_"
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+"""syslog(3)."""
+_PATIENCE_SECONDS: Final = 0.2
+"""The event loop waits for a journal whose queue is full no longer than this."""
+_as_text = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+
+Line = MutableMapping[str, Any]
+
+
+def to_journal() -> bool:
+    """Say whether standard error leads to the journal: a service's does."""
+    try:
+        return check_journal_stream()
+    except (OSError, ValueError):
+        return False  # no standard error, or a JOURNAL_STREAM that isn't one
+
+
+def as_fields(logger: Any, method: str, line: Line) -> dict[str, object]:
+    """Return a line of structlog as the fields of a journal entry."""
+    fields: dict[str, object] = {"PRIORITY": _PRIORITIES[line.pop("level")]}
+    fields |= {PREFIX + name.upper(): _plain(value) for name, value in line.items()}
+    text = _as_text(logger, method, {name: _plain(value) for name, value in line.items()})
+    return {"MESSAGE": text.removeprefix("event="), **fields}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+class JournalLogger:
+    """Takes fields and sends them as one entry; never fails, the keys go on without a journal."""
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+        self._transport = JournaldTransport(connected=False)
+        self._transport.socket.settimeout(_PATIENCE_SECONDS)
+
+    def msg(self, **fields: object) -> None:
+        with suppress(OSError):
+            self._transport.send((*fields.items(), ("SYSLOG_IDENTIFIER", self._identifier)))
+
+    debug = info = warning = error = msg

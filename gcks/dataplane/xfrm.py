@@ -13,7 +13,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gcks.crypto.encr import integ_icv_octets
@@ -83,9 +83,10 @@ class XfrmDataPlane:
     def _install(self, command: InstallSa) -> None:
         refuse_features(command)
         selector = kernel_selector(command.source, command.destination)
+        trouble = shared_counter(command)
+        if trouble:
+            command = _receive_only(command, trouble)
         sends = command.direction is not Direction.IN
-        if sends:
-            refuse_shared_counter(command)
         state = _state(command, selector, sends=sends)
         flags = NLM_F_CREATE | NLM_F_EXCL
         self._socket.request(wire.NEWSA, state.encode(), f"SA {command.spi.hex()}", flags)
@@ -95,11 +96,15 @@ class XfrmDataPlane:
             self._set_policy(entry, wire.DIR_IN, wire.ALLOW, NO_SPI)
         if selector.encode() not in self._active:
             self._set_policy(entry, wire.DIR_OUT, wire.BLOCK, NO_SPI)
+        if trouble:
+            raise LocalError(f"{trouble}; until then this host only receives on it")
 
     def _activate(self, command: ActivateSa) -> None:
         entry = self._installed.get((command.protocol, command.spi))
         if entry is None:
             raise LocalError(f"SA {command.spi.hex()} is not installed, so it can't be used")
+        if entry.command.direction is Direction.IN:
+            return  # of a counter-mode SA with many senders
         self._set_policy(entry, wire.DIR_OUT, wire.ALLOW, command.spi)
         self._active[entry.selector.encode()] = (command.protocol, command.spi)
 
@@ -171,18 +176,28 @@ def refuse_features(command: InstallSa) -> None:
             raise LocalError(f"SA {command.spi.hex()}: the kernel's data plane can't do {name}")
 
 
-def refuse_shared_counter(command: InstallSa) -> None:
-    """The kernel can't put a Sender-ID into an IV: it sends on its own SAs only.
+def shared_counter(command: InstallSa) -> str:
+    """Say why this host can't send on an SA, or nothing.
 
-    Raises `LocalError` where the SA is a counter-mode one with many senders.
+    The kernel can't put a Sender-ID into an IV: it sends on its own SAs only.
     """
     counter = command.encr is not None and command.encr.id in COUNTER_MODES
-    if counter and command.sender_id_bits and command.source.single_address is None:
-        raise LocalError(
-            f"SA {command.spi.hex()}: Linux can't send on a counter-mode SA that many senders "
-            "share (it forms the IV without Sender-ID, RFC 6054); give each sender an SA of its "
-            "own (senders: single), or use a CBC suite"
-        )
+    if command.direction is Direction.IN or not (counter and command.sender_id_bits):
+        return ""
+    if command.source.single_address is not None:
+        return ""
+    return (
+        f"SA {command.spi.hex()}: Linux can't send on a counter-mode SA that many senders "
+        "share (it forms the IV without Sender-ID, RFC 6054); give each sender an SA of its "
+        "own (senders: single), or use a CBC suite"
+    )
+
+
+def _receive_only(command: InstallSa, trouble: str) -> InstallSa:
+    """Return the receiving half.  Raises `LocalError` where there is none."""
+    if command.direction is Direction.OUT:
+        raise LocalError(trouble)
+    return replace(command, direction=Direction.IN)
 
 
 def kernel_selector(source: TrafficSelector, destination: TrafficSelector) -> wire.Selector:

@@ -158,11 +158,15 @@ class ServerRuntime:
         self.metrics.loop_lag.start()
         if ready is not None:
             ready(self)
-        self._manager.ready(f"{len(self.engine.groups)} groups")
+        self._manager.ready(self._summary())
         self._serving = True
         if self._reload_waits:
             self.reload()
         await self._stopped.wait()
+
+    def _summary(self) -> str:
+        count = len(self.engine.groups)
+        return f"serving {count} group{'s' if count != 1 else ''}"
 
     # --- beginning and end ------------------------------------------------------------
 
@@ -268,7 +272,7 @@ class ServerRuntime:
         self._log = EventLog(self._logger)
         self._reopen_audit(config.audit)
         self._logger.info("reloaded", groups=len(config.groups))
-        self._manager.ready(f"{len(self.engine.groups)} groups")
+        self._manager.ready(self._summary())
 
     def _reopen_audit(self, path: pathlib.Path | None) -> None:
         """Go on in a new file: after a rotation, or where the configuration says so."""

@@ -41,7 +41,7 @@ def test_there_is_no_block_that_nobody_looks_at() -> None:
     kinds = {kind for document in DOCUMENTS for kind, _ in BLOCK.findall(document.read_text())}
     assert kinds <= {"sh", "yaml", "json"}
     names = {name for name, _ in blocks("sh")}
-    assert names == {"README.md", *FOLLOWED}
+    assert names == {"README.md", *FOLLOWED, *FOLLOWED_IN_A_GUEST}
 
 
 # --- YAML and JSON --------------------------------------------------------------------------
@@ -110,6 +110,15 @@ def decode(text: str, tmp_path: Path) -> None:
 
 FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit, "decode.md": decode}
 """Documents with commands, but for the README, and how they are followed."""
+
+
+FOLLOWED_IN_A_GUEST = {"configuration.md": "tests/kernel/guest_systemd.py"}
+"""Commands that need a systemd, and who follows every line of them."""
+
+
+@pytest.mark.parametrize("document", FOLLOWED_IN_A_GUEST)
+def test_a_guest_reads_the_commands_from_the_document(document: str) -> None:
+    assert f'"docs/{document}"' in (ROOT / FOLLOWED_IN_A_GUEST[document]).read_text()
 
 
 @pytest.mark.parametrize(("document", "text"), [b for b in blocks("sh") if b[0] in FOLLOWED])

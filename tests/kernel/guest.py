@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 RESULT = Path(sys.argv[1])
 SERVER = "10.9.0.1"
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/uml/modules")
 MEMORY = "512M"
 
-INIT = """#!/bin/sh
+BEGIN = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs tmpfs /run
@@ -31,17 +31,46 @@ printf '#!/bin/sh\nexec /sbin/modprobe -d /run "$@"\n' >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
 for module in xfrm_user esp4 esp6 ah4 gcm seqiv ctr ghash-generic echainiv authenc cbc \\
-        veth bridge; do
+        veth bridge overlay; do
     modprobe -d /run $module
 done 2>{result}/modules
 ip link set lo up
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/run
+"""
+POWER_OFF = "import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)"
+JOB = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/run
 cd /run
 timeout {timeout} {python} {script} {result} >{result}/out 2>&1
 echo $? >{result}/rc
 sync
-{python} -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)'
+{python} -c '{power_off}'
 """
+SYSTEMD = """cat >{result}/job <<'END'
+{job}
+END
+new=/run/host/root
+mkdir -p /run/host && mount -t tmpfs tmpfs /run/host
+mkdir -p /run/host/changed /run/host/work $new
+mount -t overlay overlay -o lowerdir=/,upperdir=/run/host/changed,workdir=/run/host/work $new
+mkdir -p $new{result} $new/old && mount --bind {result} $new{result}
+rm -f $new/etc/fstab $new/.dockerenv $new/etc/machine-id
+units=$new/etc/systemd/system
+printf '[Unit]\\nRequires=basic.target\\nWants=job.service\\n' >$units/job.target
+printf '[Unit]\\nAfter=basic.target\\n[Service]\\nExecStart=/bin/sh {result}/job\\n' \\
+    >$units/job.service
+for unit in tmp.mount systemd-networkd.service systemd-networkd-wait-online.service \\
+        systemd-timesyncd.service nftables.service; do
+    ln -sf /dev/null $units/$unit
+done
+ln -sf /dev/null $new/etc/tmpfiles.d/tmp.conf
+mkdir -p $new/lib/modules && ln -sf {modules}/$(uname -r) $new/lib/modules
+echo /sbin/modprobe >/proc/sys/kernel/modprobe
+umount /sys
+cd $new
+pivot_root . old
+exec /lib/systemd/systemd --unit=job.target --show-status=no
+"""
+"""An overlay keeps what systemd writes off the host's files; it begins as on a fresh machine."""
 
 
 def missing() -> str:
@@ -77,19 +106,25 @@ class GuestResult:
     directory: Path
 
 
-def run_guest(script: Path, timeout: int) -> GuestResult:
-    """Boot a guest, run `script RESULT_DIRECTORY` in it, power off."""
+def run_guest(script: Path, timeout: int, *, systemd: bool = False) -> GuestResult:
+    """Boot a guest, run `script RESULT_DIRECTORY` in it, power off.
+
+    `systemd`: as a service of a systemd that is process 1, on a copy of the host's files.
+    """
     result = Path(tempfile.mkdtemp(prefix="gcks-kernel-"))
+    values = {
+        "modules": MODULES,
+        "root": ROOT,
+        "timeout": timeout,
+        "python": sys.executable,
+        "script": script,
+        "result": result,
+        "power_off": POWER_OFF,
+    }
+    job = JOB.format(**values)
     init = result / "init"
     init.write_text(
-        INIT.format(
-            modules=MODULES,
-            root=ROOT,
-            timeout=timeout,
-            python=sys.executable,
-            script=script,
-            result=result,
-        )
+        BEGIN.format(**values) + (SYSTEMD.format(job=job, **values) if systemd else job)
     )
     init.chmod(0o755)
     command = [

@@ -93,6 +93,7 @@ def _group(group: Group, now: float) -> v.GroupRow:
     return v.GroupRow(
         group=group.name,
         members=len(group.members),
+        expected_members=policy.expected_members or None,
         capacity=policy.capacity,
         senders=group.members.senders,
         mode=policy.mode,

@@ -35,6 +35,8 @@ class ServerView(View):
 class GroupRow(Row):
     group: str
     members: int
+    expected_members: int | None
+    """None: the configuration doesn't say."""
     capacity: int
     senders: int
     mode: str

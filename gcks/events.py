@@ -7,6 +7,7 @@ identities and groups are in their text form ("fqdn:gm1.example").
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from gcks.errors import DropReason
@@ -310,10 +311,24 @@ class RekeyReceived(Event):
     deleted: int
 
 
+class RegisterAgain(Enum):
+    """Why a member has to register again (RFC 9838 section 2.4.3)."""
+
+    EXCLUDED = "excluded"
+    """All keys were deleted: it was excluded, or the group starts over."""
+    REKEY_LOST = "rekey_lost"
+    SA_EXPIRING = "sa_expiring"
+    REKEY_SA_DELETED = "rekey_sa_deleted"
+    NO_SENDER_ID = "no_sender_id"
+    POLICY_REFUSED = "policy_refused"
+    IKE_SA_CLOSED = "ike_sa_closed"
+
+
 @dataclass(frozen=True, slots=True)
 class Reregistering(Event):
     name = "reregistering"
     group: str
+    reason: RegisterAgain
     cause: str
     delay_seconds: float
     hint: str = ""

@@ -43,6 +43,8 @@ class Transmit:
     octets: bytes
     path: Path
     multicast: bool = False
+    due: float | None = None
+    """Monotonic seconds since when a new GSA_REKEY waits to leave; with its last octets only."""
 
 
 @dataclass(frozen=True, slots=True)

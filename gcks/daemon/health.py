@@ -61,6 +61,16 @@ def registration_histogram(registry: CollectorRegistry) -> Histogram:
     )
 
 
+def rekey_histogram(registry: CollectorRegistry) -> Histogram:
+    """Return where the seconds go in which a new GSA_REKEY is built, committed and sent."""
+    return Histogram(
+        "gcks_rekey_seconds",
+        "Time from the decision to rekey until the first copy left: built, signed, committed",
+        registry=registry,
+        buckets=(*_BUCKETS, 5.0),
+    )
+
+
 def certificate_ends(prefix: str, credentials: Credentials) -> Iterator[Metric]:
     """Yield when the first of the own certificates and of the trust anchors expires."""
     text = "When the first certificate of a kind expires, POSIX time"

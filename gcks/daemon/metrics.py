@@ -6,6 +6,7 @@ notification names: never what a peer can make up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,7 @@ from gcks.daemon.health import (
     commit_histogram,
     packets_without_sa,
     registration_histogram,
+    rekey_histogram,
 )
 from gcks.errors import DropReason
 from gcks.ike.credentials import Credentials
@@ -69,6 +71,10 @@ def _registration(event: e.MemberRegistered) -> tuple[str, ...]:
     return event.group, "reregistered" if event.again else "registered"
 
 
+def _again(event: e.MemberRegistered) -> tuple[str, ...]:
+    return event.group, "after_rekey" if event.hint else "unchanged"
+
+
 def _refusal(event: e.RegistrationRefused) -> tuple[str, ...]:
     return event.group, event.notify.name.lower()
 
@@ -108,6 +114,11 @@ SERVER_ROWS: Final = (
     _REKEYED,
     Row(e.MemberRegistered, *_RESULTS, _registration),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
+    Row(
+        e.MemberRegistered, "reregistrations",
+        "Members that came back: after a rekey that they may have missed, or with nothing changed",
+        ("group", "cause"), _again, lambda event: float(event.again),
+    ),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
@@ -153,8 +164,10 @@ MEMBER_ROWS: Final = (
         _GROUP, _group),
     Row(e.PolicyRefused, "policies_refused", "Policies beyond the ceiling", _GROUP, _group),
     Row(e.RekeyReceived, "rekeys", "GSA_REKEY messages carried out", _GROUP, _group),
-    Row(e.Reregistering, "reregistrations", "Times that a registration had to be renewed",
-        _GROUP, _group),
+    Row(
+        e.Reregistering, "reregistrations", "Times that a registration had to be renewed",
+        ("group", "cause"), lambda event: (event.group, event.reason.value),
+    ),
     Row(e.LeftGroup, "groups_left", "Groups left", _GROUP, _group),
 )  # fmt: skip
 
@@ -206,6 +219,7 @@ class ServerMetrics:
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
         self.loop_lag = LoopLag("gcks_", self.registry)
         self.commit_seconds = commit_histogram(self.registry)
+        self.rekey_seconds = rekey_histogram(self.registry)
         self._registration_seconds = registration_histogram(self.registry)
         if credentials is not None:
             self.registry.register(_Gauges(lambda: certificate_ends("gcks_", credentials())))
@@ -254,21 +268,34 @@ class MemberMetrics:
 
 # --- gauges, made when Prometheus comes ---------------------------------------------------
 
-GaugeRows = tuple[tuple[str, str, Callable[[Any], float]], ...]
+GaugeRows = tuple[tuple[str, str, Callable[[Any], float | None]], ...]
+"""Name, text, and the value; None: there is none now."""
+
+
+def _at(seconds: float) -> float:
+    """Return the POSIX time so many seconds from now."""
+    return time.time() + seconds
+
+
+def _first_end(group: Any) -> float | None:
+    ends = [sa.expires_in_seconds for sa in group.data_sas if sa.expires_in_seconds is not None]
+    return _at(min(ends)) if ends else None
+
 
 _SERVER_GROUP_ROWS: Final[GaugeRows] = (
     ("members", "Registered members", lambda g: g.members),
     ("expected_members", "Members that the configuration expects, 0: nothing said",
      lambda g: g.expected_members),
-    ("data_sa_remaining_seconds", "Life left of the Data-Security SA that ends first",
-     lambda g: g.data_sa_expires_in_seconds),
+    ("data_sa_expiry_timestamp_seconds",
+     "When the first Data-Security SA ends that nothing has replaced, POSIX time",
+     lambda g: _at(g.data_sa_expires_in_seconds)),
     ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
     ("replay_protected_sas", "Current Data-Security SAs whose receivers can see replayed packets",
      lambda g: g.replay_protected_sas),
     ("sender_ids_left", "Sender-IDs not yet allocated", lambda g: g.sender_ids_left),
     ("rekey_next_message_id", "Message ID of the next GSA_REKEY", lambda g: g.next_message_id),
-    ("rekey_sa_remaining_seconds", "Life left of the Rekey SA",
-     lambda g: g.rekey_expires_in_seconds),
+    ("rekey_sa_expiry_timestamp_seconds", "When the Rekey SA ends, POSIX time",
+     lambda g: _at(g.rekey_expires_in_seconds)),
     ("last_rekey_timestamp_seconds", "When the newest GSA_REKEY was made, POSIX time",
      lambda g: g.last_rekey_at or 0.0),
     ("reregistration_spread_seconds", "How long members are told to take for coming back",
@@ -290,8 +317,8 @@ _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ),
     ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
     ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
-    ("sa_remaining_seconds", "Life left of the SA in use that ends first, 0 without any",
-     lambda g: min((sa.expires_in_seconds or 0.0 for sa in g.data_sas), default=0.0)),
+    ("sa_expiry_timestamp_seconds", "When the first Data-Security SA held ends, POSIX time",
+     _first_end),
     ("rekeys_missed", "GSA_REKEY messages that never came, by gaps in the Message IDs",
      lambda g: g.rekeys_missed),
     ("reregistration_spread_seconds", "Longest random delay before registering again",
@@ -348,7 +375,8 @@ def _by_group(prefix: str, rows: GaugeRows, groups: Iterable[Any]) -> Iterator[M
     for name, text, value in rows:
         family = GaugeMetricFamily(prefix + name, text, labels=["group"])
         for group in groups:
-            family.add_metric([group.group], value(group))
+            if (number := value(group)) is not None:
+                family.add_metric([group.group], number)
         yield family
 
 

@@ -427,6 +427,8 @@ class ServerRuntime:
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
             octets = framed(transmit.octets, transmit.path)
             pktinfo.send(sock, octets, rekey.source.host, transmit.path.remote)
+            if transmit.due is not None:
+                self.metrics.rekey_seconds.observe(time.monotonic() - transmit.due)
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1

@@ -42,10 +42,12 @@ class PendingCopies:
 
     def send(self) -> tuple[list[Transmit], Event]:
         """Return the next copy; the caller has made sure that it is due."""
-        self.sent += 1
+        due, self.sent = self.next_at, self.sent + 1
         self.next_at += SETTLE_SECONDS if self.all_sent else self.interval_seconds
         saved = self.saved
         transmits = [Transmit(octets, self.path, multicast=True) for octets in saved.datagrams]
+        if self.sent == 1 and not self.reminder and transmits:
+            transmits[-1] = replace(transmits[-1], due=due)
         octets = sum(map(len, saved.datagrams))
         return transmits, RekeySent(
             saved.group, saved.message_id, self.sent, self.copies, octets, self.reminder

@@ -19,6 +19,7 @@ from gcks.events import (
     IkeSaClosed,
     IkeSaRekeyed,
     PolicyRefused,
+    RegisterAgain,
     Registering,
 )
 from gcks.group.key_log import KeyLogEntry
@@ -323,7 +324,9 @@ class MemberEngine:
             session_lost_by.attempt_interrupted(now)
         for group in self._groups:
             if group.state is GroupState.REGISTERED and group.holding.current_rekey is None:
-                group.exclude("the IKE SA is closed and there is no Rekey SA", now, effects, reach)
+                why = RegisterAgain.IKE_SA_CLOSED
+                cause = "the IKE SA is closed and there is no Rekey SA"
+                group.exclude(cause, now, effects, why=why, reach=reach)
 
     # --- what to do next ----------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from gcks.crypto.signature import check_auth_key
 from gcks.events import (
     LeftGroup,
     NothingToSendOn,
+    RegisterAgain,
     Registered,
     RegistrationFailedEvent,
     Reregistering,
@@ -121,7 +122,8 @@ class GroupMember:
             expiring = self.holding.soft_expiry(now)
             if expiring is not None:
                 cause, ends_at = expiring
-                self.reregister(cause, now, effects, recoverable=True, ends_at=ends_at)
+                why = RegisterAgain.SA_EXPIRING
+                self.reregister(why, cause, now, effects, recoverable=True, ends_at=ends_at)
 
     def begin_registration(self) -> None:
         """Note that a registration request is sent."""
@@ -138,7 +140,8 @@ class GroupMember:
         """Someone uses the next Rekey SA that we never got (section 4.4.2.2.3)."""
         if self.state is GroupState.REGISTERED:
             cause = "a rekey message was lost"
-            self.reregister(cause, now, effects, recoverable=True, reach=Reach.SOME)
+            why = RegisterAgain.REKEY_LOST
+            self.reregister(why, cause, now, effects, recoverable=True, reach=Reach.SOME)
 
     def register_now(self, cause: str, now: float) -> None:
         """Make a registration due at once."""
@@ -147,6 +150,7 @@ class GroupMember:
 
     def reregister(
         self,
+        why: RegisterAgain,
         cause: str,
         now: float,
         effects: Effects,
@@ -170,7 +174,8 @@ class GroupMember:
         self.due = max(now + self._jitter(limit), earliest)
         self.cause = self.last_error = cause
         self._recoverable = recoverable
-        effects.tell(Reregistering(self.name, cause, self.due - now, self._multicast_hint()))
+        hint = self._multicast_hint()
+        effects.tell(Reregistering(self.name, why, cause, self.due - now, hint))
 
     def _multicast_hint(self) -> str:
         """Say what to look at where no rekey has come since the registration."""
@@ -211,13 +216,19 @@ class GroupMember:
     # --- leaving and exclusion -------------------------------------------------------
 
     def exclude(
-        self, cause: str, now: float, effects: Effects, reach: Reach = Reach.EVERYBODY
+        self,
+        cause: str,
+        now: float,
+        effects: Effects,
+        *,
+        why: RegisterAgain = RegisterAgain.EXCLUDED,
+        reach: Reach = Reach.EVERYBODY,
     ) -> None:
         """Give up every key at once, and register again (section 2.4.3)."""
         effects.do(self.holding.clear())
         self.state = GroupState.WAITING
         self.due = inf
-        self.reregister(cause, now, effects, reach=reach)
+        self.reregister(why, cause, now, effects, reach=reach)
 
     def leave(self, cause: str, effects: Effects) -> None:
         """Give up every key and stay away."""

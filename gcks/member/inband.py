@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gcks.events import RekeyReceived
+from gcks.events import RegisterAgain, RekeyReceived
 from gcks.group.attribute_rules import check_inband_rekey
 from gcks.group.usage import read_usage
 from gcks.member.ceiling import check_policy
@@ -81,7 +81,8 @@ def follow_push(
     for spi in deletions.rekey:
         holding.retire_one_rekey(spi, now + holding.dtd_seconds)
     if had_rekey_sa and holding.rekey_deleted:
-        group.reregister("the Rekey SA was deleted", now, effects)
+        why = RegisterAgain.REKEY_SA_DELETED
+        group.reregister(why, "the Rekey SA was deleted", now, effects)
     effects.do(holding.advance(now))
     group.rekeys += 1
     effects.tell(RekeyReceived(group.name, 0, created, rekey_sa=False, deleted=len(deleted)))

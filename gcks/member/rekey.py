@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gcks.errors import Discard, DropReason, GcksError
-from gcks.events import PolicyRefused, RekeyReceived
+from gcks.events import PolicyRefused, RegisterAgain, RekeyReceived
 from gcks.group.attribute_rules import check_rekey
 from gcks.group.rekey_message import open_part, open_whole, verify_rekey
 from gcks.group.usage import read_usage
@@ -81,7 +81,7 @@ def follow_rekey(
         # NO_PROPOSAL_CHOSEN, unless a rekey has healed it by then.
         effects.tell(PolicyRefused(group.name, str(refusal)))
         cause = f"a rekey brought a policy that is refused: {refusal}"
-        group.reregister(cause, now, effects, recoverable=True)
+        group.reregister(RegisterAgain.POLICY_REFUSED, cause, now, effects, recoverable=True)
         group.last_error = str(refusal)
     except Discard:
         raise
@@ -143,7 +143,7 @@ def _apply(
             if not excluded(error):
                 raise
             cause = "no Key Path to the new Rekey SA: excluded"
-            group.exclude(cause, now, effects, Reach.SOME)
+            group.exclude(cause, now, effects, reach=Reach.SOME)
             return
         _install(group, opened, now, effects)
     deleted = _delete(group, deletions, known_before, now)
@@ -215,9 +215,11 @@ def _notice_losses(
     group: GroupMember, opened: OpenedGsa | None, now: float, effects: Effects
 ) -> None:
     if opened is not None and group.lacks_sender_id(opened, group.holding.sender_ids):
-        group.reregister("a counter-mode SA needs a Sender-ID", now, effects)
+        why = RegisterAgain.NO_SENDER_ID
+        group.reregister(why, "a counter-mode SA needs a Sender-ID", now, effects)
     elif group.holding.rekey_deleted:
-        group.reregister("the Rekey SA was deleted", now, effects)
+        why = RegisterAgain.REKEY_SA_DELETED
+        group.reregister(why, "the Rekey SA was deleted", now, effects)
 
 
 # --- Delete --------------------------------------------------------------------------

@@ -134,6 +134,9 @@ def test_dev_json_says_how_to_connect(serve: Callable[[], Daemon], tmp_path: Pat
     }
 
 
+FIRST_REKEYS = ('gcks_rekeys_sent_total{copy="first",', "gcks_rekey_seconds_count")
+
+
 def test_members_join_by_psk_and_certificate_and_stay_keyed(
     serve: Callable[[], Daemon], tmp_path: Path
 ) -> None:
@@ -146,6 +149,13 @@ def test_members_join_by_psk_and_certificate_and_stay_keyed(
         metrics = page.read().decode()
     assert 'gcks_members{group="keyid:demo"} 2.0' in metrics
     assert 'gcks_rekeys_sent_total{copy="first",group="keyid:demo"}' in metrics
+    firsts, timed = (
+        float(line.split()[-1])
+        for name in FIRST_REKEYS
+        for line in metrics.splitlines()
+        if line.startswith(name)
+    )
+    assert 2 <= timed == firsts, "the time of each new GSA_REKEY"
     assert [member.stop() for member in members] == [0, 0]
     assert server.stop() == 0
     assert "Traceback" not in server.text + members[0].text + members[1].text

@@ -11,6 +11,7 @@ from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
     MemberLeft,
+    RegisterAgain,
     Registered,
     RekeyReceived,
     RekeySent,
@@ -106,6 +107,7 @@ def test_a_lost_rekey_ends_in_a_registration_before_the_sas_expire() -> None:
     world.run(DATA_LIFETIME + 30.0)
     assert len(member.all(Registered)) == 2
     assert "about to expire" in member.all(Reregistering)[0].cause
+    assert member.all(Reregistering)[0].reason is RegisterAgain.SA_EXPIRING
     assert current_keys(member) == current_keys(other)
     assert len(other.all(Registered)) == 1
 
@@ -121,8 +123,8 @@ def test_the_next_rekey_sa_in_use_betrays_a_lost_rekey() -> None:
     member.deaf = False
     world.network.server_did(world.server.command(RekeyGroup("keyid:demo"), 40.0))
     world.run(60.0)
-    causes = [event.cause for event in member.all(Reregistering)]
-    assert causes == ["a rekey message was lost"]
+    causes = [(event.reason, event.cause) for event in member.all(Reregistering)]
+    assert causes == [(RegisterAgain.REKEY_LOST, "a rekey message was lost")]
     assert current_keys(member) == current_keys(other)
 
 
@@ -182,6 +184,7 @@ def test_the_server_hears_of_a_rekey_that_a_member_refuses() -> None:
     world.run(40.0)
     (again, *_) = member.all(Reregistering)
     assert again.cause.startswith("a rekey brought")
+    assert again.reason is RegisterAgain.POLICY_REFUSED
     assert world.network.server is not None
     left = world.network.server.all(MemberLeft)
     assert {(one.identity, one.cause) for one in left} == {("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN")}

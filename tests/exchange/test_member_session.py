@@ -12,6 +12,7 @@ from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
     IkeSaClosed,
+    RegisterAgain,
     Registered,
     RegistrationFailedEvent,
     Reregistering,
@@ -292,7 +293,8 @@ def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     group.holding.retire_rekey(0.0, current=True)
     pair.member.handle_timeout(0.0)
     outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, Delete(ProtocolId.IKE, 0, ())))
-    assert any(isinstance(event, Reregistering) for event in outcome.events)
+    reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
+    assert reasons == [RegisterAgain.IKE_SA_CLOSED]
     assert group.holding.data_sas == ()
 
 

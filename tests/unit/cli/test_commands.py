@@ -230,7 +230,7 @@ def running(config: Path, notify: socket.socket) -> Iterator[subprocess.Popen[st
 def test_a_server_is_ready_reloads_and_stops(
     config: Path, notify: socket.socket, running: subprocess.Popen[str]
 ) -> None:
-    assert notify.recv(4096) == b"READY=1\nSTATUS=1 groups"
+    assert notify.recv(4096) == b"READY=1\nSTATUS=serving 1 group"
     assert config.with_name("gcks.sqlite").stat().st_mode & 0o077 == 0
 
     good = config.read_text()
@@ -242,7 +242,7 @@ def test_a_server_is_ready_reloads_and_stops(
     config.write_text(good.replace("fqdn:*.test', send", "fqdn:gm*.test', send"))
     running.send_signal(signal.SIGHUP)
     assert notify.recv(4096).startswith(b"RELOADING=1\n")
-    assert notify.recv(4096) == b"READY=1\nSTATUS=1 groups"
+    assert notify.recv(4096) == b"READY=1\nSTATUS=serving 1 group"
 
     running.send_signal(signal.SIGTERM)
     assert notify.recv(4096) == b"STOPPING=1"
@@ -272,9 +272,9 @@ def test_reloads_change_groups_as_a_whole_or_not_at_all(
     assert reload(good + second.replace("rekey: {", "rekey: {interface: none9, ")).endswith(
         b"refused"
     )
-    assert reload(good + own) == b"READY=1\nSTATUS=2 groups"
-    assert reload(good + own.replace("send: true", "send: false")) == b"READY=1\nSTATUS=2 groups"
-    assert reload(good + "logging: {format: console}\n") == b"READY=1\nSTATUS=1 groups"
+    assert reload(good + own) == b"READY=1\nSTATUS=serving 2 groups"
+    assert reload(good + own.replace("send: true", "send: false")) == b"READY=1\nSTATUS=serving 2 groups"
+    assert reload(good + "logging: {format: console}\n") == b"READY=1\nSTATUS=serving 1 group"
     running.send_signal(signal.SIGTERM)
     _, log = running.communicate(timeout=SECONDS)
     assert running.returncode == 0

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import re
 import socket
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,8 +27,8 @@ from gcks.errors import DropReason, LocalError
 from gcks.iana import NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
+from gcks.member.status import DataSaStatus, MemberStatus
 from gcks.member.status import GroupStatus as MembershipStatus
-from gcks.member.status import MemberStatus
 from gcks.outcome import Endpoint
 from tests.exchange.test_member_certificates import Authority
 from tests.unit.daemon.conftest import ROOT
@@ -36,11 +38,12 @@ GROUP = "keyid:demo"
 SERVER_STATUS = ServerStatus(
     3, 4, (GroupStatus(GROUP, 5, 6, "00", 2, 99, 1e9, 77.5),), 1, {"cookies_returned": 1}
 )
+SA = DataSaStatus("ESP", "00", "in", "any", "239.1.2.3", False, True, 60.0)
 MEMBER_STATUS = MemberStatus(
     "fqdn:gm1.dev",
     "192.0.2.1:848",
     "established",
-    (MembershipStatus(GROUP, "registered", "00", 6, "", (), (1, 2), 1, 0, "", None),),
+    (MembershipStatus(GROUP, "registered", "00", 6, "", (SA,), (1, 2), 1, 0, "", None),),
 )
 CA = Authority()
 CERTIFIED = Credentials(own=(CA.issue("gcks.dev"),), trust=CA.trust)
@@ -56,6 +59,7 @@ BOUNDED_LABELS = {
     "limit",
     "kind",
     "le",
+    "cause",
 }
 
 
@@ -177,13 +181,41 @@ def test_gauges_show_the_status() -> None:
     assert value(registry, "gcks_ike_sas", state="established") == 4
     assert value(registry, "gcks_members", group=GROUP) == 5
     assert value(registry, "gcks_sender_ids_left", group=GROUP) == 99
-    assert value(registry, "gcks_rekey_sa_remaining_seconds", group=GROUP) == 77.5
+    ends = value(registry, "gcks_rekey_sa_expiry_timestamp_seconds", group=GROUP)
+    assert ends is not None and ends - time.time() == pytest.approx(77.5, abs=1)
     assert value(registry, "gcks_store_commits_total") == 8
     assert value(registry, "gcks_send_errors_total") == 9
     registry = member().registry
     assert value(registry, "gcks_member_registered", group=GROUP) == 1
     assert value(registry, "gcks_member_sender_ids", group=GROUP) == 2
     assert value(registry, "gcks_member_ike_sas") == 1
+
+
+def test_members_that_come_back_are_counted_by_cause() -> None:
+    metrics = server()
+    hint = "it comes back after a rekey"
+    for again, why in ((False, ""), (True, ""), (True, hint), (True, hint)):
+        metrics.count([sample(e.MemberRegistered, group=GROUP, again=again, hint=why)])
+    name = "gcks_reregistrations_total"
+    assert value(metrics.registry, name, group=GROUP, cause="unchanged") == 1
+    assert value(metrics.registry, name, group=GROUP, cause="after_rekey") == 2
+
+
+@pytest.mark.parametrize("why", e.RegisterAgain)
+def test_a_member_counts_why_it_registers_again(why: e.RegisterAgain) -> None:
+    metrics = member()
+    metrics.count([sample(e.Reregistering, group=GROUP, reason=why)])
+    name = "gcks_member_reregistrations_total"
+    assert value(metrics.registry, name, group=GROUP, cause=why.value) == 1
+
+
+def test_without_sas_there_is_no_end_of_one() -> None:
+    bare = replace(MEMBER_STATUS.groups[0], data_sas=())
+    metrics = MemberMetrics(lambda: replace(MEMBER_STATUS, groups=(bare,)))
+    name = "gcks_member_sa_expiry_timestamp_seconds"
+    assert value(metrics.registry, name, group=GROUP) is None
+    ends = value(member().registry, name, group=GROUP)
+    assert ends is not None and ends > time.time()
 
 
 def test_two_servers_in_one_process_do_not_share_counters() -> None:

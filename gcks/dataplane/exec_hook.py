@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -28,6 +29,8 @@ from gcks.wire.transform import Transform
 
 SCHEMA_VERSION: Final = 1
 _MAX_ERROR_CHARACTERS: Final = 200
+_ENVIRONMENT: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
+"""What a hook gets of the daemon's environment, in which secrets may stand."""
 
 
 def as_json(command: SaCommand) -> str:
@@ -109,6 +112,7 @@ class ExecDataPlane:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         except OSError as error:
             raise LocalError(f"can't run the hook {self._command[0]}: {error.strerror}") from None

@@ -1,7 +1,8 @@
 """Secrets, keys and certificates that a configuration refers to by file.
 
 A path may begin with ${CREDENTIALS_DIRECTORY} (systemd's LoadCredential) or
-another environment variable, and is relative to the configuration file.
+another environment variable, and is relative to the configuration file.  A
+secret may be hex:${NAME}; nothing else refers to the environment.
 """
 
 from __future__ import annotations
@@ -47,16 +48,7 @@ class Files:
 
     def path(self, text: str) -> Path:
         """Expand environment references; relative paths start at the configuration."""
-
-        def value(found: re.Match[str]) -> str:
-            if found[1] not in os.environ:
-                raise ValueError(
-                    f"the environment has no {found[1]}; set it (systemd does so for a service) "
-                    "or write the path out"
-                )
-            return os.environ[found[1]]
-
-        return self._config.parent / _VARIABLE.sub(value, text)
+        return self._config.parent / _expanded(text)
 
     def read(self, text: str, *, secret: bool = False, most: int = _MAX_OCTETS) -> bytes:
         path = self.path(text)
@@ -77,14 +69,17 @@ class Files:
         kind, _, value = text.partition(":")
         if kind == "hex":
             try:
-                octets = bytes.fromhex(value)
-            except ValueError:
+                octets = bytes.fromhex(_expanded(value))
+            except ValueError as error:
+                if isinstance(error, NoVariable):
+                    raise
                 raise ValueError("after hex: comes an even number of hexadecimal digits") from None
-            self._check_config_private()
+            if not _VARIABLE.fullmatch(value):
+                self._check_config_private()
         elif kind == "file":
             octets = self.read(value, secret=True).removesuffix(b"\n")
         else:
-            raise ValueError("write hex:... or file:PATH")
+            raise ValueError("write hex:..., hex:${NAME} of the environment, or file:PATH")
         if len(octets) < MIN_PSK_OCTETS:
             raise ValueError(f"a pre-shared key needs at least {MIN_PSK_OCTETS} octets")
         return octets
@@ -167,6 +162,24 @@ class Files:
                     f"{file} is a file of the configuration that holds this secret and can be read "
                     "or changed by others; chmod 600 it, or move the secret out with file:PATH"
                 )
+
+
+class NoVariable(ValueError):
+    """The environment has no such variable."""
+
+
+def _expanded(text: str) -> str:
+    """Replace ${NAME} by what the environment says.  Raises `NoVariable`."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise NoVariable(
+                f"the environment has no {found[1]}; set it (systemd does so for a service's "
+                "credentials) or write the value out"
+            )
+        return os.environ[found[1]]
+
+    return _VARIABLE.sub(value, text)
 
 
 def _check_private(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar, get_args
 
@@ -11,11 +12,21 @@ from pydantic import BaseModel, ValidationError
 from gcks.daemon.config.problems import Findings, KeyPath
 
 M = TypeVar("M", bound=BaseModel)
+_MAY_REFER: Final = frozenset(
+    {"psk", "secret", "master_key", "key", "certificate", "ocsp", "trust_anchors", "crls",
+     "raw_public_keys", "path", "command"}
+)  # fmt: skip
 _SECRET: Final = frozenset({"psk", "secret", "master_key"})
 
 
 def validate(content: dict[str, Any], model: type[M], findings: Findings) -> M | None:
     """Read content as a model; what is wrong goes to the findings."""
+    for place in _references(content, ()):
+        findings.add(
+            place,
+            "the environment is for secrets and paths of files only; write the value itself, or "
+            "include a file that your deployment writes",
+        )
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -23,6 +34,20 @@ def validate(content: dict[str, Any], model: type[M], findings: Findings) -> M |
             place = _known_path(detail["loc"], content)
             findings.add(place, _reason(detail, place, model))
         return None
+
+
+def _references(content: Any, place: KeyPath) -> Iterator[KeyPath]:
+    """Find ${NAME} where nothing expands it; a hook's command may have its own."""
+    if isinstance(content, str) and "${" in content:
+        named = [part for part in place if isinstance(part, str)]
+        if named[-1] not in _MAY_REFER:
+            yield place
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _references(value, (*place, key))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _references(value, (*place, number))
 
 
 def section(content: Any, key: str, model: type[M]) -> M | None:

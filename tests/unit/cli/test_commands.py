@@ -273,7 +273,10 @@ def test_reloads_change_groups_as_a_whole_or_not_at_all(
         b"refused"
     )
     assert reload(good + own) == b"READY=1\nSTATUS=serving 2 groups"
-    assert reload(good + own.replace("send: true", "send: false")) == b"READY=1\nSTATUS=serving 2 groups"
+    assert (
+        reload(good + own.replace("send: true", "send: false"))
+        == b"READY=1\nSTATUS=serving 2 groups"
+    )
     assert reload(good + "logging: {format: console}\n") == b"READY=1\nSTATUS=serving 1 group"
     running.send_signal(signal.SIGTERM)
     _, log = running.communicate(timeout=SECONDS)

@@ -417,3 +417,46 @@ def only(report: Report) -> Problem:
 def line_of(directory: Path, text: str) -> int:
     lines = (directory / "config.yaml").read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+# --- the environment ------------------------------------------------------------------------------
+
+
+def test_a_secret_may_come_from_the_environment(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the file that only refers to it may be read by all."""
+    path = write(directory, example("gcks.yaml").replace(PSK, "hex:${GM1_PSK}"))
+    path.chmod(0o644)
+    assert "the environment has no GM1_PSK" in only(check_server(path)).reason
+    monkeypatch.setenv("GM1_PSK", "0g" * 32)
+    assert "hexadecimal digits" in only(check_server(path)).reason
+    monkeypatch.setenv("GM1_PSK", "0a" * 32)
+    psk = load_server(path).credentials.find_psk("fqdn:gm1.example")
+    assert psk is not None and psk.secret == bytes.fromhex("0a" * 32)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "key"),
+    [
+        ("fqdn:gcks.example", "fqdn:${HOSTNAME}", "server.identity"),
+        ("- address: 192.0.2.1", "- address: ${ADDRESS}", "listen[0].address"),
+        ("identity: fqdn:gm1.example\n", "identity: fqdn:${X}\n", "authentication.psk[0].identity"),
+        ("destination: 239.1.2.3", "destination: ${TO}", "groups[0].data_sas[0].destination"),
+    ],
+)
+def test_nothing_else_refers_to_the_environment(
+    directory: Path, right: str, wrong: str, key: str
+) -> None:
+    path = write(directory, example("gcks.yaml").replace(right, wrong, 1))
+    reasons = [p.reason for p in check_server(path).problems if p.key == key]
+    assert any("for secrets and paths of files only" in reason for reason in reasons)
+
+
+def test_a_hooks_command_keeps_its_own_references(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "  kind: exec\n  command: [sh, -c, 'echo ${HOME}']\n"
+    text = example("member.yaml").replace("command: []  ", "#")
+    path = write(directory, text.replace("  kind: xfrm", command))
+    assert not [p for p in check_member(path).problems if "environment is for" in p.reason]

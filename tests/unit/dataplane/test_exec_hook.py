@@ -87,6 +87,16 @@ async def test_the_hook_is_told_what_an_sa_needs_beyond_plain_esp(tmp_path: Path
     assert needy["ipcomp"] == {"cpi": 2, "transform": 2, "name": "IPCOMP_DEFLATE"}
 
 
+async def test_a_hook_does_not_get_the_secrets_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM1_PSK", "00" * 32)
+    body = f"import os\nopen({str(tmp_path / 'seen')!r}, 'w').write(' '.join(os.environ))"
+    await ExecDataPlane(hook(tmp_path, body), 10.0).apply(INSTALL)
+    seen = (tmp_path / "seen").read_text().split()
+    assert "PATH" in seen and "GM1_PSK" not in seen
+
+
 async def test_closing_removes_what_is_left(tmp_path: Path) -> None:
     command, record = recorder(tmp_path)
     plane = ExecDataPlane(command, 10.0)

@@ -167,8 +167,8 @@ class GroupSection(Section):
     """Name of the group (IDg, RFC 9838 section 4.2), which members ask for: of kind keyid, fqdn,
     rfc822, ipv4 or ipv6."""
     mode: Literal["tunnel", "transport"] = "tunnel"
-    """IPsec mode of all SAs; `tunnel` preserves the addresses (RFC 5374). To change it all members
-    register again."""
+    """IPsec mode of all SAs; `tunnel` preserves the addresses (RFC 5374). When it changes, all
+    members register again."""
     aggfrag: bool = False
     """Aggregation and fragmentation mode (RFC 9347), to hide the sizes of packets or to save
     headers of small ones. It wants tunnel mode, ESP, and a single sender on every SA."""

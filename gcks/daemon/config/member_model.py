@@ -15,6 +15,7 @@ from gcks.daemon.config.server_model import LoggingSection, MetricsSection
 from gcks.daemon.config.values import (
     Address,
     FileName,
+    FilePattern,
     IdentityText,
     Network,
     Port,
@@ -189,7 +190,7 @@ class MemberControlSection(ControlSection):
 
 
 class MemberFile(Section):
-    include: list[FileName] = []
+    include: list[FilePattern] = []
     """Further files, relative to this one; a pattern such as `groups/*.yaml` takes all that fit.
     Lists are joined, sections filled up, and a value given twice is an error."""
     identity: IdentityText

@@ -14,6 +14,7 @@ from gcks.daemon.config.values import (
     Address,
     EndpointText,
     FileName,
+    FilePattern,
     IdentityPattern,
     IdentityText,
     Port,
@@ -144,7 +145,7 @@ class LoggingSection(Section):
 
 
 class ServerFile(Section):
-    include: list[FileName] = []
+    include: list[FilePattern] = []
     """Further files, relative to this one; a pattern such as `groups/*.yaml` takes all that fit.
     Lists are joined, sections filled up, and a value given twice is an error."""
     server: ServerSection

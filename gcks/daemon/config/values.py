@@ -222,6 +222,9 @@ SelectorAddress = Annotated[
 FileName = Annotated[
     str, Notation("file", text(examples=["server.pem", "${CREDENTIALS_DIRECTORY}/server.key"]))
 ]
+FilePattern = Annotated[
+    str, Notation("file pattern", text(examples=["groups/*.yaml", "secrets.yaml"]))
+]
 Secret = Annotated[
     str,
     Notation("secret", text("(hex|file):.+", examples=["file:${CREDENTIALS_DIRECTORY}/gm1.psk"])),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gcks.daemon.config.check import check_file, describe, describe_json
+from gcks.daemon.config.reference import reference_of
 from gcks.daemon.config.schema import schema_of
 
 CONFIG = typer.Argument(help="The configuration file, a server's or a member's.")
@@ -17,22 +18,28 @@ CONFIG = typer.Argument(help="The configuration file, a server's or a member's."
 SCHEMA = typer.Option(
     "--schema", help="Print the JSON Schema of gcks.yaml, or with --member of member.yaml."
 )
+REFERENCE = typer.Option("--reference", help="Print what every option means, as Markdown.")
+MEMBER = typer.Option("--member", help="With --schema or --reference.")
 
 
 def check(
     config: Annotated[Path | None, CONFIG] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     schema: Annotated[bool, SCHEMA] = False,
-    member: Annotated[bool, typer.Option("--member", help="With --schema.")] = False,
+    reference: Annotated[bool, REFERENCE] = False,
+    member: Annotated[bool, MEMBER] = False,
 ) -> None:
     """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
-    if schema == (config is not None) or (member and not schema):
-        raise typer.BadParameter("give either CONFIG or --schema [--member]")
+    if [schema, reference, config is not None].count(True) != 1:
+        raise typer.BadParameter("give either CONFIG, or --schema or --reference [--member]")
     if schema:
         typer.echo(json.dumps(schema_of(member=member), indent=2))
         return
-    if config is None:
-        raise typer.BadParameter("CONFIG is missing")
+    if reference:
+        typer.echo(reference_of(schema_of(member=member)), nl=False)
+        return
+    if config is None or member:
+        raise typer.BadParameter("--member is for --schema and --reference")
     report = check_file(config)
     typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
     raise typer.Exit(0 if report.usable else 1)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import Section
 from gcks.daemon.config.loaded import ControlOptions
+from gcks.daemon.config.values import FileName
 from gcks.daemon.control.peers import Access
 
 
 class ControlSection(Section):
-    path: str = "/run/gcks/control.sock"
+    path: FileName = "/run/gcks/control.sock"
+    """UNIX socket that the commands for a running daemon talk to. Root and the daemon's own user
+    may always use it."""
     readers: str | None = None
+    """UNIX group whose members may look: `gcks show`, `plan` and `events`, or `gcks-member status`.
+    """
     operators: str | None = None
+    """UNIX group whose members may look and order: `gcks reload`, `rekey`, `exclude` and so on, or
+    `gcks-member leave`."""
 
 
 def control_options(control: ControlSection, files: Files) -> ControlOptions:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gcks.daemon.config.group_model import DataSaSection, GroupSection, RekeySection
 from gcks.daemon.config.problems import Findings, KeyPath
-from gcks.daemon.config.server_model import DataSaSection, GroupSection, RekeySection
 from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.group.rules import check
 from gcks.iana import ProtocolId

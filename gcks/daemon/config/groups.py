@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gcks.daemon.config.group_model import GroupSection
 from gcks.daemon.config.group_policy import build_group
 from gcks.daemon.config.problems import Findings, KeyPath
-from gcks.daemon.config.server_model import GroupSection
 from gcks.daemon.config.validation import without_wrong_keys
 from gcks.group.policy import GroupPolicy
 from gcks.outcome import Endpoint

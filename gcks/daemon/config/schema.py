@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.server_model import ServerFile
 
@@ -11,8 +13,18 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 TITLES: Final = {False: "gcks.yaml", True: "member.yaml"}
 
 
+class _Generator(GenerateJsonSchema):
+    """Leaves out titles that only repeat a key's name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
 def schema_of(*, member: bool) -> dict[str, Any]:
-    """Return the schema of a member's file, or of a server's."""
+    """Return the schema of a member's file, or of a server's.
+
+    Every option has a description there, and its default as the file writes it.
+    """
     model = MemberFile if member else ServerFile
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=_Generator)
     return {"$schema": DIALECT, **schema, "title": TITLES[member]}

@@ -4,193 +4,171 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field
 
 from gcks.daemon.config.control import ControlSection
 from gcks.daemon.config.credential_model import OwnSection, TrustSection
-from gcks.daemon.config.ike_model import CommonIkeSection, FragmentSize, Section
+from gcks.daemon.config.group_model import GroupSection
+from gcks.daemon.config.ike_model import CommonIkeSection, Section
 from gcks.daemon.config.values import (
     Address,
     EndpointText,
+    FileName,
+    FilePattern,
     IdentityPattern,
     IdentityText,
-    IpProtocol,
     Port,
-    Ports,
     Seconds,
-    SelectorAddress,
-    WholeSeconds,
+    Secret,
 )
-from gcks.ike.keywords import parse_ah, parse_esp, parse_kwa
 from gcks.outcome import Endpoint
-
-
-def _cipher_suite(value: str) -> str:
-    parse_esp(value)
-    return value
-
-
-def _key_wrap(value: str) -> str:
-    parse_kwa(value)
-    return value
 
 
 class ServerSection(OwnSection):
     identity: IdentityText
+    """Who this server is (IDr); members refuse a server that proves to be somebody else."""
 
 
 class ListenSection(Section):
     address: Address
+    """Address to listen on, `0.0.0.0` or `::` for all of this host's. Answers leave from the
+    address that was asked; where there is no other entry, groups need `rekey.source`."""
     ike_ports: list[Port] = [500, 848]
+    """UDP ports without the non-ESP marker. Members use 500 unless told otherwise; 848 is the other
+    one that G-IKEv2 may use (RFC 9838 section 2.1.1)."""
     natt_ports: list[Port] = [4500]
+    """UDP ports with the non-ESP marker, for members behind a NAT (RFC 7296 section 2.23)."""
     tcp_ports: list[Port] = [4500]
+    """TCP ports for members whose network lets no UDP through (RFC 9329); `[]` for none. Rekeys by
+    multicast are UDP all the same."""
 
 
 class PskSection(Section):
     identity: IdentityPattern
-    secret: str
+    """Whose secret this is; an exact identity beats a pattern. Who shares one secret by a pattern
+    can pose as each other."""
+    secret: Secret
+    """The pre-shared key, at least 16 octets; use 32 random ones, for whoever poses as the server
+    can try guesses offline."""
 
 
 class RawPublicKeySection(Section):
     identity: IdentityText
-    key: str
+    """The member that proves itself with this key."""
+    key: FileName
+    """PEM file with its public key: `openssl pkey -in KEY -pubout`. Two entries for one identity
+    let it go from one key to the next."""
 
 
 class AuthenticationSection(TrustSection):
     psk: list[PskSection] = []
+    """Members that prove themselves with a pre-shared key."""
     raw_public_keys: list[RawPublicKeySection] = []
+    """Members that prove themselves with a key without certificate (RFC 7670)."""
     certificate_end: Literal["keep", "remove"] = "keep"
+    """What becomes of a registered member whose certificate expires or is revoked: `keep` only
+    reports it, `remove` ends the membership. Without a key tree a removed member of a group that is
+    rekeyed by multicast can still follow the rekeys."""
 
 
 class IkeSection(CommonIkeSection):
-    childless: bool = True
-    idle: Seconds = 5.0
-    half_open: Seconds = 30.0
-    cookie_threshold: Annotated[int, Field(ge=0)] = 500
-    cookie_threshold_per_prefix: Annotated[int, Field(ge=0)] = 250
-    puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 16
-    puzzle_threshold: Annotated[int, Field(ge=0)] = 5_000
-    puzzle_threshold_per_prefix: Annotated[int, Field(ge=0)] = 1_000
-    rate_per_address: Annotated[float, Field(ge=0)] = 50.0
-    rate_per_identity: Annotated[float, Field(ge=0)] = 2.0
-    max_half_open: Annotated[int, Field(ge=1)] = 20_000
-    max_half_open_per_prefix: Annotated[int, Field(ge=1)] = 2_000
-    max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
     retransmit_first: Seconds = 2.0
+    """Time before a request of ours is sent again, if no answer has come (RFC 7296 section 2.4)."""
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    """By which each wait is longer than the one before."""
     retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 4
+    """Transmissions of a request in all; then the IKE SA is closed."""
+    childless: bool = True
+    """Whether plain IKEv2 peers may authenticate with IKE_AUTH, without a Child SA (RFC 6023), and
+    register then. Members that speak GSA_AUTH don't need it."""
+    idle: Seconds = 5.0
+    """How long a registration SA stays open after its last request (RFC 9838 section 2.3.4).
+    Those over which members are rekeyed stay open."""
+    half_open: Seconds = 30.0
+    """How long a peer has from IKE_SA_INIT to GSA_AUTH; then its half-open IKE SA is forgotten."""
+    cookie_threshold: Annotated[int, Field(ge=0)] = 500
+    """Half-open IKE SAs from which on new peers must give a cookie back, and so prove their address
+    (RFC 7296 section 2.6); 0 always. A slow server asks earlier."""
+    cookie_threshold_per_prefix: Annotated[int, Field(ge=0)] = 250
+    """The same for one network, an IPv4 /24 or an IPv6 /56. Raise it where very many members are
+    behind one address."""
+    puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 16
+    """Bits of work that new peers are asked for under attack (RFC 8019); each bit doubles it. 0
+    sets no puzzles."""
+    puzzle_threshold: Annotated[int, Field(ge=0)] = 5_000
+    """Half-open IKE SAs from which on new peers must solve a puzzle."""
+    puzzle_threshold_per_prefix: Annotated[int, Field(ge=0)] = 1_000
+    """The same for one network, an IPv4 /24 or an IPv6 /56."""
+    rate_per_address: Annotated[float, Field(ge=0)] = 50.0
+    """IKE SAs a second that one address (IPv6: a /64) may begin, tenfold at once; 0 for any number.
+    """
+    rate_per_identity: Annotated[float, Field(ge=0)] = 2.0
+    """Registrations and IKE SA rekeys a second of one identity, tenfold at once; 0 for any number.
+    """
+    max_half_open: Annotated[int, Field(ge=1)] = 20_000
+    """Half-open IKE SAs beyond which nobody may begin one; its last fifth is for known senders. A
+    slow server lets in only what it can serve within 5 s (`gcks_backlog_limit`)."""
+    max_half_open_per_prefix: Annotated[int, Field(ge=1)] = 2_000
+    """Half-open IKE SAs of one network beyond which that network is refused, with cookies too.
+    Known senders still get in."""
+    max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
+    """Established IKE SAs beyond which nobody may begin another. Raise it where more members are
+    rekeyed in-band, each over an IKE SA of its own."""
 
 
 class StoreSection(Section):
-    path: str = "/var/lib/gcks/gcks.sqlite"
-    master_key: str
+    path: FileName = "/var/lib/gcks/gcks.sqlite"
+    """SQLite database with all that must outlive a restart: keys, SPIs, Sender-IDs, members. It is
+    made with mode 0600; its directory must be there."""
+    master_key: FileName
+    """File with the 32 octets that seal the store: `head -c 32 /dev/urandom > master.key`. Best a
+    systemd credential; without it the store can't be read."""
 
 
 class MetricsSection(Section):
     listen: EndpointText = Endpoint("127.0.0.1", 9848)
+    """Where Prometheus reads `/metrics`. There is no authentication: keep it on loopback or a
+    management network."""
 
 
 class AuditSection(Section):
-    path: str
+    path: FileName
+    """File that the lines, each with the hash of the one before it, are added to; `gcks audit FILE`
+    verifies it. After logrotate has moved it away, reload."""
 
 
 class LoggingSection(Section):
     format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: fields of the systemd journal where standard error leads there, else console on a
+    terminal, else json. `json` is one object a line, for programs; `console` is for people."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class MemberSection(Section):
-    identity: IdentityPattern
-    send: bool = False
-    receive: bool = True
-
-
-class SenderSection(Section):
-    identity: IdentityText
-    address: Address
-
-
-class DataSaSection(Section):
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    protocol: Literal["esp", "ah"] = "esp"
-    suite: Annotated[str, Field(validate_default=True)] = "aes256gcm16"
-    source: SelectorAddress = "any"
-    source_port: Ports = (0, 65535)
-    destination: SelectorAddress
-    destination_port: Ports = (0, 65535)
-    ip_protocol: IpProtocol = 17
-    lifetime: WholeSeconds = 3600
-    renew: WholeSeconds | None = None
-    senders: Literal["many", "single"] = "many"
-    sender: IdentityText | None = None
-    each_of: list[SenderSection] = []
-    replay_protection: bool = True
-    security_label: str | None = None
-
-    @field_validator("suite")
-    @classmethod
-    def _known_suite(cls, value: str, info: ValidationInfo) -> str:
-        (parse_ah if info.data.get("protocol") == "ah" else parse_esp)(value)
-        return value
-
-
-class RekeySection(Section):
-    address: Address
-    port: Port = 848
-    source: Address | None = None
-    source_port: Port = 848
-    interface: str | None = None
-    ttl: Annotated[int, Field(ge=1, le=255)] = 1
-    suite: Annotated[str, AfterValidator(_cipher_suite)] = "aes256gcm16"
-    key_wrap: Annotated[str, AfterValidator(_key_wrap)] = "kw256"
-    authentication: str = "ed25519"
-    lifetime: WholeSeconds = 86400
-    renew: WholeSeconds | None = None
-    copies: int = 3
-    spread: Seconds = 2.0
-    fragment_size: FragmentSize = 1200
-    auth_key_renew: WholeSeconds | None = None
-    reminders: bool = True
-
-
-class GroupSection(Section):
-    id: IdentityText
-    mode: Literal["tunnel", "transport"] = "tunnel"
-    members: list[MemberSection]
-    data_sas: list[DataSaSection]
-    rekey: RekeySection | None = None
-    inband_senders: bool = False
-    atd: WholeSeconds = 5
-    dtd: WholeSeconds = 15
-    sender_id_bits: int = 16
-    max_sender_ids_per_request: int = 16
-    capacity: int = 1_000_000
-    expected_members: Annotated[int, Field(ge=0)] = 0
-    evaluate_sag: bool = True
-    key_management: Literal["simple", "lkh"] = "simple"
-    exclusion_window: Seconds = 1.0
-    forward_access: bool = False
-    backward_access: bool = False
-    hide_policy: bool = False
-    excluded: list[IdentityPattern] = []
-    aggfrag: bool = False
-    ipcomp: Literal["deflate"] | None = None
+    """Lines of this importance and above are written, on standard error."""
 
 
 class ServerFile(Section):
-    include: list[str] = []
+    include: list[FilePattern] = []
+    """Further files, relative to this one; a pattern such as `groups/*.yaml` takes all that fit.
+    Lists are joined, sections filled up, and a value given twice is an error."""
     server: ServerSection
+    """Who this server is, and what it proves that with."""
     listen: Annotated[list[ListenSection], Field(min_length=1)]
+    """Where members reach the server, one entry for each address."""
     authentication: AuthenticationSection = AuthenticationSection()
+    """How members prove who they are. At least one of `psk`, `trust_anchors` and `raw_public_keys`
+    is needed."""
     ike: IkeSection = IkeSection()
+    """IKE SAs with the members: algorithms, times, and limits against floods. Most servers need
+    none of it."""
     store: StoreSection
+    """Where the state is kept, sealed: a server that is killed goes on with the same groups."""
     metrics: MetricsSection | None = None
+    """Metrics for Prometheus; `null` for none."""
     control: ControlSection = ControlSection()
+    """The socket of `gcks show`, `plan`, `exclude` and so on, and who may use it."""
     audit: AuditSection | None = None
+    """A hash-chained log of who was admitted, refused and excluded, and what operators ordered;
+    `null` for none."""
     logging: LoggingSection = LoggingSection()
+    """What is logged, and how."""
     groups: Annotated[list[GroupSection], Field(min_length=1)]
+    """The groups: who may join, which SAs there are, how they are rekeyed."""

@@ -6,8 +6,16 @@ import ipaddress
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from gcks.daemon.config.notation import (
+    Notation,
+    either,
+    one_of,
+    text,
+    write_size,
+    write_time,
+)
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
@@ -124,32 +132,105 @@ def _selector_address(value: str) -> str:
     return value if value == "any" else _network(value)
 
 
-def _schema(*kinds: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
-    """Say what an editor is to accept where the file has another type than we."""
-    texts = {"type": "string", **({"pattern": f"^{pattern}$"} if pattern else {})}
-    return WithJsonSchema(
-        {"anyOf": [texts if kind == "string" else {"type": kind} for kind in kinds], **more}
-    )
+def _write_ports(ports: tuple[int, int]) -> int | str:
+    first, last = ports
+    if ports == (0, _MAX_PORT):
+        return "any"
+    return first if first == last else f"{first}-{last}"
 
 
-_DURATION_SCHEMA: Final = _schema("number", "string", pattern=_DURATION.pattern)
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), _DURATION_SCHEMA]
-SecondsOrAuto = Annotated[
-    float | None,
-    BeforeValidator(_duration_or_auto),
-    _schema("number", "null", "string", pattern=f"(auto|{_DURATION.pattern})"),
+def _write_protocol(number: int) -> int | str:
+    return next((name for name, known in _PROTOCOLS.items() if known == number), number)
+
+
+# --- what an editor is to accept, and how defaults are written ----------------------------
+
+_KINDS: Final = "fqdn|keyid|rfc822|ipv4|ipv6|dn|gn|type[0-9]{1,3}"
+_IDENTITIES: Final = ["fqdn:gm1.example", "keyid:demo", "rfc822:a@example", "ipv4:192.0.2.1"]
+_TIMES: Final = ["500ms", "30s", "15m", "12h", "7d"]
+_SECONDS: Final[dict[str, Any]] = {"type": "number", "minimum": 0}
+_NETWORK: Final = "[0-9a-fA-F:.]+(/[0-9.]{1,15})?"
+_NETWORKS: Final = ["239.1.0.0/16", "192.0.2.11", "ff3e::/32"]
+
+_TIME: Final = Notation(
+    "time", either(_SECONDS, text(_DURATION.pattern), examples=_TIMES), write_time
+)
+_WHOLE_TIME: Final = Notation(
+    "time in whole seconds",
+    either({**_SECONDS, "multipleOf": 1}, text(_DURATION.pattern), examples=_TIMES[1:]),
+    write_time,
+)
+_TIME_OR_AUTO: Final = Notation(
+    "time or auto",
+    either(_SECONDS, text(f"auto|{_DURATION.pattern}"), examples=["auto", *_TIMES[1:3]]),
+    lambda seconds: "auto" if seconds is None else write_time(seconds),
+)
+_A_SIZE: Final = Notation(
+    "size",
+    either({"type": "integer", "minimum": 0}, text(_SIZE.pattern), examples=[1200, "64KiB"]),
+    write_size,
+)
+_PORTS_SCHEMA: Final = either(
+    {"type": "integer", "minimum": 0, "maximum": _MAX_PORT},
+    text(f"any|{_PORTS.pattern}"),
+    examples=[5004, "5000-5010", "any"],
+)
+_PROTOCOL_SCHEMA: Final = either(
+    one_of(_PROTOCOLS), {"type": "integer", "minimum": 0, "maximum": 255}, examples=["udp", 132]
+)
+_ENDPOINT_SCHEMA: Final = text(r".+:[0-9]{1,5}", examples=["127.0.0.1:9848", "[::1]:9848"])
+
+Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), _TIME]
+SecondsOrAuto = Annotated[float | None, BeforeValidator(_duration_or_auto), _TIME_OR_AUTO]
+WholeSeconds = Annotated[int, BeforeValidator(_whole_duration), Field(ge=0), _WHOLE_TIME]
+Octets = Annotated[int, BeforeValidator(_octets), _A_SIZE]
+IdentityText = Annotated[
+    str,
+    AfterValidator(_identity),
+    Notation("identity", text(f"({_KINDS}):.+", examples=_IDENTITIES)),
 ]
-WholeSeconds = Annotated[int, BeforeValidator(_whole_duration), Field(ge=0), _DURATION_SCHEMA]
-Octets = Annotated[
-    int, BeforeValidator(_octets), _schema("integer", "string", pattern=_SIZE.pattern)
+IdentityPattern = Annotated[
+    str,
+    AfterValidator(_pattern),
+    Notation(
+        "identity or pattern",
+        text(rf"({_KINDS}|\*):.+", examples=["fqdn:gm1.example", "fqdn:branch*.example"]),
+    ),
 ]
-IdentityText = Annotated[str, AfterValidator(_identity)]
-IdentityPattern = Annotated[str, AfterValidator(_pattern)]
-Address = Annotated[str, AfterValidator(_address)]
-EndpointText = Annotated[Any, BeforeValidator(_endpoint), _schema("string")]
-Ports = Annotated[Any, BeforeValidator(_ports), _schema("integer", "string")]
-IpProtocol = Annotated[int, BeforeValidator(_ip_protocol), _schema("integer", "string")]
-Network = Annotated[str, AfterValidator(_network)]
-SelectorAddress = Annotated[str, AfterValidator(_selector_address)]
+Address = Annotated[
+    str,
+    AfterValidator(_address),
+    Notation("IP address", text("[0-9a-fA-F:.]+(%.+)?", examples=["192.0.2.1", "2001:db8::1"])),
+]
+EndpointText = Annotated[
+    Any, BeforeValidator(_endpoint), Notation("address and port", _ENDPOINT_SCHEMA, str)
+]
+Ports = Annotated[Any, BeforeValidator(_ports), Notation("ports", _PORTS_SCHEMA, _write_ports)]
+IpProtocol = Annotated[
+    int, BeforeValidator(_ip_protocol), Notation("IP protocol", _PROTOCOL_SCHEMA, _write_protocol)
+]
+Network = Annotated[
+    str,
+    AfterValidator(_network),
+    Notation("network", text(_NETWORK, examples=_NETWORKS)),
+]
+SelectorAddress = Annotated[
+    str,
+    AfterValidator(_selector_address),
+    Notation("network or any", text(f"any|{_NETWORK}", examples=["any", *_NETWORKS])),
+]
+FileName = Annotated[
+    str, Notation("file", text(examples=["server.pem", "${CREDENTIALS_DIRECTORY}/server.key"]))
+]
+FilePattern = Annotated[
+    str, Notation("file pattern", text(examples=["groups/*.yaml", "secrets.yaml"]))
+]
+Secret = Annotated[
+    str,
+    Notation(
+        "secret",
+        text("(hex|file):.+", examples=["file:${CREDENTIALS_DIRECTORY}/gm1.psk", "hex:${GM1_PSK}"]),
+    ),
+]
 Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
 PortOrAny = Annotated[int, Field(ge=0, le=_MAX_PORT)]

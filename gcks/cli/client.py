@@ -65,9 +65,11 @@ class Client:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def follow(self) -> Iterator[dict[str, Any]]:
-        """Yield events as they come, without end."""
-        self.ask("events")
+    def events(self, last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+        """Yield the last events, and, to follow them, those that come, without end."""
+        yield from self.ask("events", last=last, follow=follow)["events"]
+        if not follow:
+            return
         self._sock.settimeout(None)
         while True:
             yield self._read()

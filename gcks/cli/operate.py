@@ -168,15 +168,39 @@ def readmit(
     _print(_asked(socket, lambda client: client.ask("readmit", group=group, **whom)), as_json)
 
 
-def events(socket: Socket = None) -> None:
-    """Follow what happens, one JSON object per line, until interrupted."""
+def events(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens, until interrupted.")
+    ] = False,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=0, max=1000, help="How many of the past.")
+    ] = 50,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Print what happened at the server, and with --follow what happens.
 
-    def follow(client: Client) -> None:
-        for event in client.follow():
-            typer.echo(json.dumps(event))
+    It remembers the last 200 events of each kind since its start.
+    """
+
+    def tell(client: Client) -> None:
+        for event in client.events(last, follow=follow):
+            typer.echo(json.dumps(event) if as_json else _event_text(event))
 
     with suppress(KeyboardInterrupt):
-        _asked(socket, follow)
+        _asked(socket, tell)
+
+
+def _event_text(event: dict[str, Any]) -> str:
+    at, name = event.pop("at", ""), event.pop("event")
+    told = (f"{key}={_quoted(value)}" for key, value in event.items())
+    return " ".join((f"{at:29} {name:22}", *told))
+
+
+def _quoted(value: Any) -> str:
+    """Write a value so that it stays on its line and shows where it ends."""
+    plain = isinstance(value, str) and value.isprintable() and " " not in value and value
+    return value if plain else json.dumps(value)
 
 
 def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from typing import Annotated
+
 import typer
 
 from gcks import __version__
 
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with what it runs on: for a bug report.")
+]
 
-def server_version() -> None:
+
+def server_version(as_json: Json = False) -> None:
     """Print the version."""
-    typer.echo(f"gcks {__version__}")
+    _print("gcks", as_json=as_json)
 
 
-def member_version() -> None:
+def member_version(as_json: Json = False) -> None:
     """Print the version."""
-    typer.echo(f"gcks-member {__version__}")
+    _print("gcks-member", as_json=as_json)
+
+
+def _print(program: str, *, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(f"{program} {__version__}")
+        return
+    import platform
+
+    import cryptography
+    from cryptography.hazmat.backends.openssl import backend
+
+    answer = {
+        "schema_version": 1,
+        "program": program,
+        "version": __version__,
+        "python": platform.python_version(),
+        "cryptography": cryptography.__version__,
+        "openssl": backend.openssl_version_text(),
+    }
+    typer.echo(json.dumps(answer))

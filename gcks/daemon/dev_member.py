@@ -16,7 +16,7 @@ from gcks.daemon.dev_files import (
     pem_certificate,
 )
 from gcks.daemon.key_log import KeyLogFile
-from gcks.daemon.member import MemberRuntime
+from gcks.daemon.member import PROGRAM, MemberRuntime
 from gcks.daemon.screen import Screen
 from gcks.daemon.server import refuse, run_to_end
 from gcks.dataplane.options import DataPlaneOptions, features_of
@@ -84,8 +84,8 @@ def run_member(
     try:
         config = member_config(dev_dir, identity, certificate=certificate, transport=transport)
     except (LocalError, ValueError, KeyError) as error:
-        return refuse(error)
-    return run_to_end(lambda: _run(config, key_log))
+        return refuse(error, PROGRAM)
+    return run_to_end(lambda: _run(config, key_log), PROGRAM)
 
 
 async def _run(config: MemberConfig, key_log: KeyLogFile | None) -> None:

@@ -42,6 +42,7 @@ LEAVE_SECONDS: Final = 2.0
 MAX_COMMANDS: Final = 10_000
 """Data plane commands that wait; more means the data plane hangs."""
 
+PROGRAM: Final = "gcks-member"
 Watch = Callable[[Sequence[Event]], None]
 
 
@@ -127,6 +128,10 @@ class MemberRuntime:
         natt = self._port(bind_udp(Endpoint(host, settings.local_natt_port)), natt=True)
         self._ports = {port.local: port for port in (ordinary, natt)}
         return ordinary.local, natt.local.port
+
+    def last_events(self, most: int) -> list[dict[str, Any]]:
+        """Return what happened, for the control socket."""
+        return self._control.recent.last(most) if self._control is not None else []
 
     def status(self) -> MemberStatus:
         return self.engine.status(time.monotonic())
@@ -314,4 +319,5 @@ def _source_address(server: Endpoint) -> str:
 
 def run(config: MemberConfig, key_log: KeyLogFile | None = None, *, rehearses: bool = False) -> int:
     """Run a member to its end; return the exit code."""
-    return run_to_end(lambda: MemberRuntime(config, key_log=key_log, rehearses=rehearses).run())
+    runtime = partial(MemberRuntime, config, key_log=key_log, rehearses=rehearses)
+    return run_to_end(lambda: runtime().run(), PROGRAM)

@@ -319,6 +319,10 @@ class ServerRuntime:
         if changed:
             raise LocalError(f"{', '.join(changed)} can't change while running; restart gcks")
 
+    def last_events(self, most: int) -> list[dict[str, Any]]:
+        """Return what happened, for the control socket."""
+        return self._control.recent.last(most) if self._control is not None else []
+
     def status(self) -> ServerStatus:
         return self.engine.status(time.monotonic())
 
@@ -452,7 +456,7 @@ def serve(config: ServerConfig, **options: Any) -> int:
     return run_to_end(lambda: ServerRuntime(config, **options).run())
 
 
-def run_to_end(main: Callable[[], Any]) -> int:
+def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
     """Run a daemon's main coroutine on uvloop; one clear message where it fails."""
 
     async def start() -> None:
@@ -461,13 +465,13 @@ def run_to_end(main: Callable[[], Any]) -> int:
     try:
         uvloop.run(start())
     except (LocalError, CryptoError) as error:
-        return refuse(error)
+        return refuse(error, program)
     except KeyboardInterrupt:
         return 0
     return 0
 
 
-def refuse(error: Exception) -> int:
+def refuse(error: Exception, program: str = "gcks") -> int:
     """Say in one line why the daemon doesn't run; return the exit code."""
-    print(f"gcks: {error}", file=sys.stderr)
+    print(f"{program}: {error}", file=sys.stderr)
     return EXIT_FAILED

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,20 @@ from jsonschema import Draft202012Validator
 
 from gcks.daemon.control import listener as listening
 from gcks.daemon.control.answers import answer
+from gcks.daemon.control.event_lines import (
+    KEPT_OF_A_KIND,
+    Recent,
+    event_line,
+    event_schema,
+    missed_line,
+)
 from gcks.daemon.control.listener import ControlSocket
 from gcks.daemon.control.peers import Access, Gate, Role
 from gcks.daemon.control.requests import Events, Rekey, Request, read_request, request_schema
-from gcks.daemon.control.views import VIEWS, DoneView, View, schemas
+from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
-from gcks.events import GroupStarted
+from gcks.events import CookieRequired, Event, GroupStarted
+from tests.unit.daemon.samples import kinds, sample
 
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
 
@@ -147,6 +156,57 @@ async def test_events_reach_who_follows_them(control: Open, tmp_path: Path) -> N
     writer.close()
     await asyncio.sleep(0.05)
     assert not made._followers and not made._peers
+
+
+async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> None:
+    """In one answer; none is lost or told twice between it and the first line that follows."""
+    recent: list[Any] = []
+
+    def last(request: Request, role: Role, by: str) -> View:
+        assert isinstance(request, Events)
+        return EventsView(events=recent[0].last(request.last))
+
+    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last)
+    recent.append(made.recent)
+    await made.open()
+    for members in range(5):
+        made.tell([replace(EVENT, members=members)])
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "c.sock")
+    await reader.readline()
+    writer.write(b'{"do": "events", "last": 2}\n')
+    while not made._followers:
+        await asyncio.sleep(0)
+    made.tell([replace(EVENT, members=5)])
+    answer = json.loads(await reader.readline())
+    line = json.loads(await reader.readline())
+    told = [*answer["result"]["events"], line]
+    assert [one["members"] for one in told] == [3, 4, 5]
+    writer.close()
+    (_, past) = await talk(tmp_path / "c.sock", b'{"do": "events", "last": 9, "follow": false}')
+    assert len(past["result"]["events"]) == 6
+    made.close()
+
+
+def test_a_flood_of_one_event_does_not_wash_away_the_others() -> None:
+    recent = Recent()
+    recent.add([EVENT], 1.0)
+    recent.add([CookieRequired("192.0.2.1:500")] * 5_000, 2.0)
+    told = recent.last(1_000)
+    assert len(told) == KEPT_OF_A_KIND + 1
+    assert told[0]["event"] == "group_started" and told[0]["at"].startswith("1970-01-01T00:00:01")
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+def test_every_event_is_as_its_schema_says(kind: type[Event]) -> None:
+    validator = Draft202012Validator(event_schema())
+    line = json.loads(json.dumps(event_line(sample(kind), 1.0)))
+    validator.validate(line)
+    assert not validator.is_valid({**line, "event": "something_else"})
+    assert not validator.is_valid({**line, "surprise": 1})
+
+
+def test_what_a_slow_reader_is_told_is_as_its_schema_says() -> None:
+    Draft202012Validator(event_schema()).validate(missed_line(7, 1.0))
 
 
 async def test_who_does_not_read_misses_events_and_holds_up_nobody(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gcks.daemon.control.event_lines import event_schema
 from gcks.daemon.control.member import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
@@ -237,15 +238,31 @@ def test_what_troubles_everybody_wants_a_yes(site: Site) -> None:
 
 def test_a_rekey_by_hand_and_events(site: Site, crowd: list[Daemon]) -> None:
     follower = Daemon(
-        [sys.executable, "-m", "gcks", "events", "--socket", str(site.directory / "control.sock")],
+        [
+            sys.executable,
+            "-m",
+            "gcks",
+            "events",
+            "--follow",
+            "--json",
+            "--last",
+            "3",
+            "--socket",
+            str(site.directory / "control.sock"),
+        ],
         site.directory / "events.log",
     )
     site.daemons.append(follower)
-    wait_for(lambda: follower.text or site.gcks("rekey", GROUP), "an event")
+    wait_for(lambda: follower.text.count("\n") >= 3, "the past")
+    site.gcks("rekey", GROUP)
     follower.says('"event": "rekey_sent"')
     crowd[0].says("rekey_received")
     lines = [json.loads(line) for line in follower.text.splitlines()]
-    assert {"at", "event", "group"} <= set(lines[-1])
+    for line in lines:
+        Draft202012Validator(event_schema()).validate(line)
+    past = site.gcks("events", "--last", "1000").splitlines()
+    assert any(" member_registered " in one and "identity=fqdn:gm1.test" in one for one in past)
+    assert len(site.gcks("events", "-n", "2").splitlines()) == 2
 
 
 def test_a_member_tells_its_state_and_leaves(site: Site, crowd: list[Daemon]) -> None:

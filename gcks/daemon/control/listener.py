@@ -20,16 +20,15 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from gcks import __version__
 from gcks.daemon.config.loaded import ControlOptions
+from gcks.daemon.control.event_lines import Recent, event_line, missed_line
 from gcks.daemon.control.peers import Gate, Role
 from gcks.daemon.control.requests import PROTOCOL, Events
 from gcks.daemon.control.views import View
-from gcks.daemon.logs import fields_of
 from gcks.errors import LocalError
 from gcks.events import Event
 
@@ -84,7 +83,7 @@ class Follower:
         octets = b"".join(self._lines)
         self._lines.clear()
         if self._missed:
-            octets += _line({"event": "events_missed", "count": self._missed})
+            octets += _line(missed_line(self._missed, time.time()))
             self._missed = 0
         return octets
 
@@ -96,6 +95,7 @@ class ControlSocket(Generic[R]):
         self._path, self._gate = path, gate
         self._read, self._answer = read, answer
         self._followers: set[Follower] = set()
+        self.recent = Recent()
         self._peers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -119,12 +119,13 @@ class ControlSocket(Generic[R]):
             self._path.unlink(missing_ok=True)
 
     def tell(self, events: Sequence[Event]) -> None:
-        """Give events to those who follow them."""
+        """Keep events, and give them to those who follow them."""
+        at = time.time()
+        self.recent.add(events, at)
         if not self._followers:
             return
-        at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
         for event in events:
-            line = _line({"at": at, "event": event.name, **fields_of(event)})
+            line = _line(event_line(event, at))
             for follower in self._followers:
                 follower.tell(line)
 
@@ -141,10 +142,10 @@ class ControlSocket(Generic[R]):
             await _write(writer, _hello(role))
             while line := await reader.readline():
                 request, answer = self._respond(line, role, name)
-                await _write(writer, answer)
-                if isinstance(request, Events):
-                    await self._follow(reader, writer)
+                if isinstance(request, Events) and request.follow:
+                    await self._follow(reader, writer, answer)
                     return
+                await _write(writer, answer)
         except LocalError as error:
             await _write(writer, _line({"ok": False, "error": str(error)}))
         except (OSError, ValueError, TimeoutError):
@@ -175,11 +176,15 @@ class ControlSocket(Generic[R]):
             return None, _line({"id": number, "ok": False, "error": str(error)})
         return request, _line({"id": request.id, "ok": True, "result": result})
 
-    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _follow(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes
+    ) -> None:
+        """Send what comes after the answer, in which the past is: nothing is between them."""
         follower = Follower()
         self._followers.add(follower)
         gone = asyncio.create_task(reader.read(1))
         try:
+            await _write(writer, answer)
             while not gone.done():
                 news = asyncio.create_task(follower.take())
                 await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from gcks import __version__
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.requests import BaseRequest, Events, parse
-from gcks.daemon.control.views import DoneView, Row, View
+from gcks.daemon.control.views import DoneView, EventsView, Row, View
 from gcks.errors import LocalError
 from gcks.member.status import MemberStatus
 
@@ -88,6 +88,8 @@ class Member(Protocol):
 
     def deafen(self, seconds: float) -> None: ...
 
+    def last_events(self, most: int) -> list[dict[str, Any]]: ...
+
 
 def read_member_request(line: bytes) -> MemberRequest:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
@@ -131,8 +133,7 @@ def _deafen(member: Member, order: Deafen) -> View:
 
 
 def _events(member: Member, asked: Events) -> View:
-    del member, asked
-    return DoneView(done="events follow")
+    return EventsView(events=member.last_events(asked.last))
 
 
 _ANSWERS: Final[dict[type, Callable[[Any, Any], View]]] = {

@@ -92,9 +92,12 @@ class Readmit(_Names):
 
 
 class Events(BaseRequest):
-    """Follow what happens, from now on: one line per event after the answer."""
+    """Say what happened, and follow what happens: one line per event after the answer."""
 
     do: Literal["events"]
+    last: Annotated[int, Field(ge=0, le=MAX_PAGE)] = 0
+    """How many of the past."""
+    follow: bool = True
 
 
 Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events

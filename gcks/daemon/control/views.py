@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
-SCHEMA_VERSION: Final = 1
-"""Of all answers; fields may be added without changing it."""
+from gcks.daemon.control.event_lines import SCHEMA_VERSION, event_schema
 
 
 class View(BaseModel):
@@ -197,6 +196,19 @@ class ExclusionView(View):
     dry_run: bool
 
 
+class EventsView(View):
+    events: list[Annotated[dict[str, Any], WithJsonSchema(event_schema())]]
+    """Those that were asked for, the oldest first."""
+
+
+class VersionView(View):
+    program: str
+    version: str
+    python: str
+    cryptography: str
+    openssl: str
+
+
 class FeatureRow(Row):
     document: str
     title: str
@@ -218,7 +230,7 @@ VIEWS: Final[dict[str, type[View]]] = {
     "rekeys": RekeysView, "senders": SendersView, "exclusions": ExclusionsView,
     "census": CensusView, "features": FeaturesView, "plan": PlanView, "reload": DoneView,
     "rekey": DoneView,
-    "exclude": ExclusionView, "readmit": DoneView,
+    "exclude": ExclusionView, "readmit": DoneView, "events": EventsView, "version": VersionView,
 }  # fmt: skip
 """Subject of `show`, or order -> its answer."""
 

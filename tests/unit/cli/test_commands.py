@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from gcks import __version__
 from gcks.cli import member, server
+from gcks.daemon.control.views import schemas
 from tests.unit.daemon.pki import Authority
 
 SECONDS = 30
@@ -98,6 +100,14 @@ def test_wrong_usage_is_exit_code_2(app: object, arguments: list[str]) -> None:
 def test_version(app: object, name: str) -> None:
     result = invoke(app, "version")
     assert (result.exit_code, result.output) == (0, f"{name} {__version__}\n")
+
+
+@pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])
+def test_version_for_a_bug_report(app: object, name: str) -> None:
+    answer = json.loads(invoke(app, "version", "--json").output)
+    Draft202012Validator(schemas()["version"]).validate(answer)
+    assert (answer["program"], answer["version"]) == (name, __version__)
+    assert answer["openssl"].startswith("OpenSSL")
 
 
 # --- check ------------------------------------------------------------------------------

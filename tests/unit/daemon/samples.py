@@ -24,5 +24,7 @@ def sample(kind: type[e.Event], **fields: Any) -> e.Event:
 def _value(hint: Any, name: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
+    if hint == tuple[str, ...]:
+        return (f"one of {name}", "another")
     known: dict[Any, Any] = {str: f"some {name}", int: 1, float: 1.5, bool: True}
     return known.get(hint, (1, 2))

@@ -1,0 +1,103 @@
+"""Events as JSON: one object each, its schema, and the last ones kept for who comes later."""
+
+from __future__ import annotations
+
+import typing
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import Enum
+from heapq import nlargest
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
+
+from gcks import events as e
+from gcks.daemon.logs import LEVELS, fields_of
+
+SCHEMA_VERSION: Final = 1
+"""Of all answers and lines; fields may be added without changing it."""
+KEPT_OF_A_KIND: Final = 200
+"""Of each kind by itself: a flood of one doesn't wash away the others."""
+MISSED: Final = "events_missed"
+_PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+class Recent:
+    """The last events of each kind, with their times."""
+
+    __slots__ = ("_count", "_kept")
+
+    def __init__(self) -> None:
+        self._kept: dict[type[e.Event], deque[tuple[int, float, e.Event]]] = {}
+        self._count = 0
+
+    def add(self, events: Sequence[e.Event], at: float) -> None:
+        """Keep events; `at` is POSIX time."""
+        for event in events:
+            kept = self._kept.get(type(event))
+            if kept is None:
+                kept = self._kept[type(event)] = deque(maxlen=KEPT_OF_A_KIND)
+            self._count += 1
+            kept.append((self._count, at, event))
+
+    def last(self, most: int) -> list[dict[str, Any]]:
+        """Return the last events as lines, the oldest first."""
+        every = chain.from_iterable(self._kept.values())
+        newest = nlargest(most, every, key=itemgetter(0))
+        return [event_line(event, at) for _, at, event in reversed(newest)]
+
+
+def event_line(event: e.Event, at: float) -> dict[str, Any]:
+    """Return an event's line; `at` is POSIX time."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "at": _time(at),
+        "event": event.name,
+        **fields_of(event),
+    }
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def event_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a line: one alternative for each event."""
+    missed = _line_schema(MISSED, {"count": {"type": "integer"}}, ["count"])
+    return {"oneOf": [*(_schema_of(kind) for kind in LEVELS), missed]}
+
+
+def missed_line(count: int, at: float) -> dict[str, Any]:
+    """Return what a follower is told that was too slow."""
+    return {"schema_version": SCHEMA_VERSION, "at": _time(at), "event": MISSED, "count": count}
+
+
+def _schema_of(kind: type[e.Event]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    properties = {field.name: _type_schema(hints[field.name]) for field in fields(kind)}
+    always = [name for name, told in properties.items() if told != {"type": "string"}]
+    return _line_schema(kind.name, properties, always)  # empty texts are left out
+
+
+def _line_schema(name: str, properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "at": {"type": "string", "format": "date-time"},
+            "event": {"const": name},
+            **properties,
+        },
+        "required": ["schema_version", "at", "event", *required],
+        "additionalProperties": False,
+    }
+
+
+def _type_schema(hint: Any) -> dict[str, Any]:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"enum": [one.value if isinstance(one.value, str) else one.name for one in hint]}
+    if typing.get_origin(hint) is tuple:
+        return {"type": "array", "items": _type_schema(typing.get_args(hint)[0])}
+    return {"type": _PLAIN[hint]}

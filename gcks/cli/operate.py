@@ -43,6 +43,7 @@ def _known_groups(incomplete: str) -> list[str]:
 SOCKET = typer.Option("--socket", help="The server's control socket.")
 JSON = typer.Option("--json", help="Print JSON.")
 GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=_known_groups)
+ONE_GROUP = typer.Option("--group", help="Only this group.", autocompletion=_known_groups)
 NAMES = typer.Argument(help="Identities, or patterns such as 'fqdn:gm1*.example'.")
 CERTIFICATE = typer.Option(
     "--certificate", help="Certificate of the member, or of an intermediate CA (PEM)."
@@ -78,7 +79,7 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
 
 def show(
     what: Annotated[Subject, typer.Argument(help="What to show.")] = Subject.server,
-    group: Annotated[str | None, typer.Option("--group", autocompletion=_known_groups)] = None,
+    group: Annotated[str | None, ONE_GROUP] = None,
     match: Annotated[str | None, typer.Option(help="With members, senders: a pattern.")] = None,
     socket: Socket = None,
     as_json: Json = False,

@@ -126,6 +126,21 @@ def test_commands_of_the_documents(document: str, text: str, tmp_path: Path) -> 
     FOLLOWED[document](text, tmp_path)
 
 
+INSTALLED = (
+    "man/man1/gcks.1",
+    "man/man1/gcks-member.1",
+    "bash-completion/completions/gcks.bash",
+    "zsh/site-functions/_gcks",
+    "fish/vendor_completions.d/gcks.fish",
+    "gcks/gcks.yaml",
+    "gcks/member.schema.json",
+    "gcks/prometheus/alerts.yml",
+    "gcks/systemd/gcks.service",
+    "gcks/systemd/gcks.service.d/socket.conf",
+)
+"""What comes with the wheel besides the programs."""
+
+
 def test_the_first_five_minutes(tmp_path: Path) -> None:
     """README, word by word, in a clone without anything: a server, and a member that joins."""
     serve, join, tests = [text.strip() for name, text in blocks("sh") if name == "README.md"]
@@ -145,6 +160,8 @@ def test_the_first_five_minutes(tmp_path: Path) -> None:
         ready = home / ".local/state/gcks-dev/dev.json"
         wait_for(lambda: ready.exists() or server.process.poll() is not None, serve, seconds=180)
         assert ready.exists(), server.text
+        for name in INSTALLED:
+            assert (clone / ".venv/share" / name).exists(), name
         member = Daemon([*shell, f"cd {clone} && exec {join}"], tmp_path / "member.log")
         try:
             member.says("registered ")

@@ -1,0 +1,1 @@
+complete --command gcks-member --no-files --arguments "(env _GCKS_MEMBER_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) gcks-member)" --condition "env _GCKS_MEMBER_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) gcks-member"

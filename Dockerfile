@@ -9,6 +9,9 @@ WORKDIR /src
 RUN python -m venv /opt/gcks
 COPY pyproject.toml README.md ./
 COPY gcks gcks
+COPY config config
+COPY systemd systemd
+COPY docs/man docs/man
 RUN /opt/gcks/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim

@@ -184,24 +184,14 @@ def events(
     It remembers the last 200 events of each kind since its start.
     """
 
+    from gcks.cli.tables import render_event
+
     def tell(client: Client) -> None:
         for event in client.events(last, follow=follow):
-            typer.echo(json.dumps(event) if as_json else _event_text(event))
+            typer.echo(json.dumps(event)) if as_json else render_event(event)
 
     with suppress(KeyboardInterrupt):
         _asked(socket, tell)
-
-
-def _event_text(event: dict[str, Any]) -> str:
-    at, name = event.pop("at", ""), event.pop("event")
-    told = (f"{key}={_quoted(value)}" for key, value in event.items())
-    return " ".join((f"{at:29} {name:22}", *told))
-
-
-def _quoted(value: Any) -> str:
-    """Write a value so that it stays on its line and shows where it ends."""
-    plain = isinstance(value, str) and value.isprintable() and " " not in value and value
-    return value if plain else json.dumps(value)
 
 
 def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""Answers as text: tables that a terminal wraps and a pipe doesn't."""
+"""Answers as text: which fields make which columns."""
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from gcks.cli.layout import print_event, print_fields, print_rows
 
 
 class Column(NamedTuple):
@@ -33,6 +33,13 @@ def _span(seconds: Any) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else str(timedelta(seconds=round(seconds)))
 
 
+def _when(at: Any) -> str:
+    """Return a time to the second, in UTC; it comes in ISO 8601."""
+    if not at:
+        return "-"
+    return datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 def _shortened(spi: str) -> str:
     return spi if len(spi) <= 8 else f"{spi[:8]}..."
 
@@ -49,7 +56,8 @@ def _member_sa(sa: Mapping[str, Any]) -> str:
 
 TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "groups": (
-        Column("group", "group"), Column("members", "members"), Column("senders", "senders"),
+        Column("group", "group"), Column("members", "members"),
+        Column("expected", "expected_members", _maybe), Column("senders", "senders"),
         Column("mode", "mode"), Column("keys", "key_management"),
         Column("rekeyed by", "rekeyed_by"), Column("SAs", "data_sas"),
         Column("excluded", "excluded"), Column("Sender-IDs left", "sender_ids_left", _maybe),
@@ -58,20 +66,20 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "members": (
         Column("identity", "identity"), Column("address", "address"), Column("role", "role"),
         Column("rekeyed by", "rekeyed_by"), Column("Sender-IDs", "sender_ids", _list),
-        Column("registered", "registered_at"),
-        Column("certificate ends", "certificate_ends", _maybe),
+        Column("registered", "registered_at", _when),
+        Column("certificate ends", "certificate_ends", _when),
     ),
     "sas": (
         Column("group", "group"), Column("SA", "name"), Column("SPI", "spi", _shortened),
-        Column("state", "state"), Column("senders", "senders"), Column("replay", "replay"),
+        Column("state", "state"), Column("senders", "senders"),
         Column("age", "age_seconds", _span), Column("renewed in", "renews_in_seconds", _span),
-        Column("ends in", "expires_in_seconds", _span),
+        Column("ends in", "expires_in_seconds", _span), Column("replay", "replay"),
     ),
     "rekeys": (
         Column("group", "group"), Column("SPI", "spi", _shortened),
         Column("next ID", "next_message_id"), Column("to", "destination"),
         Column("signed", "authentication"), Column("copies", "copies"),
-        Column("last sent", "last_sent_at", _maybe),
+        Column("last sent", "last_sent_at", _when),
         Column("next in", "renews_in_seconds", _span),
         Column("waiting for", "waiting_for", _maybe),
     ),
@@ -82,11 +90,11 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     ),
     "exclusions": (
         Column("group", "group"), Column("kind", "kind"), Column("name", "name"),
-        Column("since", "excluded_at", _maybe), Column("by", "by"),
+        Column("since", "excluded_at", _when), Column("by", "by"),
     ),
     "features": (
-        Column("document", "document"), Column("what", "title"),
         Column("on", "on", lambda on: "yes" if on else "no"),
+        Column("document", "document"), Column("what", "title"),
     ),
     "algorithms": (Column("kind", "kind"), Column("names", "names", _list)),
     "memberships": (
@@ -104,42 +112,53 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
 """Field of an answer that is a list -> its columns."""
 
 
-def render(answer: Mapping[str, Any]) -> None:
+_NAMES: Final = {"ike_sas": "IKE SAs", "ike_sa": "IKE SA", "uptime_seconds": "up"}
+
+
+def render(answer: Mapping[str, Any], console: Console | None = None) -> None:
     """Print an answer: its list as a table, else field by field."""
+    console = console or Console()
     lists = [name for name in TABLES if isinstance(answer.get(name), list)]
     hidden = {"schema_version", "next", *lists, *(("group",) if lists else ())}
-    shown = {name: value for name, value in answer.items() if name not in hidden}
-    width = max(map(len, shown), default=0)
-    for name, value in shown.items():
-        text = _list(value) if isinstance(value, list) else _maybe(value)
-        print(f"{name.replace('_', ' '):<{width}}  {text}")
+    fields = {
+        _NAMES.get(name, name.replace("_", " ")): _field(name, value)
+        for name, value in answer.items()
+        if name not in hidden
+    }
+    print_fields(console, fields)
     for place, name in enumerate(lists):
-        if shown or place:
-            print()
-        _print_table(TABLES[name], answer[name])
+        if fields or place:
+            console.print()
+        columns, rows = TABLES[name], answer[name]
+        if rows:
+            cells = [[column.text(row[column.field]) for column in columns] for row in rows]
+            print_rows(console, [column.title for column in columns], cells)
+        else:
+            console.print("none")
 
 
-def _print_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        print("none")
-        return
-    cells = [[column.text(row[column.field]) for column in columns] for row in rows]
-    if not sys.stdout.isatty():
-        _print_plain([[column.title for column in columns], *cells])
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.title, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console().print(table)
+def _field(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return _list(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _span(value) if name.endswith("_seconds") else _maybe(value)
 
 
-def _print_plain(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        print(line.rstrip())
+def render_event(event: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print a line of `gcks events`."""
+    told = {name: value for name, value in event.items() if name not in _HEAD}
+    text = " ".join(f"{name}={_quoted(value)}" for name, value in told.items())
+    print_event(console or Console(), _when(event["at"]), event["event"], text)
+
+
+_HEAD: Final = frozenset({"schema_version", "at", "event"})
+
+
+def _quoted(value: Any) -> str:
+    """Write a value so that it stays on its line and shows where it ends."""
+    plain = isinstance(value, str) and value.isprintable() and " " not in value and value
+    return value if plain else json.dumps(value)
 
 
 def render_plan(plan: Mapping[str, Any]) -> None:

@@ -43,6 +43,38 @@ class DropReason(Enum):
     INTERNAL_ERROR = "internal_error"
 
 
+class RefusalReason(Enum):
+    """Why a registration was refused, in a word: stable in events, and a metrics label.
+
+    docs/runbook.md says what each means and what to do.
+    """
+
+    MALFORMED = "malformed"
+    NO_COMMON_SUITE = "no_common_suite"
+    NO_KEY_WRAP = "no_key_wrap"
+    AUTH_METHOD = "auth_method"
+    UNKNOWN_IDENTITY = "unknown_identity"
+    PSK_MISMATCH = "psk_mismatch"
+    BAD_SIGNATURE = "bad_signature"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
+    CERTIFICATE_NAME = "certificate_name"
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    CERTIFICATE_STATUS_UNKNOWN = "certificate_status_unknown"
+    CERTIFICATE_UNFIT = "certificate_unfit"
+    UNKNOWN_GROUP = "unknown_group"
+    NOT_A_MEMBER = "not_a_member"
+    EXCLUDED = "excluded"
+    NOT_A_SENDER = "not_a_sender"
+    NOT_A_RECEIVER = "not_a_receiver"
+    WRONG_ADDRESS = "wrong_address"
+    POLICY_UNSUPPORTED = "policy_unsupported"
+    GROUP_FULL = "group_full"
+    NO_SENDER_ID = "no_sender_id"
+    RATE_LIMITED = "rate_limited"
+
+
 class Discard(GcksError):
     """A datagram that is dropped and counted, never answered."""
 
@@ -58,14 +90,22 @@ class LocalError(GcksError):
 class PeerError(GcksError):
     """A well-formed request that is refused.
 
-    `cause` says why in one sentence for the operator, `hint` what to do, and
-    `data` is the notification data the peer receives.
+    `reason` says why in a word, `cause` in one sentence for the operator, `hint` what
+    to do, and `data` is the notification data the peer receives.
     """
 
     notify: ClassVar[NotifyType]
 
-    def __init__(self, cause: str, *, hint: str = "", data: bytes = b"") -> None:
+    def __init__(
+        self,
+        cause: str,
+        reason: RefusalReason = RefusalReason.MALFORMED,
+        *,
+        hint: str = "",
+        data: bytes = b"",
+    ) -> None:
         super().__init__(cause)
+        self.reason = reason
         self.cause = cause
         self.hint = hint
         self.data = data

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from gcks.errors import DropReason
+from gcks.errors import DropReason, RefusalReason
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 
 
@@ -116,7 +116,9 @@ class RegistrationRefused(Event):
     identity: str
     remote: str
     notify: NotifyType
+    reason: RefusalReason
     cause: str
+    """The first mismatch, in one sentence."""
     hint: str = ""
 
 

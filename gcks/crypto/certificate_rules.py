@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gcks.crypto.certificate_reading import UNREADABLE, find, read_extensions, subject
 from gcks.crypto.errors import CertificateInvalid
+from gcks.errors import RefusalReason
 from gcks.iana import IdType
 from gcks.wire.identification import Identity
 
@@ -66,7 +67,9 @@ def _check_identity(
     else:
         matches = identity.data in _alternative_names(extensions, identity.type)
     if not matches:
-        raise CertificateInvalid(f"{subject(leaf)} does not name {identity}")
+        raise CertificateInvalid(
+            f"{subject(leaf)} does not name {identity}", RefusalReason.CERTIFICATE_NAME
+        )
 
 
 def _subject_octets(leaf: x509.Certificate) -> bytes:

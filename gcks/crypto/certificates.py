@@ -34,6 +34,7 @@ from gcks.crypto.certificate_rules import check_intermediate, check_leaf
 from gcks.crypto.errors import CertificateInvalid, InvalidPublicKey
 from gcks.crypto.revocation import MAX_OCSP_RESPONSES, Crl, Revocation, RevocationCheck
 from gcks.crypto.signature import PublicKey, usable_key
+from gcks.errors import RefusalReason
 from gcks.wire.identification import Identity
 
 __all__ = [
@@ -69,6 +70,16 @@ class _Judged(NamedTuple):
 
 
 _ChainKey = tuple[bytes | Identity, ...]
+_REASONS: Final = {
+    2: RefusalReason.CERTIFICATE_UNTRUSTED,  # unable to get issuer certificate
+    9: RefusalReason.CERTIFICATE_NOT_YET_VALID,
+    10: RefusalReason.CERTIFICATE_EXPIRED,
+    18: RefusalReason.CERTIFICATE_UNTRUSTED,  # self-signed, and no anchor
+    19: RefusalReason.CERTIFICATE_UNTRUSTED,  # a self-signed CA that is no anchor
+    20: RefusalReason.CERTIFICATE_UNTRUSTED,  # unable to get local issuer certificate
+    21: RefusalReason.CERTIFICATE_UNTRUSTED,  # unable to verify the first certificate
+}
+"""OpenSSL's X509_V_ERR_... (openssl/x509_vfy.h) -> what it is to an operator."""
 
 
 class TrustStore:
@@ -160,7 +171,8 @@ class TrustStore:
                 return [leaf]
             path = context.get_verified_chain()
         except openssl.X509StoreContextError as error:
-            raise CertificateInvalid(f"{subject(leaf)}: {error}") from None
+            reason = _REASONS.get(error.errors[0], RefusalReason.CERTIFICATE_UNFIT)
+            raise CertificateInvalid(f"{subject(leaf)}: {error}", reason) from None
         return [leaf, *(one.to_cryptography() for one in path[1:])]
 
     def _store_at(self, at: float) -> openssl.X509Store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gcks.errors import GcksError
+from gcks.errors import GcksError, RefusalReason
 
 
 class CryptoError(GcksError):
@@ -23,6 +23,10 @@ class InvalidPublicKey(CryptoError):
 
 class CertificateInvalid(CryptoError):
     """A certificate or its chain is not acceptable; the text says why."""
+
+    def __init__(self, text: str, reason: RefusalReason = RefusalReason.CERTIFICATE_UNFIT) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class UnsupportedAlgorithm(CryptoError):

@@ -36,6 +36,7 @@ from gcks.crypto.certificate_reading import (
 )
 from gcks.crypto.errors import CertificateInvalid, InvalidPublicKey
 from gcks.crypto.spki import split
+from gcks.errors import RefusalReason
 
 MAX_CRL_OCTETS: Final = 16 << 20
 MAX_OCSP_RESPONSES: Final = 4
@@ -156,10 +157,13 @@ class RevocationCheck:
         for certificate, issuer in pairwise(path):
             status = self._status(certificate, issuer, responses, at)
             if status is Status.REVOKED:
-                raise CertificateInvalid(f"{subject(certificate)}: revoked")
+                raise CertificateInvalid(
+                    f"{subject(certificate)}: revoked", RefusalReason.CERTIFICATE_REVOKED
+                )
             if status is Status.UNKNOWN and self.mode is Revocation.HARD:
                 raise CertificateInvalid(
-                    f"{subject(certificate)}: no current CRL or OCSP response of its CA"
+                    f"{subject(certificate)}: no current CRL or OCSP response of its CA",
+                    RefusalReason.CERTIFICATE_STATUS_UNKNOWN,
                 )
 
     def _status(

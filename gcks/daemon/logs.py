@@ -58,7 +58,7 @@ _NAMES: Final = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind 
 LIMITED_BY: Final[dict[type[e.Event], str]] = {
     e.DatagramDropped: "reason",
     e.RequestRefused: "notify",
-    e.RegistrationRefused: "notify",
+    e.RegistrationRefused: "reason",
 }
 """Events that strangers can cause, and the field (an enumeration) each is limited by."""
 MAX_LINES_PER_SECOND: Final = 5

@@ -6,9 +6,9 @@ notification names: never what a peer can make up.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import (
@@ -48,7 +48,7 @@ def _one(_: Any) -> float:
     return 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One counter: which event, its name without prefix and _total, and what to make of the event.
 
@@ -68,7 +68,7 @@ def _sa(event: Any) -> tuple[str, ...]:
 
 
 def _registration(event: e.MemberRegistered) -> tuple[str, ...]:
-    return event.group, "reregistered" if event.again else "registered"
+    return event.group, "reregistered" if event.again else "registered", ""
 
 
 def _again(event: e.MemberRegistered) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _again(event: e.MemberRegistered) -> tuple[str, ...]:
 
 
 def _refusal(event: e.RegistrationRefused) -> tuple[str, ...]:
-    return event.group, event.notify.name.lower()
+    return event.group, "refused", event.reason.value
 
 
 def _copy(event: e.RekeySent) -> tuple[str, ...]:
@@ -101,7 +101,11 @@ _REFUSALS: Final = Row(
     ("notify",),
     lambda event: (event.notify.name.lower(),),
 )
-_RESULTS: Final = ("registrations", "Registrations by result", ("group", "result"))
+_RESULTS: Final = (
+    "registrations",
+    "Registrations by result, refused ones by reason",
+    ("group", "result", "reason"),
+)
 
 SERVER_ROWS: Final = (
     _DROPS,
@@ -239,9 +243,7 @@ class ServerMetrics:
     def _bounded(self, event: e.Event) -> e.Event:
         """Leave out the name of a group that a peer asked for and we don't serve."""
         if isinstance(event, e.RegistrationRefused) and event.group not in self._groups():
-            return e.RegistrationRefused(
-                "", event.identity, event.remote, event.notify, event.cause, event.hint
-            )
+            return dataclasses.replace(event, group="")
         return event
 
 

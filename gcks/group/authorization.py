@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from gcks.errors import AuthorizationFailed
+from gcks.errors import AuthorizationFailed, RefusalReason
 from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy
 
 
@@ -29,19 +29,31 @@ def authorize(policy: GroupPolicy, identity: str, address: str, *, sender: bool)
     rule = policy.rule_for(identity)
     if rule is None:
         raise AuthorizationFailed(
-            f"no members rule names {identity}", hint="add a rule to the group's members"
+            f"no members rule names {identity}",
+            RefusalReason.NOT_A_MEMBER,
+            hint="add a rule to the group's members",
         )
     if not sender:
         if not rule.receive:
-            raise AuthorizationFailed(f"{identity} may only send, and did not ask to")
+            raise AuthorizationFailed(
+                f"{identity} may only send, and did not ask to",
+                RefusalReason.NOT_A_RECEIVER,
+                hint="set send: true in the member's group, or receive: true in its members rule",
+            )
         return Role(frozenset(), receives=True)
     if not rule.send:
         raise AuthorizationFailed(
-            f"{identity} may not send", hint="set send: true in its members rule"
+            f"{identity} may not send",
+            RefusalReason.NOT_A_SENDER,
+            hint="set send: true in its members rule",
         )
     own = [sa for sa in policy.data_sas if sa.may_send(identity)]
     if not own:
-        raise AuthorizationFailed(f"{identity} is the sender of no Data-Security SA")
+        raise AuthorizationFailed(
+            f"{identity} is the sender of no Data-Security SA",
+            RefusalReason.NOT_A_SENDER,
+            hint="name it under sender or each_of of an SA, or let many send on one",
+        )
     for sa in own:
         _check_address(sa, identity, address)
     return Role(frozenset(sa.name for sa in own), rule.receive)
@@ -56,5 +68,6 @@ def _check_address(sa: DataSaPolicy, identity: str, address: str) -> None:
     if not same_family or not sa.source.start_address <= packed <= sa.source.end_address:
         raise AuthorizationFailed(
             f"{identity} sends on {sa.name} only from {sa.source}, but registers from {address}",
+            RefusalReason.WRONG_ADDRESS,
             hint="register from the address in the SA's source selector",
         )

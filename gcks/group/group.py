@@ -11,7 +11,7 @@ from math import inf
 
 from gcks.crypto.key_wrap import kwk_octets
 from gcks.crypto.signature import SigningKey
-from gcks.errors import AuthorizationFailed, NoProposalChosen, RegistrationFailed
+from gcks.errors import AuthorizationFailed, NoProposalChosen, RefusalReason, RegistrationFailed
 from gcks.events import (
     Event,
     GroupStarted,
@@ -218,12 +218,18 @@ class Group(ExcludingGroup):
         identity = str(request.identity)
         if self.exclusions.names(identity, request.certificates):
             raise AuthorizationFailed(
-                f"the operator has excluded {identity}", hint="lift it with `gcks readmit`"
+                f"the operator has excluded {identity}",
+                RefusalReason.EXCLUDED,
+                hint="lift it with `gcks readmit`",
             )
         role = authorize(self.policy, identity, request.address, sender=request.sender)
         again = identity in self.members
         if not again and len(self.members) >= self.policy.capacity:
-            raise RegistrationFailed(f"the group is full: {self.policy.capacity} members")
+            raise RegistrationFailed(
+                f"the group is full: {self.policy.capacity} members",
+                RefusalReason.GROUP_FULL,
+                hint="raise the group's capacity",
+            )
         inband = self.policy.is_inband(sender=role.is_sender)
         self._check_sag(request, inband=inband)
         self._check_key_wrap(wrap, inband=inband)
@@ -308,7 +314,9 @@ class Group(ExcludingGroup):
         mismatch = first_mismatch(request.sag, self._needs_inband if inband else self._needs)
         if mismatch is not None:
             raise NoProposalChosen(
-                mismatch, hint="let the GM support it, or change the group's suites"
+                mismatch,
+                RefusalReason.POLICY_UNSUPPORTED,
+                hint="let the GM support it, or change the group's suites",
             )
 
     def _hide_the_past(self, now: float) -> GroupOutcome:
@@ -332,6 +340,7 @@ class Group(ExcludingGroup):
         if kwk_octets(wrap.kwa) != kwk_octets(rekey.kwa):
             raise NoProposalChosen(
                 f"the IKE SA's {Kwa(wrap.kwa)} has other keys than the Rekey SA's {Kwa(rekey.kwa)}",
+                RefusalReason.POLICY_UNSUPPORTED,
                 hint="let both use a key wrap of the same size",
             )
 

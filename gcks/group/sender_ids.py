@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gcks.errors import RegistrationFailed
+from gcks.errors import RefusalReason, RegistrationFailed
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, TransformType
 from gcks.wire.transform import Transform
 
@@ -56,6 +56,7 @@ class SenderIdCounter:
         if count < 1:
             raise RegistrationFailed(
                 "no Sender-ID is left in this group",
+                RefusalReason.NO_SENDER_ID,
                 hint="the group starts over at once; raise sender_id_bits if that happens often",
             )
         first, self.next = self.next, self.next + count

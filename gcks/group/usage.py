@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from gcks.errors import InvalidSyntax, NoProposalChosen, WireError
+from gcks.errors import InvalidSyntax, NoProposalChosen, RefusalReason, WireError
 from gcks.group.policy import TRANSPORT, TUNNEL, GroupPolicy
 from gcks.iana import IpcompTransform, NotifyType, ProtocolId
 from gcks.wire.notify import Notify
@@ -111,7 +111,7 @@ def check_announced(policy: GroupPolicy, announced: Usage) -> None:
     """
     lack = next(_lacks(policy, announced), None)
     if lack is not None:
-        raise NoProposalChosen(lack, hint=_HINT)
+        raise NoProposalChosen(lack, RefusalReason.POLICY_UNSUPPORTED, hint=_HINT)
 
 
 def _lacks(policy: GroupPolicy, announced: Usage) -> Iterator[str]:

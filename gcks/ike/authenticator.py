@@ -9,7 +9,7 @@ from typing import Final
 from gcks.crypto.errors import CryptoError
 from gcks.crypto.prf import prf
 from gcks.crypto.signature import PublicKey, SignatureAlgorithm, SigningKey, verify
-from gcks.errors import AuthenticationFailed, WireError
+from gcks.errors import AuthenticationFailed, RefusalReason, WireError
 from gcks.iana import AuthMethod
 from gcks.wire.authentication import (
     Authentication,
@@ -41,7 +41,9 @@ def verify_psk(prf_id: int, secret: bytes, octets: bytes, auth: Authentication) 
     """Check a peer's AUTH in constant time.  Raises `AuthenticationFailed`."""
     expected = psk_authentication(prf_id, secret, octets)
     if auth.method != AuthMethod.SHARED_KEY_MIC or not compare_digest(auth.data, expected.data):
-        raise AuthenticationFailed("the pre-shared keys differ", hint="compare both PSKs")
+        raise AuthenticationFailed(
+            "the pre-shared keys differ", RefusalReason.PSK_MISMATCH, hint="compare both PSKs"
+        )
 
 
 def sign(key: SigningKey, algorithm: SignatureAlgorithm, octets: bytes) -> Authentication:
@@ -53,7 +55,11 @@ def sign(key: SigningKey, algorithm: SignatureAlgorithm, octets: bytes) -> Authe
 def verify_signature(keys: Sequence[PublicKey], octets: bytes, auth: Authentication) -> None:
     """Check a peer's digital signature by one of its keys.  Raises `AuthenticationFailed`."""
     if auth.method != AuthMethod.DIGITAL_SIGNATURE:
-        raise AuthenticationFailed(f"expected a digital signature, got {AuthMethod(auth.method)}")
+        raise AuthenticationFailed(
+            f"expected a digital signature, got {AuthMethod(auth.method)}",
+            RefusalReason.AUTH_METHOD,
+            hint="let the peer use digital signatures (RFC 7427)",
+        )
     try:
         content = decode_digital_signature(auth.data)
     except WireError as error:
@@ -66,4 +72,8 @@ def verify_signature(keys: Sequence[PublicKey], octets: bytes, auth: Authenticat
             cause = str(error)
         else:
             return
-    raise AuthenticationFailed(cause)
+    raise AuthenticationFailed(
+        cause,
+        RefusalReason.BAD_SIGNATURE,
+        hint="let the peer's private key be the one that belongs to its certificate",
+    )

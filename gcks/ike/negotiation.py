@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gcks.crypto.encr import is_aead
-from gcks.errors import NoProposalChosen
+from gcks.errors import NoProposalChosen, RefusalReason
 from gcks.iana import Integ, ProtocolId, TransformType
 from gcks.ike.suite import IkeSuite
 from gcks.wire.sa import Proposal, SecurityAssociation
@@ -63,7 +63,11 @@ def choose(
                 answer = Proposal(proposal.number, ProtocolId.IKE, spi, found)
                 return Choice(suite_of(answer), SecurityAssociation((answer,)))
     closest = max(misses, default=_Mismatch(0, "no proposal offered"))
-    raise NoProposalChosen(closest.text, hint="align the IKE proposals of member and server")
+    raise NoProposalChosen(
+        closest.text,
+        RefusalReason.NO_COMMON_SUITE,
+        hint="align the IKE proposals of member and server",
+    )
 
 
 def suite_of(proposal: Proposal) -> IkeSuite:

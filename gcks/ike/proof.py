@@ -12,9 +12,9 @@ from hashlib import sha1
 from math import inf
 from typing import Final, NamedTuple
 
-from gcks.crypto.errors import CryptoError
+from gcks.crypto.errors import CertificateInvalid
 from gcks.crypto.signature import HASHES, PublicKey, SignatureAlgorithm
-from gcks.errors import AuthenticationFailed
+from gcks.errors import AuthenticationFailed, RefusalReason
 from gcks.iana import AuthMethod, CertEncoding, NotifyType
 from gcks.ike.authenticator import sign
 from gcks.ike.credentials import Credentials, OwnCredential
@@ -101,6 +101,7 @@ def choose(
     if not usable:
         raise AuthenticationFailed(
             "the peer can verify no signature of our keys",
+            RefusalReason.AUTH_METHOD,
             hint="use another kind of certificate, or let the peer accept this one",
         )
     return min(usable, key=lambda pair: not _is_asked_for(pair[0], wishes.requests))
@@ -174,30 +175,32 @@ def peer_keys(
     if credentials.trust is None:
         raise AuthenticationFailed(
             f"{identity} has a certificate, but no trust anchors are configured",
+            RefusalReason.CERTIFICATE_UNTRUSTED,
             hint="configure authentication.trust_anchors",
         )
     responses = by_encoding.get(CertEncoding.OCSP_CONTENT, [])
     try:
         found = credentials.trust.validate(chain, identity, at, responses)
-    except CryptoError as error:
-        raise AuthenticationFailed(str(error), hint=_hint_for(str(error))) from None
+    except CertificateInvalid as error:
+        hint = _CERTIFICATE_HINTS.get(error.reason, _CHECK)
+        raise AuthenticationFailed(str(error), error.reason, hint=hint) from None
     return PeerKeys((found.key,), found.ends_at, found.references)
 
 
 _CERTIFICATE_HINTS: Final = {
-    "has expired": "renew that certificate, or correct the clock of the host that says so",
-    "is not yet valid": "correct the clock of the host that says so, or wait for the certificate",
-    "issuer certificate": "have it issued by a CA of authentication.trust_anchors, or add its CA "
-    "there if it is to be trusted",
-    "does not name": "let the identity be a name that stands in the certificate",
-    "revoked": "issue a new certificate if the peer is to be let in",
+    RefusalReason.CERTIFICATE_EXPIRED: "renew that certificate, or correct the clock of the host "
+    "that says so",
+    RefusalReason.CERTIFICATE_NOT_YET_VALID: "correct the clock of the host that says so, or wait "
+    "for the certificate",
+    RefusalReason.CERTIFICATE_UNTRUSTED: "have it issued by a CA of authentication.trust_anchors, "
+    "or add its CA there if it is to be trusted",
+    RefusalReason.CERTIFICATE_NAME: "let the identity be a name that stands in the certificate",
+    RefusalReason.CERTIFICATE_REVOKED: "issue a new certificate if the peer is to be let in",
+    RefusalReason.CERTIFICATE_STATUS_UNKNOWN: "renew the files of authentication.crls, or let the "
+    "peer send a current OCSP response",
 }
-"""Part of a cause -> what to do."""
-
-
-def _hint_for(cause: str) -> str:
-    found = (hint for part, hint in _CERTIFICATE_HINTS.items() if part in cause)
-    return next(found, "check the peer's certificate and the trust anchors")
+_CHECK: Final = "check the peer's certificate and the trust anchors"
+"""For all other certificates."""
 
 
 def _raw_keys(
@@ -212,5 +215,7 @@ def _raw_keys(
     if sent is not None and not known:
         cause = f"no raw public key of {identity} is configured"
     raise AuthenticationFailed(
-        cause, hint="add the key under authentication.raw_public_keys, or use a certificate"
+        cause,
+        RefusalReason.UNKNOWN_IDENTITY,
+        hint="add the key under authentication.raw_public_keys, or use a certificate",
     )

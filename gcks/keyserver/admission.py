@@ -205,5 +205,7 @@ def _refuse(header: Header, path: Path, error: PeerError) -> Answer:
     if error.notify == NotifyType.INVALID_KE_PAYLOAD:
         event = RequestRefused(remote, ExchangeType.IKE_SA_INIT, error.notify, error.cause)
     else:
-        event = RegistrationRefused("", "", remote, error.notify, error.cause, error.hint)
+        event = RegistrationRefused(
+            "", "", remote, error.notify, error.reason, error.cause, error.hint
+        )
     return Answer(octets, (event,))

@@ -19,6 +19,7 @@ from gcks.errors import (
     LocalError,
     PeerError,
     Phase,
+    RefusalReason,
     WireError,
     answer,
 )
@@ -293,7 +294,9 @@ class Engine:
             told = answer(error, Phase.UNAUTHENTICATED)
             notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
             remote, kind = str(path.remote), NotifyType(notify.type)
-            event: Event = RegistrationRefused("", "", remote, kind, str(error))
+            event: Event = RegistrationRefused(
+                "", "", remote, kind, RefusalReason.MALFORMED, str(error)
+            )
             return self._refuse(half, secured, exchange, datagram, notify, event)
         return self._authenticate(half, secured, exchange, datagram, contents, wishes, now)
 

@@ -14,6 +14,7 @@ from gcks.errors import (
     NoAdditionalSas,
     PeerError,
     Phase,
+    RefusalReason,
     TemporaryFailure,
     answer,
 )
@@ -125,6 +126,7 @@ def _check_rate(serving: Serving, sa: Established, now: float) -> None:
     if not serving.rates.take(sa.name, serving.settings.rate_per_identity, now):
         raise TemporaryFailure(
             "too many requests of this identity in a short time",
+            RefusalReason.RATE_LIMITED,
             hint="find out why this member registers so often",
         )
 
@@ -184,7 +186,9 @@ def registration_refused(
     """Return the one event of a registration that came to nothing."""
     group = contents.maybe(IDg)
     name = str(group.identity) if group else ""
-    return RegistrationRefused(name, str(identity), remote, error.notify, error.cause, error.hint)
+    return RegistrationRefused(
+        name, str(identity), remote, error.notify, error.reason, error.cause, error.hint
+    )
 
 
 def gsa_registration_request(

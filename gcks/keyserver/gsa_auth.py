@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gcks.errors import AuthenticationFailed
+from gcks.errors import AuthenticationFailed, RefusalReason
 from gcks.iana import AuthMethod, ExchangeType
 from gcks.ike.authenticator import (
     psk_authentication,
@@ -96,7 +96,11 @@ def authenticate(
     identity = contents.one(IDi).identity
     auth = contents.maybe(Authentication)
     if auth is None:  # RFC 7296 section 2.16
-        raise AuthenticationFailed("the peer asks for EAP, which this server does not offer")
+        raise AuthenticationFailed(
+            "the peer asks for EAP, which this server does not offer",
+            RefusalReason.AUTH_METHOD,
+            hint="let it use a certificate, a raw public key or a pre-shared key",
+        )
     prf = half.suite.prf
     theirs = signed_octets(prf, half.request, half.nr, keys.sk_pi, identity.encode())
     ours = signed_octets(prf, half.response, half.ni, keys.sk_pr, own.encode())
@@ -139,6 +143,7 @@ def _own_method(
     if method is None:
         raise AuthenticationFailed(
             "this server has no key that the peer says it can verify",
+            RefusalReason.AUTH_METHOD,
             hint="configure server.certificate and server.key, or a pre-shared key",
         )
     return method
@@ -154,5 +159,7 @@ def _verify_psk(
             raise
     if entry is None:
         raise AuthenticationFailed(
-            f"no pre-shared key for {identity}", hint="add one under authentication"
+            f"no pre-shared key for {identity}",
+            RefusalReason.UNKNOWN_IDENTITY,
+            hint="add one under authentication",
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen
+from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen, RefusalReason
 from gcks.group.group import Group
 from gcks.group.registration import Registration, RegistrationRequest
 from gcks.group.usage import read_usage
@@ -33,7 +33,9 @@ def find_group(groups: Mapping[str, Group], contents: Contents) -> Group:
     name = str(contents.one(IDg).identity)
     group = groups.get(name)
     if group is None:
-        raise InvalidGroupId(f"there is no group {name}", hint="compare the group IDs")
+        raise InvalidGroupId(
+            f"there is no group {name}", RefusalReason.UNKNOWN_GROUP, hint="compare the group IDs"
+        )
     return group
 
 
@@ -41,7 +43,9 @@ def register(group: Group, contents: Contents, sa: Established, now: float) -> R
     """Register the authenticated GM of an IKE SA.  Raises `PeerError`s of the group."""
     if not sa.wrap.kwa:
         raise NoProposalChosen(
-            "the IKE SA has no Key Wrap Algorithm", hint="offer KWA transforms in IKE_SA_INIT"
+            "the IKE SA has no Key Wrap Algorithm",
+            RefusalReason.NO_KEY_WRAP,
+            hint="offer KWA transforms in IKE_SA_INIT",
         )
     sender, count = _sender_request(contents)
     sag = contents.maybe(SecurityAssociation)

@@ -13,7 +13,7 @@ from typing import Final
 
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.prf import PRFS
-from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen
+from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, RefusalReason
 from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
@@ -80,7 +80,7 @@ def offered_prf(request: InitRequest) -> int:
         for transform in proposal.transforms:
             if transform.type == TransformType.PRF and transform.id in PRFS:
                 return transform.id
-    raise NoProposalChosen("no PRF that this server has")
+    raise NoProposalChosen("no PRF that this server has", RefusalReason.NO_COMMON_SUITE)
 
 
 def answer_in_clear(header: Header, *notifies: Notify) -> bytes:

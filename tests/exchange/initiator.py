@@ -18,6 +18,7 @@ from gcks.crypto.key_exchange import KeyPair, generate
 from gcks.crypto.signature import HASHES
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
+from gcks.group.policy import GroupPolicy
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.authenticator import psk_authentication, sign, signed_octets
 from gcks.ike.credentials import Credentials, OwnCredential
@@ -68,7 +69,7 @@ class Server:
 
     def __init__(
         self,
-        groups: Sequence[str] = ("demo",),
+        groups: Sequence[str | GroupPolicy] = ("demo",),
         *,
         settings: ServerSettings = SERVER_SETTINGS,
         credentials: Credentials = PSK,
@@ -76,8 +77,8 @@ class Server:
     ) -> None:
         self.now = 0.0
         policies = {}
-        for number, name in enumerate(groups):
-            policy = group_policy(name, number=8 + number)
+        for number, one in enumerate(groups):
+            policy = group_policy(one, number=8 + number) if isinstance(one, str) else one
             policies[policy.name] = policy
         self.engine = Engine(
             settings,

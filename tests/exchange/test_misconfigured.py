@@ -1,7 +1,7 @@
 """Ten ways to misconfigure a member: the operator's event and the member's message tell which.
 
-Each row: what is wrong, words of the server's event, words of the member's.  Where a
-member can't reach the server at all there is no event, and its own message must do.
+Each row: what is wrong, words of the server's event, words of the member's.  Every
+reason for which a server refuses is in test_refusal_reasons.py.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ ROWS: dict[str, tuple[Callable[[], Scene], tuple[str, ...], tuple[str, ...]]] = 
         ("a lifetime of", "is not within 1 to 10 s", "raise this member's ceiling"),
     ),
 }  # fmt: skip
-"""The tenth, a wrong interface, is tests/edge/test_serve_config.py's: it takes a real host."""
+"""The tenth, a wrong interface, is tests/edge/test_operator.py's: it takes a real host."""
 
 
 @pytest.mark.parametrize("what", ROWS)

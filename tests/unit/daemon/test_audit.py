@@ -11,12 +11,18 @@ import pytest
 from gcks import events as e
 from gcks.daemon import audit
 from gcks.daemon.audit import RECORDED, AuditLog, verify
-from gcks.errors import LocalError
+from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
 from tests.unit.daemon.samples import kinds, sample
 
 REFUSED = e.RegistrationRefused(
-    "keyid:a", "fqdn:x", "192.0.2.1:500", NotifyType.AUTHENTICATION_FAILED, "no", "hint"
+    "keyid:a",
+    "fqdn:x",
+    "192.0.2.1:500",
+    NotifyType.AUTHENTICATION_FAILED,
+    RefusalReason.PSK_MISMATCH,
+    "no",
+    "hint",
 )
 ORDERED = e.OperatorOrdered("rekey", "keyid:a", "root (uid 0)")
 

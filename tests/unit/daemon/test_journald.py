@@ -19,6 +19,7 @@ from logging_journald import JournaldTransport
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.logs import EventLog, configure
+from gcks.errors import RefusalReason
 from gcks.iana import NotifyType
 from tests.unit.daemon.samples import kinds, sample
 
@@ -84,20 +85,28 @@ def test_the_entry_of_a_refused_registration(journal: Journal) -> None:
     EventLog(journal.logger()).write(
         [
             e.RegistrationRefused(
-                "keyid:demo", "fqdn:gm1", "[::1]:5", NotifyType.AUTHORIZATION_FAILED, cause, hint
+                "keyid:demo",
+                "fqdn:gm1",
+                "[::1]:5",
+                NotifyType.AUTHORIZATION_FAILED,
+                RefusalReason.NOT_A_MEMBER,
+                cause,
+                hint,
             )
         ],
         1.0,
     )
     assert entry(journal) == {
         "MESSAGE": "registration_refused group=keyid:demo identity=fqdn:gm1 remote=[::1]:5 "
-        'notify=AUTHORIZATION_FAILED cause="\'no rule\\\\nlets it in\'" hint="add it"',
+        "notify=AUTHORIZATION_FAILED reason=not_a_member "
+        'cause="\'no rule\\\\nlets it in\'" hint="add it"',
         "PRIORITY": "4",
         "GCKS_EVENT": "registration_refused",
         "GCKS_GROUP": "keyid:demo",
         "GCKS_IDENTITY": "fqdn:gm1",
         "GCKS_REMOTE": "[::1]:5",
         "GCKS_NOTIFY": "AUTHORIZATION_FAILED",
+        "GCKS_REASON": "not_a_member",
         "GCKS_CAUSE": "'no rule\\nlets it in'",
         "GCKS_HINT": "add it",
         "SYSLOG_IDENTIFIER": "gcks-member",

@@ -19,7 +19,7 @@ from gcks.daemon.logs import (
     EventLog,
     configure,
 )
-from gcks.errors import DropReason
+from gcks.errors import DropReason, RefusalReason
 from gcks.iana import NotifyType
 from tests.unit.daemon.samples import kinds, sample
 
@@ -58,11 +58,18 @@ def test_a_line_holds_every_field_by_its_name(kind: type[e.Event]) -> None:
 def test_empty_texts_are_left_out_and_enumerations_are_words() -> None:
     log, stream = event_log()
     refused = e.RegistrationRefused(
-        "keyid:demo", "fqdn:gm1.dev", "192.0.2.1:500", NotifyType.INVALID_GROUP_ID, "no group", ""
+        "keyid:demo",
+        "fqdn:gm1.dev",
+        "192.0.2.1:500",
+        NotifyType.INVALID_GROUP_ID,
+        RefusalReason.UNKNOWN_GROUP,
+        "no group",
+        "",
     )
     log.write([refused], 1.0)
     (line,) = lines_of(stream)
     assert line["notify"] == "INVALID_GROUP_ID"
+    assert line["reason"] == "unknown_group"
     assert line["level"] == "warning"
     assert "hint" not in line
 

@@ -23,8 +23,7 @@ from gcks.daemon.metrics import (
     MemberMetrics,
     ServerMetrics,
 )
-from gcks.errors import DropReason, LocalError
-from gcks.iana import NotifyType
+from gcks.errors import DropReason, LocalError, RefusalReason
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
 from gcks.member.status import DataSaStatus, MemberStatus
@@ -137,21 +136,28 @@ def test_a_group_that_a_peer_made_up_is_no_label() -> None:
     metrics = server()
     for number in range(1000):
         refused = sample(
-            e.RegistrationRefused, group=f"keyid:x{number}", notify=NotifyType.INVALID_GROUP_ID
+            e.RegistrationRefused, group=f"keyid:x{number}", reason=RefusalReason.UNKNOWN_GROUP
         )
         metrics.count([refused])
-    found = value(metrics.registry, "gcks_registrations_total", group="", result="invalid_group_id")
-    assert found == 1000
+    labels = {"group": "", "result": "refused", "reason": "unknown_group"}
+    assert value(metrics.registry, "gcks_registrations_total", **labels) == 1000
     assert b"x17" not in generate_latest(metrics.registry)
 
 
-def test_registrations_are_told_apart_by_result() -> None:
+def test_registrations_are_told_apart_by_result_and_reason() -> None:
     metrics = server()
     metrics.count([sample(e.MemberRegistered, group=GROUP, again=again) for again in (0, 0, 1)])
-    for result, count in (("registered", 2), ("reregistered", 1)):
-        assert (
-            value(metrics.registry, "gcks_registrations_total", group=GROUP, result=result) == count
-        )
+    reasons = (RefusalReason.PSK_MISMATCH, RefusalReason.PSK_MISMATCH, RefusalReason.GROUP_FULL)
+    metrics.count([sample(e.RegistrationRefused, group=GROUP, reason=one) for one in reasons])
+    counts = {
+        ("registered", ""): 2,
+        ("reregistered", ""): 1,
+        ("refused", "psk_mismatch"): 2,
+        ("refused", "group_full"): 1,
+    }
+    for (result, reason), count in counts.items():
+        labels = {"group": GROUP, "result": result, "reason": reason}
+        assert value(metrics.registry, "gcks_registrations_total", **labels) == count
 
 
 def test_rekeys_are_counted_with_their_octets() -> None:

@@ -44,7 +44,7 @@ class DropReason(Enum):
 
 
 class RefusalReason(Enum):
-    """Why a registration was refused, in a word: stable in events, and a metrics label.
+    """Why a registration came to nothing, in a word: stable in events, and a metrics label.
 
     docs/runbook.md says what each means and what to do.
     """
@@ -52,6 +52,7 @@ class RefusalReason(Enum):
     MALFORMED = "malformed"
     NO_COMMON_SUITE = "no_common_suite"
     NO_KEY_WRAP = "no_key_wrap"
+    PLAIN_IKEV2 = "plain_ikev2"
     AUTH_METHOD = "auth_method"
     UNKNOWN_IDENTITY = "unknown_identity"
     PSK_MISMATCH = "psk_mismatch"
@@ -73,6 +74,9 @@ class RefusalReason(Enum):
     GROUP_FULL = "group_full"
     NO_SENDER_ID = "no_sender_id"
     RATE_LIMITED = "rate_limited"
+    NO_GSA_AUTH = "no_gsa_auth"
+    INCOMPLETE_GSA_AUTH = "incomplete_gsa_auth"
+    UNDECRYPTABLE_GSA_AUTH = "undecryptable_gsa_auth"
 
 
 class Discard(GcksError):

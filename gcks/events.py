@@ -123,10 +123,23 @@ class RegistrationRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationAbandoned(Event):
+    """A peer began an IKE SA and never proved who it is."""
+
+    name = "registration_abandoned"
+    remote: str
+    reason: RefusalReason
+    cause: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemberLeft(Event):
     name = "member_left"
     group: str
     identity: str
+    address: str
+    """Where it registered from."""
     cause: str
     members: int
     hint: str = ""

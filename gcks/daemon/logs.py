@@ -32,6 +32,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.PeerAuthenticated: logging.INFO,
     e.MemberRegistered: logging.INFO,
     e.RegistrationRefused: logging.WARNING,
+    e.RegistrationAbandoned: logging.WARNING,
     e.MemberLeft: logging.INFO,
     e.MemberCertificateEnded: logging.WARNING,
     e.GroupStartedOver: logging.WARNING,
@@ -59,6 +60,7 @@ LIMITED_BY: Final[dict[type[e.Event], str]] = {
     e.DatagramDropped: "reason",
     e.RequestRefused: "notify",
     e.RegistrationRefused: "reason",
+    e.RegistrationAbandoned: "reason",
 }
 """Events that strangers can cause, and the field (an enumeration) each is limited by."""
 MAX_LINES_PER_SECOND: Final = 5
@@ -124,7 +126,7 @@ class EventLog:
         for event in events:
             kind = type(event)
             if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
-                self._log(LEVELS[kind], event.name, fields_of(event))
+                self._log(level_of(event), event.name, fields_of(event))
 
     def _may_log(self, kind: type[e.Event], event: Any) -> bool:
         key = (kind, getattr(event, LIMITED_BY[kind]))
@@ -148,6 +150,13 @@ class EventLog:
             self._logger.log(level, name, **fields)
         except (OSError, ValueError):
             return  # the reader of our log is gone or the disk is full; the keys go on
+
+
+def level_of(event: e.Event) -> int:
+    """Return the level: whoever leaves because something is to be mended is a warning."""
+    if isinstance(event, e.MemberLeft) and event.hint:
+        return logging.WARNING
+    return LEVELS[type(event)]
 
 
 def fields_of(event: e.Event) -> dict[str, object]:

@@ -118,6 +118,7 @@ SERVER_ROWS: Final = (
     _REKEYED,
     Row(e.MemberRegistered, *_RESULTS, _registration),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
+    Row(e.RegistrationAbandoned, *_RESULTS, lambda event: ("", "abandoned", event.reason.value)),
     Row(
         e.MemberRegistered, "reregistrations",
         "Members that came back: after a rekey that they may have missed, or with nothing changed",

@@ -209,9 +209,9 @@ class ExcludingGroup(RenewedSas):
         if self._tree is not None and member is not None and member.leaf != NO_LEAF:
             journal += self._tree.unseat(member.leaf)
         self.members.remove(identity)
-        return journal, MemberLeft(
-            self.name, identity, cause, len(self.members), LEAVING_HINTS.get(cause, "")
-        )
+        address = member.address if member is not None else ""
+        hint = LEAVING_HINTS.get(cause, "")
+        return journal, MemberLeft(self.name, identity, address, cause, len(self.members), hint)
 
     def _plan_shutting_out(self, now: float) -> None:
         self._shut_out_at = min(self._shut_out_at, now + self.policy.exclusion_window_seconds)

@@ -10,19 +10,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from gcks.errors import Discard, DropReason, PeerError
-from gcks.events import (
-    CookieRequired,
-    Event,
-    IkeSaInitAnswered,
-    PuzzleRequired,
-    RegistrationRefused,
-    RequestRefused,
-)
-from gcks.iana import ExchangeType, NotifyType
+from gcks.events import CookieRequired, Event, IkeSaInitAnswered, PuzzleRequired
+from gcks.iana import NotifyType
 from gcks.ike.cookie import NO_PUZZLE, CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.puzzle import is_solved
 from gcks.keyserver import ike_sa_init
+from gcks.keyserver.failures import Refusals
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.ladder import Ladder, Step
 from gcks.keyserver.load import Load
@@ -66,12 +60,13 @@ class Answer(NamedTuple):
 class Admission:
     """Answers IKE_SA_INIT requests."""
 
-    __slots__ = ("_cookies", "_ladder", "_rates", "counts")
+    __slots__ = ("_cookies", "_ladder", "_rates", "_refusals", "counts")
 
     def __init__(self, entropy: Callable[[int], bytes], now: float) -> None:
         self._cookies = CookieJar(entropy, now)
         self._ladder = Ladder(now)
         self._rates = Rates()
+        self._refusals = Refusals()
         self.counts = dict.fromkeys(COUNTED, 0)
         """What became of cookies and puzzles."""
 
@@ -98,7 +93,8 @@ class Admission:
             request = ike_sa_init.read_request(header, payloads, datagram, path)
             return self._demand(host, request, now) or self._admit(host, request, now)
         except PeerError as error:
-            return _refuse(header, path, error)
+            octets = ike_sa_init.answer_in_clear(header, Notify(error.notify, error.data))
+            return Answer(octets, self._refusals.events(header, path, error, now))
 
     def _demand(self, host: Host, request: ike_sa_init.InitRequest, now: float) -> Answer | None:
         """Ask for what the peer has yet to prove; None: it has proved enough.
@@ -121,7 +117,9 @@ class Admission:
             self._check_solution(set_before, request, now)
         if not self._rates.has(peer, rate, now):
             self.counts["over_rate"] += 1
-            raise Discard(DropReason.LIMIT, "too many IKE SAs from one address in a short time")
+            raise Discard(
+                DropReason.LIMIT, "too many IKE SAs from one address (ike.rate_per_address)"
+            )
         return None
 
     def _read_cookie(self, request: ike_sa_init.InitRequest, now: float) -> Puzzle | None:
@@ -196,16 +194,3 @@ class Admission:
                 raise
             ike_sas.check_total(settings, load.senders_limit(settings))
             self.counts["senders_preferred"] += 1
-
-
-def _refuse(header: Header, path: Path, error: PeerError) -> Answer:
-    octets = ike_sa_init.answer_in_clear(header, Notify(error.notify, error.data))
-    remote = str(path.remote)
-    event: Event
-    if error.notify == NotifyType.INVALID_KE_PAYLOAD:
-        event = RequestRefused(remote, ExchangeType.IKE_SA_INIT, error.notify, error.cause)
-    else:
-        event = RegistrationRefused(
-            "", "", remote, error.notify, error.reason, error.cause, error.hint
-        )
-    return Answer(octets, (event,))

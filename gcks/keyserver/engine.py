@@ -5,7 +5,7 @@ One boundary per datagram catches what goes wrong, counts it and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -19,16 +19,12 @@ from gcks.errors import (
     LocalError,
     PeerError,
     Phase,
-    RefusalReason,
     WireError,
     answer,
 )
 from gcks.events import (
     DatagramDropped,
     Event,
-    IkeSaClosed,
-    RegistrationRefused,
-    RequestRefused,
 )
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
@@ -52,10 +48,9 @@ from gcks.keyserver.exchanges import (
     Reply,
     authenticated_only,
     first_registration,
-    refused,
-    registration_refused,
-    request_refused,
+    malformed,
 )
+from gcks.keyserver.failures import abandoned, registration_refused
 from gcks.keyserver.ike_sa import (
     AUTH_MESSAGE_ID,
     Agreed,
@@ -76,9 +71,8 @@ from gcks.keyserver.succession import close, initial_contact
 from gcks.keyserver.wrong_version import wrong_version
 from gcks.outcome import Outcome, Path, Transmit
 from gcks.wire.header import MAJOR_VERSION, Header, decode_header
-from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import decode_chain
+from gcks.wire.payloads import Payload, decode_chain
 
 __all__ = ["Engine", "GroupStatus", "ServerStatus"]
 
@@ -284,20 +278,14 @@ class Engine:
             return Outcome(next_timeout=self.next_timeout)
         self._speaking, half.path, secured.channel.path = half, path, path
         exchange = header.exchange
-        if exchange == ExchangeType.IKE_AUTH and not self.settings.childless:
-            return self._refuse_ike_auth(half, secured, datagram)
+        payloads: tuple[Payload, ...] = ()
         try:
             payloads = decode_chain(received.first, received.chain)
+            gsa_auth.check_offered(exchange, self.settings)
             contents = check(gsa_auth.REQUESTS[ExchangeType(exchange)], payloads)
             wishes = read_wishes(contents, half.hashes)
         except (WireError, PeerError) as error:
-            told = answer(error, Phase.UNAUTHENTICATED)
-            notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
-            remote, kind = str(path.remote), NotifyType(notify.type)
-            event: Event = RegistrationRefused(
-                "", "", remote, kind, RefusalReason.MALFORMED, str(error)
-            )
-            return self._refuse(half, secured, exchange, datagram, notify, event)
+            return self._refuse(half, secured, exchange, datagram, payloads, error)
         return self._authenticate(half, secured, exchange, datagram, contents, wishes, now)
 
     def _authenticate(
@@ -316,10 +304,7 @@ class Engine:
                 half, secured.keys, contents, wishes, own, self.credentials, wall
             )
         except AuthenticationFailed as error:
-            remote = str(half.path.remote)
-            event = registration_refused(contents, contents.one(IDi).identity, remote, error)
-            notify = Notify(error.notify)
-            return self._refuse(half, secured, exchange, datagram, notify, event)
+            return self._refuse(half, secured, exchange, datagram, contents.everything(), error)
         name = str(peer.identity)
         sa = Established(secured.channel, peer.parent, peer.gsk_w, peer.identity, name)
         sa.certificate_ends, sa.certificates = peer.keys.ends_at, peer.keys.references
@@ -339,23 +324,20 @@ class Engine:
         reply = replace(reply, events=(*events, *reply.events)) if events else reply
         return self._reply(sa, exchange, reply, now)
 
-    def _refuse_ike_auth(self, half: HalfOpen, secured: Agreed, datagram: bytes) -> Outcome:
-        """A plain IKEv2 peer: it learns at once that there is nothing for it here."""
-        error = AuthenticationFailed("IKE_AUTH is not offered; a GM registers with GSA_AUTH")
-        exchange, remote = ExchangeType.IKE_AUTH, str(half.path.remote)
-        event = RequestRefused(remote, exchange, error.notify, error.cause)
-        return self._refuse(half, secured, exchange, datagram, Notify(error.notify), event)
-
     def _refuse(
         self,
         half: HalfOpen,
         secured: Agreed,
         exchange: int,
         datagram: bytes,
-        notify: Notify,
-        event: Event,
+        payloads: Sequence[Payload],
+        error: GcksError,
     ) -> Outcome:
         """RFC 7296 section 2.21.2: the notification alone, and the SA is gone."""
+        told = answer(error, Phase.UNAUTHENTICATED)
+        notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
+        remote = str(half.path.remote)
+        event = registration_refused(payloads, remote, error, Phase.UNAUTHENTICATED)
         transmits = secured.channel.respond(exchange, (notify,))
         octets = b"".join(one.octets for one in transmits)
         self.ike_sas.refuse(half, Refused(half, datagram, octets))
@@ -386,17 +368,15 @@ class Engine:
         if handler is None:
             raise Discard(DropReason.UNEXPECTED_EXCHANGE, f"{ExchangeType(request.exchange)}")
         self._speaking, sa.channel.path = sa, path
+        payloads: tuple[Payload, ...] = ()
         try:
             payloads = decode_chain(request.first, request.chain)
             contents = check(RULES[request.exchange], payloads)
         except (WireError, PeerError) as error:
-            reply = self._malformed(sa, request.exchange, error)
+            reply = malformed(sa, request.exchange, payloads, error)
         else:
             reply = handler(self, sa, contents, now)
         return self._reply(sa, request.exchange, reply, now)
-
-    def _malformed(self, sa: Established, exchange: int, error: GcksError) -> Reply:
-        return refused(error, request_refused(sa, exchange, error))
 
     def _reply(self, sa: Established, exchange: int, reply: Reply, now: float) -> Outcome:
         transmits = sa.channel.respond(exchange, reply.payloads)
@@ -457,7 +437,7 @@ class Engine:
         if isinstance(sa, Refused):
             return GroupOutcome()
         self.load.abandoned()
-        return GroupOutcome(events=(IkeSaClosed(str(sa.path.remote), "", "GSA_AUTH never came"),))
+        return GroupOutcome(events=(abandoned(sa),))
 
     def _established_due(self, sa: Established, now: float) -> GroupOutcome:
         transmits = lifecycle.ask(self, sa, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Final, Protocol
@@ -22,7 +22,6 @@ from gcks.events import (
     Event,
     MemberRegistered,
     PeerAuthenticated,
-    RegistrationRefused,
     RequestRefused,
 )
 from gcks.group.group import Group
@@ -33,6 +32,7 @@ from gcks.ike.legality import Contents, Rule
 from gcks.ike.secured import is_ike_rekey
 from gcks.journal import JournalEntry
 from gcks.keyserver import gsa_registration
+from gcks.keyserver.failures import registration_refused
 from gcks.keyserver.gsa_auth import Authenticated
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
@@ -167,7 +167,9 @@ def first_registration(
         group = gsa_registration.find_group(serving.groups, contents)
         done = _register(serving, group, sa, contents, now)
     except PeerError as error:
-        event = registration_refused(contents, sa.identity, remote, error)
+        event = registration_refused(
+            contents.everything(), remote, error, Phase.ESTABLISHED, sa.name
+        )
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
     reply = registered(group, done, sa.identity, remote, peer.method, waited)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
@@ -178,17 +180,6 @@ def _due(serving: Serving, contents: Contents) -> float:
     asked = contents.maybe(IDg)
     group = serving.groups.get(str(asked.identity)) if asked is not None else None
     return group.next_timeout if group is not None else inf
-
-
-def registration_refused(
-    contents: Contents, identity: Identity, remote: str, error: PeerError
-) -> RegistrationRefused:
-    """Return the one event of a registration that came to nothing."""
-    group = contents.maybe(IDg)
-    name = str(group.identity) if group else ""
-    return RegistrationRefused(
-        name, str(identity), remote, error.notify, error.reason, error.cause, error.hint
-    )
 
 
 def gsa_registration_request(
@@ -205,7 +196,10 @@ def gsa_registration_request(
             return Reply((), outcome.journal, outcome.events, due=due, leaves=group.name)
         done = _register(serving, group, sa, contents, now)
     except PeerError as error:
-        reply = refused(error, registration_refused(contents, sa.identity, remote, error))
+        event = registration_refused(
+            contents.everything(), remote, error, Phase.ESTABLISHED, sa.name
+        )
+        reply = refused(error, event)
         return replace(reply, due=_due(serving, contents))
     return registered(group, done, sa.identity, remote, "ike_sa")
 
@@ -236,6 +230,22 @@ def create_child_sa_request(
     except PeerError as error:
         return refused(error, request_refused(sa, ExchangeType.CREATE_CHILD_SA, error))
     return Reply(payloads, successor=made)
+
+
+def _registration_refused(sa: Established, payloads: Sequence[Payload], error: GcksError) -> Event:
+    remote = str(sa.path.remote)
+    return registration_refused(payloads, remote, error, Phase.ESTABLISHED, sa.name)
+
+
+def malformed(
+    sa: Established, exchange: int, payloads: Sequence[Payload], error: GcksError
+) -> Reply:
+    """Refuse a request that no rule lets us read, as far as it was read."""
+    if exchange == ExchangeType.GSA_REGISTRATION:
+        event: Event = _registration_refused(sa, payloads, error)
+    else:
+        event = request_refused(sa, exchange, error)
+    return refused(error, event)
 
 
 def request_refused(sa: Established, exchange: int, error: GcksError) -> RequestRefused:

@@ -29,6 +29,7 @@ from gcks.ike.legality import Contents, Rule
 from gcks.ike.proof import PeerKeys, Wishes, peer_keys, signed_proof
 from gcks.ike.protect import IkeProtection
 from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
+from gcks.keyserver.settings import ServerSettings
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import Identity, IDi, IDr
@@ -38,6 +39,20 @@ REQUESTS: Final = {
     exchange: Rule(exchange, is_response=False)
     for exchange in (ExchangeType.GSA_AUTH, ExchangeType.IKE_AUTH)
 }
+
+
+def check_offered(exchange: int, settings: ServerSettings) -> None:
+    """Tell a plain IKEv2 peer at once that there is nothing for it here.
+
+    Raises `AuthenticationFailed`.
+    """
+    if exchange == ExchangeType.IKE_AUTH and not settings.childless:
+        raise AuthenticationFailed(
+            "IKE_AUTH is not offered; a GM registers with GSA_AUTH",
+            RefusalReason.PLAIN_IKEV2,
+            hint="let it be a group member, or set ike.childless to let it authenticate first",
+        )
+
 
 _NOBODY: Final = b"a secret that no peer has"
 """Stands in for an unknown identity's PSK, so that its refusal costs the same."""

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gcks.errors import DropReason, LocalError
+from gcks.errors import DropReason, LocalError, RefusalReason
 from gcks.events import (
     DatagramDropped,
     IkeSaClosed,
@@ -151,7 +151,7 @@ def test_a_member_leaves(kind: NotifyType) -> None:
     outcome = server.receive(peer.request(REGISTRATION, DEMO, Notify(kind)), peer)
     assert peer.read(outcome.transmits[0].octets) == ()
     hint = LEAVING_HINTS.get(str(kind), "")
-    left = MemberLeft("keyid:demo", "fqdn:gm1.dev", str(kind), members=0, hint=hint)
+    left = MemberLeft("keyid:demo", "fqdn:gm1.dev", "10.0.0.1", str(kind), members=0, hint=hint)
     assert outcome.events == (left,)
     assert outcome.journal == (MemberRemoved("keyid:demo", "fqdn:gm1.dev"),)
     assert members(server) == ()
@@ -361,7 +361,9 @@ def test_a_response_to_nothing_is_dropped() -> None:
 def ends_with(server: Server, peer: Initiator, request: bytes, notify: NotifyType) -> None:
     outcome = server.receive(request, peer)
     assert notifies(peer.read(outcome.transmits[0].octets)) == [notify]
-    assert only(outcome, RequestRefused)
+    event = only(outcome, RegistrationRefused)
+    assert isinstance(event, RegistrationRefused)
+    assert (event.identity, event.reason) == ("fqdn:gm1.dev", RefusalReason.MALFORMED)
     assert only(outcome, IkeSaClosed)
     assert server.forgot_all_peers
 
@@ -399,7 +401,9 @@ def test_an_unknown_critical_payload_is_refused_and_the_sa_stays() -> None:
     outcome = server.receive(peer.request(REGISTRATION, OTHER, strange), peer)
     payloads = peer.read(outcome.transmits[0].octets)
     assert payloads == (Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, b"\xc8"),)
-    assert only(outcome, RequestRefused)
+    event = only(outcome, RegistrationRefused)
+    assert isinstance(event, RegistrationRefused)
+    assert (event.group, event.identity) == ("keyid:other", "fqdn:gm1.dev")
     assert "GroupSecurityAssociation" in kinds(peer.ask(server, REGISTRATION, OTHER))
 
 

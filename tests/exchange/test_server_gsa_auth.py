@@ -9,7 +9,7 @@ import pytest
 
 from gcks.crypto.encr import encr_key_octets
 from gcks.errors import DropReason
-from gcks.events import MemberRegistered, RegistrationRefused, RequestRefused
+from gcks.events import MemberRegistered, RegistrationRefused
 from gcks.group.registration import MAX_KEPT_SAG_OCTETS
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType, ProtocolId
 from gcks.ike.authenticator import signed_octets, verify_signature
@@ -513,9 +513,9 @@ def test_ike_auth_is_refused_cleanly_where_it_is_off() -> None:
     server, peer = Server(settings=replace(SERVER_SETTINGS, childless=False)), Initiator()
     peer.meet(server)
     outcome = server.receive(peer.auth(exchange=ExchangeType.IKE_AUTH), peer)
-    event = only(outcome, RequestRefused)
-    assert isinstance(event, RequestRefused)
-    assert event.exchange == ExchangeType.IKE_AUTH
+    event = only(outcome, RegistrationRefused)
+    assert isinstance(event, RegistrationRefused)
+    assert (event.identity, event.reason.value) == (MEMBER, "plain_ikev2")
     payloads = peer.read(outcome.transmits[0].octets)
     assert payloads == (Notify(NotifyType.AUTHENTICATION_FAILED),)
     server.wait(30.0)

@@ -11,8 +11,8 @@ from gcks.crypto.certificates import TrustStore
 from gcks.errors import DropReason
 from gcks.events import (
     CookieRequired,
-    IkeSaClosed,
     IkeSaInitAnswered,
+    RegistrationAbandoned,
     RegistrationRefused,
     RequestRefused,
 )
@@ -177,7 +177,7 @@ def test_a_peer_that_never_goes_on_is_forgotten() -> None:
     peer.meet(server)
     assert server.engine.next_timeout == SERVER_SETTINGS.half_open_seconds
     outcome = server.wait(SERVER_SETTINGS.half_open_seconds)
-    assert only(outcome, IkeSaClosed).cause == "GSA_AUTH never came"  # type: ignore[attr-defined]
+    assert only(outcome, RegistrationAbandoned).cause == "its GSA_AUTH never came"  # type: ignore[attr-defined]
     assert server.forgot_all_peers
     assert dropped(server.receive(peer.auth(), peer)) is DropReason.UNKNOWN_SPI
 

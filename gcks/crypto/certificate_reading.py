@@ -52,6 +52,14 @@ def subject(certificate: x509.Certificate) -> str:
         return "certificate with unreadable subject"
 
 
+def issuer(der: bytes) -> str:
+    """Return the name of a certificate's CA, for people."""
+    try:
+        return parse(der).issuer.rfc4514_string() or "a CA without name"
+    except ValueError:
+        return "a CA with an unreadable name"
+
+
 def validity(der: bytes) -> tuple[float, float]:
     """Return from when and until when a certificate is valid, POSIX seconds."""
     certificate = parse(der)

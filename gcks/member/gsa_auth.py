@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gcks.crypto.certificate_reading import validity
+from gcks.crypto.certificate_reading import issuer, validity
 from gcks.errors import PeerError
 from gcks.iana import AuthMethod, ExchangeType, NotifyType
 from gcks.ike.authenticator import (
@@ -18,7 +18,7 @@ from gcks.ike.authenticator import (
     verify_psk,
     verify_signature,
 )
-from gcks.ike.credentials import Credentials
+from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.proof import peer_keys, signed_proof
 from gcks.member.gsa_registration import registration_payloads
@@ -64,20 +64,35 @@ def _proof(
     sa: IkeSa, settings: MemberSettings, credentials: Credentials, octets: bytes
 ) -> tuple[Payload, ...]:
     """Return [CERT,] AUTH: as configured, or by what else the server can verify (RFC 9593)."""
-    wishes, psk = sa.wishes, credentials.find_psk(str(settings.server_identity))
-    order = _ORDER[settings.authentication]
-    has = {AuthMethod.DIGITAL_SIGNATURE: bool(credentials.own), AuthMethod.SHARED_KEY_MIC: psk}
-    method = next((one for one in order if has[one] and wishes.accepts(one)), None)
+    method, psk = _method(sa, settings, credentials), _psk(settings, credentials)
     if method is AuthMethod.DIGITAL_SIGNATURE:
-        return signed_proof(credentials.own, wishes, octets)
+        return signed_proof(credentials.own, sa.wishes, octets)
     if method is not None and psk is not None:
         return (psk_authentication(sa.suite.prf, psk.secret, octets),)
-    if not has[order[0]]:
-        raise ExchangeFailed(_MISSING[order[0]].format(settings.server_identity))
+    first = _ORDER[settings.authentication][0]
+    if not _has(settings, credentials)[first]:
+        raise ExchangeFailed(_MISSING[first].format(settings.server_identity))
     raise ExchangeFailed(
         "the server verifies none of this member's credentials",
         "compare authentication of both sides: pre-shared keys, certificates, raw public keys",
     )
+
+
+def _method(sa: IkeSa, settings: MemberSettings, credentials: Credentials) -> AuthMethod | None:
+    """Return the method that we have and the server verifies, the configured one first."""
+    has, order = _has(settings, credentials), _ORDER[settings.authentication]
+    return next((one for one in order if has[one] and sa.wishes.accepts(one)), None)
+
+
+def _has(settings: MemberSettings, credentials: Credentials) -> dict[AuthMethod, bool]:
+    return {
+        AuthMethod.DIGITAL_SIGNATURE: bool(credentials.own),
+        AuthMethod.SHARED_KEY_MIC: _psk(settings, credentials) is not None,
+    }
+
+
+def _psk(settings: MemberSettings, credentials: Credentials) -> PreSharedKey | None:
+    return credentials.find_psk(str(settings.server_identity))
 
 
 _ORDER: Final = {
@@ -91,7 +106,7 @@ _MISSING: Final = {
 
 
 def _secret(settings: MemberSettings, credentials: Credentials) -> bytes:
-    psk = credentials.find_psk(str(settings.server_identity))
+    psk = _psk(settings, credentials)
     if psk is None:
         raise ExchangeFailed(f"no pre-shared key is configured for {settings.server_identity}")
     return psk.secret
@@ -113,7 +128,7 @@ def authenticate_server(
     contents = check(rule, payloads)
     idr, auth = contents.maybe(IDr), contents.maybe(Authentication)
     if idr is None or auth is None:
-        raise _unauthenticated(refused, own_certificate_problem(credentials, wall()))
+        raise _unauthenticated(refused, own_problem(sa, settings, credentials, wall()))
     if idr.identity != settings.server_identity:
         raise ExchangeFailed(
             f"the server is {idr.identity}, not {settings.server_identity}",
@@ -137,16 +152,32 @@ def error_notify(payloads: Sequence[Payload]) -> Notify | None:
     return None
 
 
-def own_certificate_problem(credentials: Credentials, at: float) -> str:
-    """Say what is wrong with our own certificates at POSIX time `at`; "" if nothing is."""
-    for own in credentials.own:
-        for der in own.chain[:1]:
-            begins, ends = validity(der)
-            if at > ends:
-                return "this member's certificate has expired: renew it, or correct its clock"
-            if at < begins:
-                return "this member's certificate is not yet valid: correct its clock"
-    return ""
+def own_problem(sa: IkeSa, settings: MemberSettings, credentials: Credentials, at: float) -> str:
+    """Say why the server may not believe us, as far as it can be known here; at POSIX time `at`."""
+    if _method(sa, settings, credentials) is not AuthMethod.DIGITAL_SIGNATURE:
+        return _WRONG_PSK.format(settings.identity)
+    chains = [own.chain for own in credentials.own if own.chain]
+    if not chains:
+        return _WRONG_RAW_KEY.format(settings.identity)
+    for leaf, *_ in chains:
+        begins, ends = validity(leaf)
+        if at > ends:
+            return "this member's certificate has expired: renew it, or correct its clock"
+        if at < begins:
+            return "this member's certificate is not yet valid: correct its clock"
+    return _WRONG_CERTIFICATE.format(issuer(chains[0][0]), settings.identity)
+
+
+_WRONG_PSK: Final = (
+    "compare this member's pre-shared key with what the server has for {}; its log says more"
+)
+_WRONG_RAW_KEY: Final = (
+    "give the server this member's public key for {} (authentication.raw_public_keys there)"
+)
+_WRONG_CERTIFICATE: Final = (
+    "this member's certificate was issued by {}: does the server trust that CA "
+    "(authentication.trust_anchors there), and does the certificate name {}? Its log says more"
+)
 
 
 def _unauthenticated(refused: Notify | None, problem: str) -> ExchangeFailed | PeerError:
@@ -154,15 +185,16 @@ def _unauthenticated(refused: Notify | None, problem: str) -> ExchangeFailed | P
     if refused is None:
         return ExchangeFailed("the server didn't authenticate itself")
     kind = NotifyType(refused.type)
-    return ExchangeFailed(f"GSA_AUTH was refused: {kind}", problem or HINTS.get(kind, ""))
+    unknown = kind is NotifyType.AUTHENTICATION_FAILED
+    return ExchangeFailed(
+        f"GSA_AUTH was refused: {kind}", problem if unknown else HINTS.get(kind, "")
+    )
 
 
 HINTS: Final = {
-    NotifyType.AUTHENTICATION_FAILED: "compare identity and pre-shared key or certificate "
-    "with what the server expects; its log says more",
     NotifyType.INVALID_GROUP_ID: "the server doesn't know this group: compare the group's ID",
-    NotifyType.AUTHORIZATION_FAILED: "the server's policy doesn't admit this identity, "
-    "or not as a sender",
+    NotifyType.AUTHORIZATION_FAILED: "the group's members rules don't admit this identity, or not "
+    "as a sender: add a rule there, with send: true for a sender, or set send: false here",
     NotifyType.REGISTRATION_FAILED: "the server can't take members now, "
     "for example because the group is full",
     NotifyType.NO_PROPOSAL_CHOSEN: "the group needs an algorithm that this member doesn't accept, "

@@ -290,10 +290,10 @@ class MemberRuntime:
             command = await self._commands.get()
             try:
                 await self._plane.apply(command)
-            except LocalError as error:
-                self._logger.error(
-                    "data_plane_failed", command=type(command).__name__, cause=str(error)
-                )
+            except Exception as error:  # the SAs that follow are to be installed, and removed
+                known = isinstance(error, LocalError)
+                cause = str(error) if known else f"internal error: {type(error).__name__}"
+                self._logger.error("data_plane_failed", command=type(command).__name__, cause=cause)
             finally:
                 self._commands.task_done()
 

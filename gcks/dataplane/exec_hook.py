@@ -15,7 +15,9 @@ import dataclasses
 import json
 import os
 import re
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -29,6 +31,10 @@ from gcks.wire.transform import Transform
 
 SCHEMA_VERSION: Final = 1
 _MAX_ERROR_CHARACTERS: Final = 200
+_MAX_ERROR_OCTETS: Final = 4 * _MAX_ERROR_CHARACTERS
+_READ_OCTETS: Final = 1 << 16
+_LAST_READS: Final = 16
+"""A pipe holds no more."""
 _ENVIRONMENT: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
 """What a hook gets of the daemon's environment, in which secrets may stand."""
 
@@ -86,6 +92,39 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
+class _Complaint:
+    """The last of what a hook writes to standard error, however much, whoever keeps it open."""
+
+    def __init__(self) -> None:
+        self._fd, self.end = os.pipe()
+        os.set_blocking(self._fd, False)
+        self._tail = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._take)
+
+    def _take(self) -> bool:
+        """Read what there is; tell whether there may be more."""
+        try:
+            octets = os.read(self._fd, _READ_OCTETS)
+        except BlockingIOError:
+            return False
+        if not octets:
+            self._loop.remove_reader(self._fd)  # the end
+            return False
+        self._tail = (self._tail + octets)[-_MAX_ERROR_OCTETS:]
+        return True
+
+    def close(self) -> str:
+        """Return it."""
+        os.close(self.end)
+        for _ in range(_LAST_READS):
+            if not self._take():
+                break
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        return self._tail.decode(errors="replace").strip()[-_MAX_ERROR_CHARACTERS:]
+
+
 class ExecDataPlane:
     """Runs the hook once per command, one after the other."""
 
@@ -106,26 +145,40 @@ class ExecDataPlane:
         await self._run(as_json(command).encode())
 
     async def _run(self, octets: bytes) -> None:
+        """Run the hook to its own end: what it leaves running is its own matter."""
+        complaint = _Complaint()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            )
-        except OSError as error:
-            raise LocalError(f"can't run the hook {self._command[0]}: {error.strerror}") from None
-        try:
-            async with asyncio.timeout(self._timeout):
-                _, complaint = await process.communicate(octets)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise LocalError(f"the hook took longer than {self._timeout:g} s") from None
+            process = await self._start(octets, complaint)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await process.wait()
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+                raise LocalError(f"the hook took longer than {self._timeout:g} s") from None
+        finally:
+            said = complaint.close()
         if process.returncode:
-            said = complaint.decode(errors="replace").strip()[-_MAX_ERROR_CHARACTERS:]
             raise LocalError(f"the hook failed with {process.returncode}: {said}")
+
+    async def _start(self, octets: bytes, complaint: _Complaint) -> asyncio.subprocess.Process:
+        """Start the hook; its input is in memory, so that nobody waits until it reads."""
+        with os.fdopen(os.memfd_create("sa"), "w+b", buffering=0) as given:
+            given.write(octets)
+            given.seek(0)
+            try:
+                return await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=given,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=complaint.end,
+                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                cause = f"can't run the hook {self._command[0]}: {error.strerror}"
+                raise LocalError(cause) from None
 
     async def close(self) -> None:
         """Tell the hook to remove what is left."""

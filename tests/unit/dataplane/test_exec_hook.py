@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,17 @@ def hook(tmp_path: Path, body: str) -> tuple[str, ...]:
     script = tmp_path / "hook.py"
     script.write_text(body)
     return sys.executable, str(script)
+
+
+def ends(pid: int) -> bool:
+    """Tell whether a process that isn't ours ends at last."""
+    try:
+        child = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ready, _, _ = select.select([child], [], [], 5)
+    os.close(child)
+    return bool(ready)
 
 
 def recorder(tmp_path: Path) -> tuple[tuple[str, ...], Path]:
@@ -122,6 +135,34 @@ async def test_a_hook_that_fails_is_one_clear_error(
         await plane.apply(INSTALL)
     assert reason in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+async def test_a_hook_may_leave_something_running_and_say_much(tmp_path: Path) -> None:
+    """What it leaves has inherited its standard error; who waited for its end would wait long."""
+    body = (
+        "import subprocess, sys\nsubprocess.Popen(['sleep', '20'])\n"
+        "sys.stderr.write('x' * 9_000_000)\nsys.exit(int(sys.argv[1]))"
+    )
+    await ExecDataPlane((*hook(tmp_path, body), "0"), 10.0).apply(INSTALL)
+    with pytest.raises(LocalError, match="failed with 3: x+$"):
+        await ExecDataPlane((*hook(tmp_path, body), "3"), 10.0).apply(INSTALL)
+
+
+async def test_a_hook_that_takes_too_long_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    body = (
+        f"import subprocess\nchild = subprocess.Popen(['sleep', '60'])\n"
+        f"open({str(pid)!r}, 'w').write(str(child.pid))\nchild.wait()"
+    )
+    plane = ExecDataPlane(hook(tmp_path, body), 1.0)
+    with pytest.raises(LocalError, match="took longer"):
+        await plane.apply(INSTALL)
+    assert ends(int(pid.read_text()))
+
+
+async def test_a_hook_need_not_read_its_input(tmp_path: Path) -> None:
+    huge = replace(INSTALL, label=bytes(200_000))
+    await ExecDataPlane(hook(tmp_path, "pass"), 10.0).apply(huge)
 
 
 async def test_a_hook_that_is_not_there_is_named() -> None:

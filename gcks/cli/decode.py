@@ -20,6 +20,7 @@ from gcks.decode.report import message_json, report
 from gcks.decode.text import render, render_summary
 from gcks.decode.wireshark import tables
 from gcks.errors import LocalError
+from gcks.wire.printable import printable
 
 MAX_CAPTURE_OCTETS: Final = 256 << 20
 MAX_KEY_LOG_OCTETS: Final = 64 << 20
@@ -78,7 +79,7 @@ def _key_log(path: Path | None) -> KeyLogContent:
     text = _limited(path, MAX_KEY_LOG_OCTETS).decode("utf-8", "replace")
     known = decode_key_log(text)
     for problem in known.problems:
-        typer.echo(f"gcks: {problem}", err=True)
+        typer.echo(printable(f"gcks: {problem}"), err=True)
     return known
 
 
@@ -134,9 +135,9 @@ def _print_text(
     for carried in messages:
         count += 1
         for line in render(explainer.explain(carried)):
-            print(line)
+            print(printable(line))
     for line in render_summary(count, sniffer.census, keys.group_sas):
-        print(line)
+        print(printable(line))
 
 
 def _print_json(

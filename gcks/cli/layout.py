@@ -11,6 +11,8 @@ from textwrap import wrap
 from rich.console import Console
 from rich.text import Text
 
+from gcks.wire.printable import printable
+
 NOTHING = "-"
 """A cell without a value; where rows stand one after the other it is left out."""
 _GAP = "  "
@@ -94,4 +96,6 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 
 def _print(console: Console, line: Text) -> None:
+    if not line.plain.isprintable():
+        line = Text(printable(line.plain))  # somebody's text: its escapes are not for the terminal
     console.print(line, soft_wrap=True, highlight=False)

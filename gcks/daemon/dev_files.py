@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,7 +67,7 @@ def prepare(directory: Path) -> DevFiles:
     """Make what is missing.  Raises `LocalError`."""
     files = DevFiles(directory)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directory(directory)
         _make_secret(files.secret)
         _make_secret(files.master_key)
         if not files.ca.exists():
@@ -74,6 +75,17 @@ def prepare(directory: Path) -> DevFiles:
     except OSError as error:
         raise LocalError(f"{directory}: {error.strerror}; choose another --data-dir") from None
     return files
+
+
+def own_directory(directory: Path) -> None:
+    """Make a directory unless it is there; in another's somebody else could lay out the files.
+
+    Raises `OSError`, and `LocalError` for a directory that others can write to.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise LocalError(f"{directory}: others can write there, and secrets are to be kept in it")
 
 
 def _make_secret(path: Path) -> None:

@@ -20,6 +20,7 @@ import structlog
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, to_journal
+from gcks.wire.printable import printable
 
 LEVELS: Final[dict[type[e.Event], int]] = {
     e.DatagramDropped: logging.INFO,
@@ -178,4 +179,6 @@ def _printable(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMappin
     for name, value in line.items():
         if isinstance(value, str) and not value.isprintable():
             line[name] = ascii(value)
+        elif isinstance(value, list):
+            line[name] = [printable(str(one)) for one in value]
     return line

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gcks.daemon.logs import fields_of
 from gcks.events import Event, IkeSaClosed, IkeSaInitAnswered
+from gcks.wire.printable import printable
 
 _RECENT: Final = 14
 _REFRESH_SECONDS: Final = 1.0
@@ -44,7 +45,7 @@ class Screen:
             if isinstance(event, _QUIET):
                 continue
             shown = "  ".join(f"{name}={value}" for name, value in fields_of(event).items())
-            self._recent.append(f"{stamp}  {event.name:<22} {shown}")
+            self._recent.append(printable(f"{stamp}  {event.name:<22} {shown}"))
 
     def start(self, lines: Lines) -> None:
         """Begin to draw; without a terminal print the state once."""

@@ -191,13 +191,48 @@ _MAX_DATAGRAM_OCTETS: Final = 65_535
 _Key = tuple[str, str, int, int]
 
 
+class _Parts:
+    """The fragments of one datagram, by their offsets."""
+
+    __slots__ = ("bodies", "octets", "total")
+
+    def __init__(self) -> None:
+        self.bodies: dict[int, bytes] = {}
+        self.octets = 0
+        self.total: int | None = None
+        """How long the datagram is, once its last part is there."""
+
+    def add(self, where: Fragment, body: bytes) -> None:
+        if where.offset in self.bodies or not body:
+            return
+        if where.offset + len(body) > _MAX_DATAGRAM_OCTETS:
+            return
+        self.bodies[where.offset] = body
+        self.octets += len(body)
+        if not where.more:
+            self.total = where.offset + len(body)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.total is not None and self.octets >= self.total
+
+    def joined(self) -> bytes | None:
+        """Return the datagram; None where parts overlap (RFC 5722: it is no good then)."""
+        position = 0
+        for offset in sorted(self.bodies):
+            if offset != position:
+                return None
+            position += len(self.bodies[offset])
+        return b"".join(self.bodies[offset] for offset in sorted(self.bodies))
+
+
 class Defragmenter:
     """Puts IP fragments together; the oldest unfinished datagram makes room for a new one."""
 
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: dict[_Key, dict[int, tuple[bytes, bool]]] = {}
+        self._open: dict[_Key, _Parts] = {}
 
     def add(self, packet: IpPacket) -> IpPacket:
         """Return the whole datagram.  Raises `NotOurs` until it is there."""
@@ -205,28 +240,17 @@ class Defragmenter:
         if where is None:
             return packet
         key = (packet.source, packet.destination, packet.protocol, where.identification)
-        parts = self._open.pop(key, {})
-        if where.offset + len(packet.body) <= _MAX_DATAGRAM_OCTETS and packet.body:
-            parts.setdefault(where.offset, (packet.body, where.more))
-        whole = _joined(parts)
-        if whole is not None:
+        parts = self._open.pop(key, None) or _Parts()
+        parts.add(where, packet.body)
+        if parts.is_complete:  # looked at once: hostile parts can't make it be put together often
+            whole = parts.joined()
+            if whole is None:
+                raise NotOurs("IP fragments that overlap")
             return packet._replace(body=whole, fragment=None)
         if len(self._open) == MAX_OPEN_DATAGRAMS:
             del self._open[next(iter(self._open))]
         self._open[key] = parts
         raise NotOurs("IP fragments")
-
-
-def _joined(parts: dict[int, tuple[bytes, bool]]) -> bytes | None:
-    """Return the datagram if the parts follow one another up to the last."""
-    joined, position = [], 0
-    while (found := parts.get(position)) is not None:
-        body, more = found
-        joined.append(body)
-        position += len(body)
-        if not more:
-            return b"".join(joined)
-    return None
 
 
 # --- UDP and TCP ----------------------------------------------------------------------

@@ -102,9 +102,9 @@ def _key(key: bytes) -> str:
 
 
 def _address(selector: str) -> str:
-    """Return a single address, for many "*"."""
+    """Return a single address, for many "*"; without a scope, in which a quote may stand."""
     try:
-        return str(ip_address(selector))
+        return str(ip_address(ip_address(selector).packed))
     except ValueError:
         return _ANY
 

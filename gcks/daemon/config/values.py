@@ -74,6 +74,8 @@ def _identity(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{value!r}: a pattern has printable characters only")
     kind, colon, rest = value.partition(":")
     if not colon or not rest:
         raise ValueError(f"{value!r}: write a kind, a colon and a name, such as fqdn:gm*.example")

@@ -294,3 +294,12 @@ def test_reloads_change_groups_as_a_whole_or_not_at_all(
     assert "there is no interface none9" in log
     assert "Traceback" not in log
     assert not log.splitlines()[-1].startswith("{")
+
+
+def test_a_development_server_keeps_no_secrets_where_others_may_write(tmp_path: Path) -> None:
+    """Who can write there could have laid out links and files that everybody reads."""
+    tmp_path.chmod(0o777)
+    done = CliRunner().invoke(server.app, ["serve", "--dev", "--data-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "others can write there" in done.output
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gcks.cli.layout import print_fields, print_rows
 from gcks.cli.tables import render, render_event
 
 END = "2036-11-21T09:17:14+00:00"
@@ -86,3 +87,13 @@ def test_an_event_can_not_move_the_cursor() -> None:
     assert line.startswith("2026-11-24 09:17:16Z registration_refused group=keyid:demo cause=")
     assert '"the pre-shared keys differ"' in line
     assert "\x1b" not in line and "\\u001b" in line
+
+
+def test_nothing_shown_moves_the_cursor_or_begins_a_line() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    print_rows(console, ("name", "by"), [("fqdn:*\x1b[2J\nX", "ann\x9b")])
+    print_fields(console, {"name": "a\rb\u202e"})
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3 and all(line.isprintable() for line in lines)
+    assert "fqdn:*\\x1b[2J\\nX" in lines[1]

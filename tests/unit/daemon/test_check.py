@@ -45,6 +45,7 @@ WRONG = [
     ("aggfrag: false", "aggfrag: true", "groups[0].data_sas[0].senders", "aggfrag needs"),
     ("ipcomp: null", "ipcomp: lzs", "groups[0].ipcomp", "'deflate'"),
     ("security_label: null", "security_label: 's0 c1'", "groups[0].data_sas[0].security_label", "printable ASCII"),
+    ("excluded: []", 'excluded: ["fqdn:*\\e[2J"]', "groups[0].excluded[0]", "printable characters only"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
@@ -198,6 +199,19 @@ def test_ip_fragments_are_put_together() -> None:
 def test_fragments_that_never_end_take_no_more_room() -> None:
     packets = [c.ipv4(b"x" * 8, fragment=0x2000, number=n) for n in range(2000)]
     assert found(c.pcap(packets))[1].others == {"IP fragments": 2000}
+
+
+def test_fragments_are_put_together_once_and_never_where_they_overlap() -> None:
+    """A hostile capture must not make us join the same octets again and again."""
+    parts = [c.ipv4(b"x" * 8, fragment=0x2000 | n, number=7) for n in range(4000)]
+    last = c.ipv4(b"x" * 8, fragment=4000, number=7)
+    began = time.process_time()
+    _, census = found(c.pcap([*parts, *parts, *parts, last]))
+    assert time.process_time() - began < 5  # it was a quarter of an hour for a large capture
+    assert census.others["IP fragments"] == 3 * len(parts)
+    overlapping = [c.ipv4(b"y" * 16, fragment=0x2000 | n, number=8) for n in (0, 1)]
+    _, census = found(c.pcap([*overlapping, c.ipv4(b"y" * 8, fragment=2, number=8)]))
+    assert census.others == {"IP fragments": 2, "IP fragments that overlap": 1}
 
 
 # --- UDP and TCP ----------------------------------------------------------------------

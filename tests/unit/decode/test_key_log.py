@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from typing import Any
@@ -146,3 +147,12 @@ def test_wireshark_tables() -> None:
         f'"IPv6","2001:db8::1","ff0e::7","0xe41b724d","AES-CBC [RFC3602]","0x{e}",'
         f'"HMAC-SHA-512-256 [RFC4868]","0x{a * 2}"',
     ]
+
+
+def test_a_hostile_key_log_writes_no_cells_of_its_own() -> None:
+    """An IPv6 scope may be any text, quotes and line ends included."""
+    evil = 'fe80::1%x","0x1"\n"IPv4","*'
+    (entry,) = (one for one in ALL if getattr(one, "source", "") == "2001:db8::1")
+    made = tables([dataclasses.replace(entry, source=evil)])
+    (line,) = made[ESP_TABLE].splitlines()
+    assert line.startswith('"IPv6","fe80::1","ff0e::7",')

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,6 +21,7 @@ from typing import Any, Final
 from gcks import __version__
 from gcks import events as e
 from gcks.daemon.logs import fields_of
+from gcks.daemon.shares import Shares
 from gcks.errors import LocalError
 
 RECORDED: Final = frozenset({
@@ -30,6 +31,8 @@ RECORDED: Final = frozenset({
 })  # fmt: skip
 REFUSALS_PER_SECOND: Final = 20
 """Strangers cause them: whoever can send datagrams must not be able to fill a disk."""
+REFUSALS_OF_A_HOST: Final = 5
+"""Of those: one noisy host doesn't hide the others."""
 MAX_LINE_OCTETS: Final = 1 << 16
 BEGINNING: Final = "0" * 64
 """The `prev` of the very first line."""
@@ -47,7 +50,7 @@ class AuditLog:
         self.number, self._prev = 0, BEGINNING
         self.failed = ""
         """Why the last lines could not be written; "" if they were."""
-        self._second, self._refusals = -1, 0
+        self._shares: Shares[type[e.Event]] = Shares(REFUSALS_PER_SECOND, REFUSALS_OF_A_HOST)
         self._torn_octets = 0
         self._descriptor = self._open()
         self._append({"event": "audit_opened", "version": __version__})
@@ -86,20 +89,19 @@ class AuditLog:
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
         """Record what is to be recorded."""
+        self._say(self._shares.begin(now))
         for event in events:
-            if type(event) in RECORDED and self._has_room(event, now):
+            if type(event) in RECORDED and self._has_room(event):
                 self._append({"event": event.name, **fields_of(event)})
 
-    def _has_room(self, event: e.Event, now: float) -> bool:
+    def _has_room(self, event: e.Event) -> bool:
         if not isinstance(event, e.RegistrationRefused):
             return True
-        if int(now) != self._second:
-            left_out = self._refusals - REFUSALS_PER_SECOND
-            self._second, self._refusals = int(now), 0
-            if left_out > 0:
-                self._append({"event": "refusals_not_recorded", "count": left_out})
-        self._refusals += 1
-        return self._refusals <= REFUSALS_PER_SECOND
+        return self._shares.take(type(event), event.remote)
+
+    def _say(self, left_out: Mapping[type[e.Event], int]) -> None:
+        for count in left_out.values():
+            self._append({"event": "refusals_not_recorded", "count": count})
 
     def _append(self, content: dict[str, Any], descriptor: int | None = None) -> None:
         if self._torn_octets:
@@ -138,6 +140,10 @@ class AuditLog:
         self._descriptor = fresh
         if not os.fstat(fresh).st_size:
             self.number, self._prev = number, prev
+
+    def finish(self) -> None:
+        """Record what is still to be said before the end."""
+        self._say(self._shares.end())
 
     def close(self) -> None:
         os.close(self._descriptor)

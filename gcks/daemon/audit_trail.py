@@ -58,6 +58,7 @@ class AuditTrail:
         self._timer.cancel()
         if self._sync is not None:
             self._sync.cancel()
+        self._log.finish()
         self._checkpoint()
         self._timer.cancel()
         self._log.sync()

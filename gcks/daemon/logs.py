@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections import Counter
 from collections.abc import Iterable, MutableMapping
 from enum import Enum
 from typing import Any, Final, TextIO
@@ -20,6 +19,7 @@ import structlog
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, to_journal
+from gcks.daemon.shares import Shares
 from gcks.wire.printable import printable
 
 LEVELS: Final[dict[type[e.Event], int]] = {
@@ -115,36 +115,20 @@ class EventLog:
     def __init__(self, logger: Any) -> None:
         self._logger = logger.bind()
         self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
-        self._second = -1
-        self._lines: dict[_Key, list[str]] = {}
-        """The hosts that the lines of this second are about."""
-        self._left_out: Counter[_Key] = Counter()
+        self._shares: Shares[_Key] = Shares(MAX_LINES_PER_SECOND, MAX_LINES_OF_A_HOST)
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
         """Log events; never fails, whatever happened to the stream."""
-        if int(now) != self._second:
-            self._begin_second(int(now))
+        for (kind, value), count in self._shares.begin(now).items():
+            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
+            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
         for event in events:
             kind = type(event)
             if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
                 self._log(level_of(event), event.name, fields_of(event))
 
     def _may_log(self, kind: type[e.Event], event: Any) -> bool:
-        key = (kind, getattr(event, LIMITED_BY[kind]))
-        hosts = self._lines.setdefault(key, [])
-        host = event.remote.rpartition(":")[0]
-        if len(hosts) >= MAX_LINES_PER_SECOND or hosts.count(host) >= MAX_LINES_OF_A_HOST:
-            self._left_out[key] += 1
-            return False
-        hosts.append(host)
-        return True
-
-    def _begin_second(self, second: int) -> None:
-        left_out, self._left_out = self._left_out, Counter()
-        self._lines, self._second = {}, second
-        for (kind, value), count in left_out.items():
-            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
-            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
+        return self._shares.take((kind, getattr(event, LIMITED_BY[kind])), event.remote)
 
     def _log(self, level: int, name: str, fields: dict[str, object]) -> None:
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gcks import events as e
 from gcks.daemon import audit
 from gcks.daemon.audit import RECORDED, AuditLog, verify
+from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
 from tests.unit.daemon.samples import kinds, sample
@@ -24,6 +28,7 @@ REFUSED = e.RegistrationRefused(
     "no",
     "hint",
 )
+SHARE = audit.REFUSALS_OF_A_HOST
 ORDERED = e.OperatorOrdered("rekey", "keyid:a", "root (uid 0)")
 
 
@@ -106,16 +111,46 @@ def test_a_torn_line_is_accounted_for(path: Path) -> None:
     assert "not an entry" in verify([path]).problem
 
 
+def refusals(path: Path) -> tuple[list[str], list[int]]:
+    """Return the peers of the refusals that were recorded, and how many were not."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    remotes = [line["remote"] for line in lines if line["event"] == "registration_refused"]
+    counts = [line["count"] for line in lines if line["event"] == "refusals_not_recorded"]
+    return remotes, counts
+
+
 def test_strangers_can_not_fill_the_disk(path: Path) -> None:
     log = opened(path)
-    log.write([REFUSED] * 1000, 1.0)
-    log.write([ORDERED, REFUSED], 2.0)
+    strangers = [replace(REFUSED, remote=f"[2001:db8::{number:x}]:500") for number in range(1000)]
+    log.write(strangers, 1.0)
+    assert refusals(path) == ([one.remote for one in strangers[: audit.REFUSALS_PER_SECOND]], [])
+    log.write([ORDERED], 2.0)
+    assert refusals(path)[1] == [1000 - audit.REFUSALS_PER_SECOND]
+    log.write([REFUSED] * 2, 2.0)
     log.close()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    refused = [line for line in lines if line["event"] == "registration_refused"]
-    assert len(refused) == audit.REFUSALS_PER_SECOND + 1
-    (left_out,) = [line for line in lines if line["event"] == "refusals_not_recorded"]
-    assert left_out["count"] == 1000 - audit.REFUSALS_PER_SECOND
+    assert len(refusals(path)[0]) == audit.REFUSALS_PER_SECOND + 2
+    assert verify([path]).problem == ""
+
+
+def test_a_noisy_host_does_not_hide_the_others(path: Path) -> None:
+    log = opened(path)
+    noise = [replace(REFUSED, remote=f"192.0.2.1:{port}") for port in range(1000, 2000)]
+    other = replace(REFUSED, remote="192.0.2.2:500")
+    log.write([*noise, other], 1.0)
+    assert refusals(path)[0] == [*(one.remote for one in noise[:SHARE]), other.remote]
+    log.write([], 2.0)
+    assert refusals(path)[1] == [1000 - SHARE]
+
+
+def test_what_was_not_recorded_is_said_at_the_end(path: Path) -> None:
+    async def second() -> None:
+        trail = AuditTrail(path, structlog.get_logger())
+        trail.write([REFUSED] * 1000, 1.0)
+        trail.close()
+
+    asyncio.run(second())
+    assert refusals(path)[1] == [1000 - SHARE]
+    assert verify([path]).problem == ""
 
 
 def test_a_full_disk_is_said_and_the_chain_stays_whole(

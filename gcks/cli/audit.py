@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gcks.daemon.audit import verify
+from gcks.daemon.audit_chain import verify
 from gcks.errors import LocalError
 
 SCHEMA_VERSION: Final = 1
@@ -17,16 +17,18 @@ FILES = typer.Argument(help="The log; of a rotated one all files, the oldest fir
 CHECKPOINT = typer.Option(
     "--checkpoint", help="NUMBER:HASH of an audit_checkpoint line in the ordinary log."
 )
+FROM = typer.Option("--from", min=1, help="Its first entry, where older files were put away.")
 
 
 def audit(
     files: Annotated[list[Path], FILES],
     checkpoint: Annotated[str | None, CHECKPOINT] = None,
+    first: Annotated[int, FROM] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Follow the hash chain of an audit log; exit 1 where it is broken."""
     try:
-        verdict = verify(files, _checkpoint(checkpoint))
+        verdict = verify(files, _checkpoint(checkpoint), first)
     except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
         raise typer.Exit(1) from None

@@ -5,14 +5,16 @@ that none can be changed, taken out or put in without breaking the chain; what i
 off at the end shows against the checkpoints in the ordinary log.
 
     {"n":7,"at":"2026-11-24T05:20:01.123+00:00","event":"member_registered",...,"prev":"9f0c..."}
+
+`audit_chain` follows it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 from gcks import __version__
 from gcks import events as e
+from gcks.daemon.audit_chain import BEGINNING, TORN
 from gcks.daemon.logs import fields_of
 from gcks.daemon.shares import Shares
 from gcks.errors import LocalError
@@ -33,11 +36,12 @@ REFUSALS_PER_SECOND: Final = 20
 """Strangers cause them: whoever can send datagrams must not be able to fill a disk."""
 REFUSALS_OF_A_HOST: Final = 5
 """Of those: one noisy host doesn't hide the others."""
-MAX_LINE_OCTETS: Final = 1 << 16
-BEGINNING: Final = "0" * 64
-"""The `prev` of the very first line."""
-TORN: Final = "audit_torn"
-"""Follows a line that a crash has cut off."""
+MAX_TEXT_CHARACTERS: Final = 1024
+MAX_NAMES: Final = 100
+"""In one entry; the names of a long order are in several."""
+LOST: Final = "audit_lost"
+"""Tells how many entries could not be written before it."""
+_TAIL_OCTETS: Final = 1 << 16
 _MODE: Final = 0o600
 
 
@@ -52,17 +56,24 @@ class AuditLog:
         """Why the last lines could not be written; "" if they were."""
         self._shares: Shares[type[e.Event]] = Shares(REFUSALS_PER_SECOND, REFUSALS_OF_A_HOST)
         self._torn_octets = 0
+        """Of a line that was cut off, until the log has said so."""
+        self._unended = False
+        """The file ends within that line."""
+        self._lost = 0
+        """Entries that could not be written, until the log has said so."""
         self._descriptor = self._open()
         self._append({"event": "audit_opened", "version": __version__})
 
     def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            descriptor = os.open(
-                self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE
-            )
-            size = os.fstat(descriptor).st_size
-            if size:
-                self._go_on(descriptor, size)
+            descriptor = os.open(self._path, flags, _MODE)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                os.close(descriptor)
+                raise LocalError(f"audit log {self._path}: not a file; change audit.path")
+            if status.st_size:
+                self._go_on(descriptor, status.st_size)
         except OSError as error:
             raise LocalError(
                 f"audit log {self._path}: {error.strerror or error}; "
@@ -71,16 +82,13 @@ class AuditLog:
         return descriptor
 
     def _go_on(self, descriptor: int, size: int) -> None:
-        """Take number and hash from the last line of a file."""
-        start = max(0, size - 2 * MAX_LINE_OCTETS)
-        tail = os.pread(descriptor, size - start, start)
-        whole = tail.endswith(b"\n")
+        """Take number and hash from the last lines of a file."""
+        tail = _last_lines(descriptor, size)
         lines = tail.splitlines()
         self.number = next((n for n in map(_number, reversed(lines)) if n is not None), 0)
         self._prev = sha256(lines[-1]).hexdigest()
-        if not whole:
-            os.write(descriptor, b"\n")
-            self._append({"event": TORN, "octets": len(lines[-1])}, descriptor)
+        if not tail.endswith(b"\n"):
+            self._torn_octets, self._unended = len(lines[-1]), True
 
     @property
     def checkpoint(self) -> tuple[int, str]:
@@ -92,7 +100,8 @@ class AuditLog:
         self._say(self._shares.begin(now))
         for event in events:
             if type(event) in RECORDED and self._has_room(event):
-                self._append({"event": event.name, **fields_of(event)})
+                for fields in _parts(fields_of(event)):
+                    self._append({"event": event.name, **fields})
 
     def _has_room(self, event: e.Event) -> bool:
         if not isinstance(event, e.RegistrationRefused):
@@ -103,34 +112,53 @@ class AuditLog:
         for count in left_out.values():
             self._append({"event": "refusals_not_recorded", "count": count})
 
-    def _append(self, content: dict[str, Any], descriptor: int | None = None) -> None:
-        if self._torn_octets:
-            torn, self._torn_octets = self._torn_octets, 0
-            self._append({"event": TORN, "octets": torn}, descriptor)
+    # --- lines ----------------------------------------------------------------------
+
+    def _append(self, content: dict[str, Any]) -> None:
+        if not self._has_caught_up() or not self._write(content):
+            self._lost += 1
+
+    def _has_caught_up(self) -> bool:
+        """Say what a full disk has cut off and lost; tell whether that could be written."""
+        if self._unended and not self._end_line():
+            return False
+        if self._torn_octets and not self._write({"event": TORN, "octets": self._torn_octets}):
+            return False
+        self._torn_octets = 0
+        if self._lost and not self._write({"event": LOST, "count": self._lost}):
+            return False
+        self._lost = 0
+        return True
+
+    def _end_line(self) -> bool:
+        try:
+            self._unended = os.write(self._descriptor, b"\n") == 0
+        except OSError as error:
+            self.failed = error.strerror or str(error)
+        return not self._unended
+
+    def _write(self, content: dict[str, Any]) -> bool:
+        """Write one entry; tell whether all of it is there."""
         at = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds")
         entry = {"n": self.number + 1, "at": at, **content, "prev": self._prev}
         line = json.dumps(entry, separators=(",", ":")).encode()
-        self._write(line, self._descriptor if descriptor is None else descriptor)
-
-    def _write(self, line: bytes, descriptor: int) -> None:
-        """Write a line; one that a full disk cuts off is accounted for by the next."""
         try:
-            written = os.write(descriptor, line + b"\n")
-            if written <= len(line):
-                os.write(descriptor, b"\n")
+            written = os.write(self._descriptor, line + b"\n")
         except OSError as error:
             self.failed = error.strerror or str(error)
-            return
+            return False
+        if written <= len(line):  # the disk is full
+            self.failed = "only a part of a line was written"
+            self._torn_octets, self._unended = written, True
+            self._prev = sha256(line[:written]).hexdigest()
+            return False
         self.failed = ""
-        if written <= len(line):
-            self._torn_octets, line = written, line[:written]
-        else:
-            self.number += 1
-        self._prev = sha256(line).hexdigest()
+        self.number, self._prev = self.number + 1, sha256(line).hexdigest()
+        return True
 
-    def sync(self) -> None:
-        """Wait until the lines are on the disk."""
-        os.fdatasync(self._descriptor)
+    def duplicate(self) -> int:
+        """Return a descriptor of its own, to wait for the disk with while a rotation goes on."""
+        return os.dup(self._descriptor)
 
     def reopen(self) -> None:
         """Go on in a new file after a rotation; the chain goes on.  Raises `LocalError`."""
@@ -139,7 +167,7 @@ class AuditLog:
         os.close(self._descriptor)
         self._descriptor = fresh
         if not os.fstat(fresh).st_size:
-            self.number, self._prev = number, prev
+            self.number, self._prev, self._unended = number, prev, False
 
     def finish(self) -> None:
         """Record what is still to be said before the end."""
@@ -149,103 +177,35 @@ class AuditLog:
         os.close(self._descriptor)
 
 
+def _parts(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield fields with texts and lists that are not too long: of a long list part by part."""
+    short = {
+        name: value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+    long = next((n for n, v in short.items() if isinstance(v, list) and len(v) > MAX_NAMES), None)
+    if long is None:
+        yield short
+        return
+    whole = short[long]
+    for start in range(0, len(whole), MAX_NAMES):
+        yield {**short, long: whole[start : start + MAX_NAMES]}
+
+
+def _last_lines(descriptor: int, size: int) -> bytes:
+    """Return the end of a file, with one whole line at least before what may be cut off."""
+    length = _TAIL_OCTETS
+    while True:
+        start = max(0, size - length)
+        tail = os.pread(descriptor, size - start, start)
+        if not start or tail.count(b"\n") > 2:
+            return tail
+        length *= 2
+
+
 def _number(line: bytes) -> int | None:
     try:
         found = json.loads(line)["n"]
     except (ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, int) else None
-
-
-# --- verification -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a chain of files; `problem` is "" where it is unbroken."""
-
-    entries: int
-    first_at: str
-    last_at: str
-    number: int
-    hash: str
-    problem: str = ""
-
-
-def verify(files: Sequence[Path], checkpoint: tuple[int, str] | None = None) -> Verdict:
-    """Follow the chain through the files, the oldest first.
-
-    With a checkpoint (number and hash, from the ordinary log) the line of that number
-    must be there, too.  Raises `LocalError` for a file that can't be read.
-    """
-    state = _Chain(checkpoint)
-    for file in files:
-        try:
-            with file.open("rb") as lines:
-                for place, line in enumerate(lines, 1):
-                    state.follow(f"{file}:{place}", line.rstrip(b"\n"))
-        except OSError as error:
-            raise LocalError(f"{file}: {error.strerror or error}") from None
-    return state.verdict()
-
-
-class _Chain:
-    """A chain that is being followed."""
-
-    def __init__(self, checkpoint: tuple[int, str] | None) -> None:
-        self._checkpoint = checkpoint
-        self._confirmed = checkpoint is None
-        self._prev: str | None = None
-        self._torn = ""
-        self._number = self._entries = 0
-        self._first = self._last = ""
-        self._problem = ""
-
-    def follow(self, place: str, line: bytes) -> None:
-        if self._problem:
-            return
-        entry = _entry(line)
-        if entry is None:
-            self._torn = place
-        else:
-            self._problem = next(self._faults(place, entry), "")
-            self._note(entry)
-        self._prev = sha256(line).hexdigest()
-        if self._checkpoint == (self._number, self._prev):
-            self._confirmed = True
-
-    def _faults(self, place: str, entry: dict[str, Any]) -> Iterator[str]:
-        if self._torn and entry.get("event") != TORN:
-            yield f"{self._torn}: not an entry"
-        if self._prev is None:
-            if entry["n"] == 1 and entry["prev"] != BEGINNING:
-                yield f"{place}: the first entry doesn't begin the chain"
-            return
-        if entry["prev"] != self._prev:
-            yield f"{place}: doesn't follow the line before it, which was changed, or is gone"
-        if entry["n"] != self._number + 1 and self._entries:
-            yield f"{place}: number {entry['n']} after {self._number}"
-
-    def _note(self, entry: dict[str, Any]) -> None:
-        self._torn = ""
-        self._entries += 1
-        self._number, self._last = entry["n"], str(entry.get("at"))
-        self._first = self._first or self._last
-
-    def verdict(self) -> Verdict:
-        problem = self._problem or (f"{self._torn}: not an entry" if self._torn else "")
-        if not problem and not self._confirmed and self._checkpoint is not None:
-            problem = f"no entry {self._checkpoint[0]} with that hash: the end is cut off"
-        return Verdict(
-            self._entries, self._first, self._last, self._number, self._prev or "", problem
-        )
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("n"), int):
-        return None
-    return entry if isinstance(entry.get("prev"), str) else None

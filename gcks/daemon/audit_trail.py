@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,13 @@ class AuditTrail:
 
     def _to_disk(self) -> None:
         self._sync = None
-        asyncio.get_running_loop().run_in_executor(None, self._log.sync)
+        loop = asyncio.get_running_loop()
+        waiting = loop.run_in_executor(None, _sync, self._log.duplicate())
+        waiting.add_done_callback(lambda done: self._synced(done.exception()))
+
+    def _synced(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._logger.error("audit_failed", path=str(self.path), cause=str(error))
 
     def _checkpoint(self) -> None:
         number, digest = self._log.checkpoint
@@ -61,5 +68,16 @@ class AuditTrail:
         self._log.finish()
         self._checkpoint()
         self._timer.cancel()
-        self._log.sync()
+        try:
+            _sync(self._log.duplicate())
+        except OSError as error:
+            self._synced(error)
         self._log.close()
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until the lines are on the disk."""
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

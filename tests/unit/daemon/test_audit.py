@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import structlog
 
 from gcks import events as e
 from gcks.daemon import audit
-from gcks.daemon.audit import RECORDED, AuditLog, verify
+from gcks.daemon.audit import RECORDED, AuditLog
+from gcks.daemon.audit_chain import verify
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
@@ -70,7 +72,8 @@ def test_a_chain_goes_on_over_restarts_and_rotations(path: Path) -> None:
     log.close()
     verdict = verify([rotated, path], (number, digest))
     assert (verdict.problem, verdict.entries, verdict.number) == ("", 13, 13)
-    assert verify([path]).problem == ""
+    assert "begins with entry 13, not 1" in verify([path]).problem
+    assert verify([path], first=13).problem == ""
     log = opened(path)
     log.reopen()  # nothing was rotated
     log.write([ORDERED], 1.0)
@@ -87,7 +90,8 @@ def test_a_chain_goes_on_over_restarts_and_rotations(path: Path) -> None:
         (lambda lines: [*lines[:3], lines[2], *lines[3:]], ":4: doesn't"),
         (lambda lines: [*lines[:3], b"{}", *lines[3:]], ":4: not an entry"),
         (lambda lines: lines[:-1], "the end is cut off"),
-        (lambda lines: lines[1:], ""),  # an older file is missing: no fault of this one
+        (lambda lines: lines[1:], ":1: begins with entry 2, not 1"),
+        (lambda lines: [], "not an entry"),
     ],
 )
 def test_every_change_is_seen(path: Path, harm, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -97,7 +101,9 @@ def test_every_change_is_seen(path: Path, harm, said: str) -> None:  # type: ign
     assert verify([path], checkpoint).problem == ""
     path.write_bytes(b"\n".join(harm(path.read_bytes().splitlines())) + b"\n")
     problem = verify([path], checkpoint).problem
-    assert said in problem and bool(problem) is bool(said)
+    assert said in problem
+    path.write_bytes(b"")
+    assert verify([path]).problem == "there is no entry at all"
 
 
 def test_a_torn_line_is_accounted_for(path: Path) -> None:
@@ -181,7 +187,70 @@ def test_a_line_that_was_cut_off_is_accounted_for(
     log.write([ORDERED, ORDERED], 1.0)
     log.close()
     verdict = verify([path])
-    assert (verdict.problem, verdict.entries) == ("", 9)
+    assert (verdict.problem, verdict.entries) == ("", 10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_hides_nothing(tmp_path: Path) -> None:
+    """A real one: lines are cut off, then lost; the log tells how many, and is unbroken."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], check=True)
+    try:
+        filler, path = disk / "filler", disk / "audit.log"
+        filler.write_bytes(bytes(4096))
+        log = filled(path, 100)  # until there is no room, and beyond
+        assert log.failed
+        kept = log.number
+        filler.unlink()
+        log.write([ORDERED], 1.0)
+        log.close()
+        assert verify([path]).problem == ""
+        entries = [json.loads(line) for line in path.read_text().splitlines() if '"prev"' in line]
+        (lost,) = (one["count"] for one in entries if one["event"] == audit.LOST)
+        assert kept + lost == 101
+        assert entries[-1]["event"] == ORDERED.name
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_long_order_is_several_entries_and_the_chain_goes_on(path: Path) -> None:
+    names = tuple(f"fqdn:gm{number}.{'x' * 200}.example" for number in range(10_000))
+    long = e.OperatorExcluded("keyid:a", "identity", names, "y" * 100_000, False)
+    log = opened(path)
+    log.write([long], 1.0)
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    told = [name for line in lines if line["event"] == long.name for name in line["names"]]
+    assert tuple(told) == names
+    assert max(map(len, path.read_bytes().splitlines())) < 1 << 16
+    opened(path).close()
+    assert verify([path]).problem == ""
+
+
+def test_a_log_of_long_lines_goes_on(path: Path) -> None:
+    """As versions before wrote them."""
+    log = filled(path)
+    log._write({"event": "operator_excluded", "names": ["fqdn:gm.example"] * 50_000})
+    log.close()
+    filled(path).close()
+    assert verify([path]).problem == ""
+
+
+async def test_a_disk_that_fails_later_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with structlog.testing.capture_logs() as said:
+        trail = AuditTrail(path, structlog.get_logger())
+        monkeypatch.setattr(os, "fdatasync", broken)
+        trail.close()
+    assert "Input/output error" in said[-1]["cause"]
+
+
+def test_what_is_no_file_is_refused() -> None:
+    with pytest.raises(LocalError, match="not a file"):
+        opened(Path("/dev/null"))
 
 
 def test_a_path_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:

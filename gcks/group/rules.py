@@ -15,6 +15,7 @@ from typing import Final
 from gcks.crypto.encr import encr_key_octets, integ_key_octets, is_aead
 from gcks.crypto.errors import UnsupportedAlgorithm
 from gcks.crypto.key_wrap import KWAS, kwk_octets
+from gcks.group.member_rules import member_doubts
 from gcks.group.policy import (
     IMPLICIT,
     LKH,
@@ -132,6 +133,11 @@ def _group_id(policy: GroupPolicy) -> Problems:
 
 def _usage(policy: GroupPolicy) -> Problems:
     return (PolicyProblem(where, reason) for where, reason in usage_problems(policy))
+
+
+def _doubts(policy: GroupPolicy) -> Problems:
+    for where, reason in member_doubts(policy):
+        yield PolicyProblem(where, reason, warning=True)
 
 
 def _unique_names(policy: GroupPolicy) -> Problems:
@@ -254,6 +260,7 @@ _GROUP_RULES: Final[tuple[Callable[[GroupPolicy], Problems], ...]] = (
     _single_senders_are_members,
     _senders_told_apart,
     _same_key_wrap_strength,
+    _doubts,
 )
 
 

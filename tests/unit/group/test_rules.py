@@ -200,3 +200,41 @@ def test_two_groups_with_one_id() -> None:
     (problem,) = check_groups([group_policy(), group_policy(esp(cbc=True))])
     assert problem.where == "keyid:demo" and "2 groups" in problem.reason
     assert check_groups([group_policy()]) == []
+
+
+WIDE = TrafficSelector.from_network("239.0.0.0/8", 17, 0, 65535)
+
+
+def rules(*identities: str, excluded: tuple[str, ...] = ()) -> GroupPolicy:
+    return group_policy(members=tuple(map(MemberRule, identities)), excluded=excluded)
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (rules("fqdn:*.dev", "fqdn:gm1.dev"), "members[1]: never counts: members[0] (fqdn:*.dev)"),
+        (rules("fqdn:gm1.dev", "fqdn:gm*.dev", "fqdn:gm?.dev"), "members[2]: never counts"),
+        (rules("*:*", "keyid:a"), "members[1]: never counts"),
+        (rules("fqdn:a.dev", "fqdn:b*", excluded=("fqdn:*",)), "excluded: shuts out everybody"),
+        (
+            group_policy(esp("all", destination=WIDE)),
+            "data_sas.all.destination: holds the rekey address",
+        ),
+    ],
+)
+def test_what_is_allowed_and_hardly_meant_is_a_warning(policy: GroupPolicy, said: str) -> None:
+    assert errors(policy) == []
+    (warning,) = (one for one in warnings(policy) if one.startswith(said.partition(":")[0]))
+    assert warning.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        rules("fqdn:gm1.dev", "fqdn:*.dev"),
+        rules("fqdn:gm[1-3].dev", "fqdn:gm1.dev"),  # not looked into
+        rules("fqdn:a*.dev", "fqdn:b*.dev", excluded=("fqdn:a*",)),
+    ],
+)
+def test_rules_in_good_order_are_no_matter(policy: GroupPolicy) -> None:
+    assert not [one for one in warnings(policy) if one.startswith(("members[", "excluded"))]

@@ -112,7 +112,10 @@ FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit, "decode.m
 """Documents with commands, but for the README, and how they are followed."""
 
 
-FOLLOWED_IN_A_GUEST = {"configuration.md": "tests/kernel/guest_systemd.py"}
+FOLLOWED_IN_A_GUEST = {
+    "configuration.md": "tests/kernel/guest_systemd.py",
+    "operating.md": "tests/kernel/guest_systemd.py",
+}
 """Commands that need a systemd, and who follows every line of them."""
 
 

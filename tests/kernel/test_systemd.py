@@ -76,6 +76,17 @@ def test_the_documented_commands_find_a_failed_registration(report: dict[str, An
         assert "compare both PSKs" in output, command
 
 
+def test_the_daily_commands_answer(report: dict[str, Any]) -> None:
+    """docs/operating.md, on what its own commands have installed."""
+    said = report["daily"]
+    assert "keyid:video" in said["gcks show groups"]
+    assert "fqdn:gm1.example" in said["gcks show members"]
+    assert "member_registered" in said["gcks events -n 20"]
+    assert "nothing changes" in said["gcks plan"]
+    assert "registered" in said["gcks-member status"]
+    assert "new keys" in said["gcks rekey keyid:video"]
+
+
 def test_a_reload_is_told_to_who_asked_for_it(report: dict[str, Any]) -> None:
     assert report["reloaded"] == 7
     assert report["refused"] != 0

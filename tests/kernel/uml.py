@@ -37,7 +37,7 @@ done 2>{result}/modules
 ip link set lo up
 """
 POWER_OFF = "import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)"
-JOB = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+JOB = """export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/run
 cd /run
 timeout {timeout} {python} {script} {result} >{result}/out 2>&1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,13 @@ def test_files_and_functions_stay_small(module: tuple[Path, ast.Module]) -> None
 
 def test_every_layer_is_ranked() -> None:
     assert {layer(path) for path in FILES} - {"__init__", "__main__"} <= set(RANK)
+
+
+def test_the_readme_draws_these_ranks() -> None:
+    """One step of the picture for each rank; `|` between those that don't know each other."""
+    readme = (PACKAGE.parent / "README.md").read_text()
+    (picture,) = re.findall(r"^```\n(iana <-.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    steps = [set(re.split(r"[,|\s]+", step.strip())) for step in picture.split("<-")]
+    assert steps == [set(names) for _, names in groupby(RANK, RANK.__getitem__)]
+    for left, right in re.findall(r"(\w+) \| (\w+)", picture):
+        assert {(left, right), (right, left)} <= STRANGERS

@@ -91,6 +91,14 @@ class LocalError(GcksError):
     """Our own bug or misuse, never caused by what a peer sends."""
 
 
+class Unfit(ValueError):
+    """What an operator wrote and nobody can use: why, and what to do about it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason, self.remedy = reason, remedy
+
+
 class PeerError(GcksError):
     """A well-formed request that is refused.
 

@@ -29,7 +29,7 @@ def check(
     reference: Annotated[bool, REFERENCE] = False,
     member: Annotated[bool, MEMBER] = False,
 ) -> None:
-    """Say everything that is wrong with CONFIG: line, key, reason; exit 1 if anything is."""
+    """Say everything that is wrong with CONFIG: line, key, reason and remedy."""
     if [schema, reference, config is not None].count(True) != 1:
         raise typer.BadParameter("give either CONFIG, or --schema or --reference [--member]")
     if schema:

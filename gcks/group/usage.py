@@ -131,28 +131,30 @@ def _lacks(policy: GroupPolicy, announced: Usage) -> Iterator[str]:
             yield f"the GM does not announce IPCOMP_SUPPORTED with {name}, which the group uses"
 
 
-def usage_problems(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a group's policy: where, and why."""
+def usage_problems(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with a group's policy: where, why, and what to do."""
     if policy.mode not in (TUNNEL, TRANSPORT):
-        yield "mode", f"{policy.mode!r} is neither tunnel nor transport"
+        yield "mode", f"{policy.mode!r} is neither tunnel nor transport", "choose one of them"
     if policy.ipcomp is not None and policy.ipcomp not in IPCOMP:
-        yield "ipcomp", f"{policy.ipcomp!r} is none of {', '.join(IPCOMP)}"
+        yield "ipcomp", f"{policy.ipcomp!r} is none of {', '.join(IPCOMP)}", "choose one of these"
     if policy.aggfrag:
         yield from _aggfrag_problems(policy)
 
 
-def _aggfrag_problems(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
+def _aggfrag_problems(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
     """Section 6.3: only ESP in tunnel mode, with one sender whose numbers follow each other."""
     if policy.mode == TRANSPORT:
-        yield "aggfrag", "works in tunnel mode only (section 6.3)"
+        yield "aggfrag", "works in tunnel mode only (section 6.3)", "write mode: tunnel"
     if policy.ipcomp is not None:
-        yield "aggfrag", "carries whole IP packets, where IP compression has no place; drop one"
+        reason = "carries whole IP packets, where IP compression has no place"
+        yield "aggfrag", reason, "drop aggfrag or ipcomp"
     for sa in policy.data_sas:
         if sa.protocol != ProtocolId.ESP:
-            yield f"data_sas.{sa.name}.protocol", "aggfrag works with ESP only (section 6.3)"
+            reason = "aggfrag works with ESP only (section 6.3)"
+            yield f"data_sas.{sa.name}.protocol", reason, "write protocol: esp"
         elif not sa.sequential:
             yield (
                 f"data_sas.{sa.name}.senders",
-                "aggfrag needs sequence numbers in order (section 6.3): give each SA a single"
-                " sender (senders: single, or each_of) with replay_protection",
+                "aggfrag needs sequence numbers in order (section 6.3)",
+                "give each SA a single sender (senders: single, or each_of) with replay_protection",
             )

@@ -7,8 +7,10 @@ suite, "sha256" an AH one.  Several keywords of one kind offer a choice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
+from gcks.errors import Unfit
 from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
 from gcks.ike.negotiation import is_complete
 from gcks.wire.sa import Proposal, SecurityAssociation
@@ -54,11 +56,15 @@ KWA: Final = {
 }
 IKE: Final = {**ENCR, **INTEG, **PRF, **KE, **KWA}
 REFUSED: Final = {
-    "kwarx": "KW_ARX has no maintained implementation with published vectors, and one in pure"
-    " Python could not be constant-time; choose kw256, kw192 or kw128",
+    "kwarx": (
+        "'kwarx': KW_ARX has no maintained implementation with published vectors, and one in pure"
+        " Python could not be constant-time",
+        "choose kw256, kw192 or kw128",
+    ),
 }
-"""Algorithms that RFC 9838 names and gcks doesn't do, and why."""
+"""Algorithms that RFC 9838 names and gcks doesn't do: why, and what else."""
 
+EXAMPLE_IKE: Final = "aes256gcm16-prfsha256-x25519-kw256"
 DEFAULT_IKE: Final = (
     "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512"
     "-x25519-ecp256-ecp384-modp3072-modp2048-kw256-kw192-kw128",
@@ -75,13 +81,14 @@ def parse_ike(proposals: Iterable[str]) -> SecurityAssociation:
         transforms = tuple(_look_up(word, IKE) for word in text.split("-"))
         proposal = Proposal(number, ProtocolId.IKE, b"", transforms)
         if not is_complete(proposal):
-            raise ValueError(
+            raise Unfit(
                 f"{text!r}: a proposal needs a cipher, a PRF, a key exchange, a key wrap (kw256), "
-                "and with aes128 to aes256 an integrity algorithm"
+                "and with aes128 to aes256 an integrity algorithm",
+                f"write it such as {EXAMPLE_IKE}",
             )
         found.append(proposal)
     if not found:
-        raise ValueError("at least one proposal is needed")
+        raise Unfit("at least one proposal is needed", "add one, or leave the key out")
     return SecurityAssociation(tuple(found))
 
 
@@ -105,10 +112,13 @@ def _look_up(word: str, table: dict[str, Transform]) -> Transform:
     try:
         return table[word]
     except KeyError:
-        raise ValueError(unknown(word, table)) from None
+        raise unknown(word, table) from None
 
 
-def unknown(word: str, table: Iterable[str]) -> str:
-    """Say why a word is no algorithm of the table."""
-    why = REFUSED.get(word)
-    return f"{word!r}: {why}" if why else f"{word!r} is none of {', '.join(table)}"
+def unknown(word: str, table: Iterable[str]) -> Unfit:
+    """Return the error that says why a word is no algorithm of the table."""
+    if word in REFUSED:
+        return Unfit(*REFUSED[word])
+    close = get_close_matches(word, table, 1)
+    remedy = f"did you mean {close[0]}?" if close else "choose one of these"
+    return Unfit(f"{word!r} is none of {', '.join(table)}", remedy)

@@ -99,7 +99,8 @@ def describe_json(report: Report) -> dict[str, Any]:
 
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema of `gcks check --json`."""
-    types = {"file": "string", "line": "integer", "key": "string", "reason": "string"}
+    types = {"file": "string", "line": "integer", "key": "string"}
+    types |= {"reason": "string", "remedy": "string"}
     problem = {
         "type": "object",
         "properties": {

@@ -11,12 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gcks.crypto.certificates import TrustStore, authorities_above
-from gcks.crypto.errors import CryptoError
+from gcks.crypto.errors import CertificateInvalid, CryptoError
 from gcks.crypto.revocation import Revocation
 from gcks.crypto.signature import SigningKey, load_public_key
 from gcks.daemon.config.credential_model import KeyPairSection, OwnSection, TrustSection
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.problems import ConfigError, Findings, KeyPath
+from gcks.errors import RefusalReason, Unfit
 from gcks.ike.credentials import Credentials, OwnCredential, RawPublicKey
 from gcks.wire.identification import Identity
 
@@ -48,9 +49,11 @@ def read_secret(text: str, path: KeyPath, files: Files, findings: Findings) -> b
 def _tried(read: Callable[[], T], path: KeyPath, findings: Findings) -> T | None:
     try:
         return read()
-    except (ValueError, CryptoError) as error:
-        findings.add(path, str(error))
-        return None
+    except Unfit as error:
+        findings.refuse(path, error)
+    except CryptoError as error:
+        findings.add(path, str(error), "give Ed25519, ECDSA, or RSA from 2048 bits on")
+    return None
 
 
 # --- whom to believe --------------------------------------------------------------------
@@ -62,15 +65,16 @@ def _read_anchors(
     """Return the trust anchors in these files (DER)."""
     anchors: list[bytes] = []
     for place, text in enumerate(texts):
+        here = (*path, place)
+        found = _tried(lambda text=text: files.certificates(text), here, findings) or ()  # type: ignore[misc]
         try:
-            found = files.certificates(text)
             TrustStore(found)  # each file by itself, so that the message names the right one
             anchors += found
-        except (ValueError, CryptoError) as error:
-            findings.add((*path, place), str(error))
+        except CryptoError as error:
+            findings.add(here, str(error), "give a CA's certificate that all peers can use")
             continue
         for der in found:
-            _warn_of_expiry(der, text, (*path, place), findings)
+            _warn_of_expiry(der, text, here, findings)
     return anchors
 
 
@@ -85,11 +89,15 @@ def read_trust(
     ]
     for place, crl in enumerate(crls):
         if crl is not None and crl.next_update < time.time():
-            text = f"{section.crls[place]}: out of date; fetch a new one"
-            findings.add((*path, "crls", place), text, warning=True)
+            reason = f"{section.crls[place]}: out of date"
+            findings.add((*path, "crls", place), reason, "fetch a new one", warning=True)
     mode = section.revocation or ("soft" if section.crls else "ignore")
     if not section.trust_anchors and (section.crls or section.revocation):
-        findings.add((*path, "trust_anchors"), "missing: crls and revocation are about them")
+        findings.add(
+            (*path, "trust_anchors"),
+            "missing: crls and revocation are about them",
+            "give the CAs, or leave those out",
+        )
     found = (crl for crl in crls if crl is not None)
     return TrustStore(anchors, found, Revocation(mode)) if anchors else None
 
@@ -124,7 +132,7 @@ def read_own(
         first = KeyPairSection(key=section.key, certificate=section.certificate, ocsp=section.ocsp)
         listed.insert(0, (first, path))
     elif section.certificate is not None or section.ocsp is not None:
-        findings.add(path, "a certificate needs its key; give key too")
+        findings.add(path, "a certificate needs its key", "give key too")
     found = [_read_pair(one, place, identity, anchors, files, findings) for one, place in listed]
     return tuple(one for one in found if one is not None)
 
@@ -159,10 +167,20 @@ def _read_chain(
         try:
             # With the leaf as its own anchor everything but the chain is judged as peers do.
             TrustStore(chain[:1]).validate(chain[:1], identity, time.time())
-        except CryptoError as error:
-            findings.add(place, f"{error}; peers would refuse it")
+        except CertificateInvalid as error:
+            remedy = _OWN_CERTIFICATE.get(error.reason, "have a better one issued")
+            findings.add(place, f"{error}: peers would refuse it", remedy)
         _warn_of_expiry(chain[0], text, place, findings)
     return chain
+
+
+_OWN_CERTIFICATE: Final = {
+    RefusalReason.CERTIFICATE_EXPIRED: "renew it",
+    RefusalReason.CERTIFICATE_NOT_YET_VALID: "correct this host's clock",
+    RefusalReason.CERTIFICATE_NAME: "have one issued with the identity in its subjectAltName, or"
+    " let identity be a name that stands in it",
+}
+"""What to do about our own certificate, by why peers would refuse it."""
 
 
 def _belong_together(
@@ -176,8 +194,8 @@ def _belong_together(
     public = x509.load_der_x509_certificate(leaf).public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if spki != key.public_spki:
-        text = f"{files.path(pair.key)} is not the key of the certificate"
-        findings.add((*path, "key"), text)
+        reason = f"{files.path(pair.key)} is not the key of the certificate"
+        findings.add((*path, "key"), reason, "give the two that were made together")
     return spki == key.public_spki
 
 
@@ -186,4 +204,4 @@ def _warn_of_expiry(der: bytes, text: str, path: KeyPath, findings: Findings) ->
     left = ends.timestamp() - time.time()
     if left < EXPIRES_SOON_SECONDS:
         tense = "expires" if left > 0 else "expired"
-        findings.add(path, f"{text}: {tense} on {ends:%Y-%m-%d}; renew it", warning=True)
+        findings.add(path, f"{text}: {tense} on {ends:%Y-%m-%d}", "renew it", warning=True)

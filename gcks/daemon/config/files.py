@@ -29,16 +29,20 @@ from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.errors import CryptoError
 from gcks.crypto.revocation import MAX_CRL_OCTETS, Crl, check_ocsp
 from gcks.crypto.signature import SigningKey
+from gcks.daemon.config.problems import reading_remedy
+from gcks.errors import Unfit
 
 MIN_PSK_OCTETS: Final = 16
 _MAX_OCTETS: Final = 1 << 20
 _OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
 _PEM: Final = b"-----BEGIN"
+_MAKE_A_KEY: Final = "head -c 32 /dev/urandom > FILE"
+_TO_PEM: Final = "of DER make PEM with: openssl x509 -inform DER -in FILE"
 _VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 class Files:
-    """Reads files for one configuration.  All methods raise ValueError with cause and remedy."""
+    """Reads files for one configuration.  All methods raise `Unfit`."""
 
     def __init__(self, config: Path, included: Sequence[Path] = ()) -> None:
         """Take the main file, from which relative paths start, and those that it includes."""
@@ -59,9 +63,9 @@ class Files:
             with path.open("rb") as file:
                 content = file.read(most + 1)
         except OSError as error:
-            raise ValueError(f"can't read {path}: {error.strerror}") from None
+            raise Unfit(f"can't read {path}: {error.strerror}", reading_remedy(error)) from None
         if len(content) > most:
-            raise ValueError(f"{path} is larger than {most} octets")
+            raise Unfit(f"{path} is larger than {most} octets", "name the right file")
         return content
 
     def secret(self, text: str) -> bytes:
@@ -73,21 +77,23 @@ class Files:
             except ValueError as error:
                 if isinstance(error, NoVariable):
                     raise
-                raise ValueError("after hex: comes an even number of hexadecimal digits") from None
+                reason = "after hex: comes an even number of hexadecimal digits"
+                raise Unfit(reason, "make them with: openssl rand -hex 32") from None
             if not _VARIABLE.fullmatch(value):
                 self._check_config_private()
         elif kind == "file":
             octets = self.read(value, secret=True).removesuffix(b"\n")
         else:
-            raise ValueError("write hex:..., hex:${NAME} of the environment, or file:PATH")
+            raise Unfit("no secret", "write hex:..., hex:${NAME} of the environment, or file:PATH")
         if len(octets) < MIN_PSK_OCTETS:
-            raise ValueError(f"a pre-shared key needs at least {MIN_PSK_OCTETS} octets")
+            reason = f"a pre-shared key needs at least {MIN_PSK_OCTETS} octets"
+            raise Unfit(reason, f"make one with: {_MAKE_A_KEY}")
         return octets
 
     def master_key(self, text: str) -> bytes:
         """Read the master key: 32 octets, or 64 hexadecimal digits."""
         if re.fullmatch("[0-9a-fA-F]{64}", text):
-            raise ValueError("name the file that holds the key, not the key itself")
+            raise Unfit("this is the key itself", "write it to a file, and name that")
         octets = self.read(text, secret=True)
         if len(octets) == MASTER_KEY_OCTETS:
             return octets
@@ -96,9 +102,9 @@ class Files:
         except ValueError:
             octets = b""
         if len(octets) != MASTER_KEY_OCTETS:
-            raise ValueError(
-                f"{self.path(text)}: a master key has {MASTER_KEY_OCTETS} octets; "
-                "make one with: head -c 32 /dev/urandom > FILE"
+            raise Unfit(
+                f"{self.path(text)}: a master key has {MASTER_KEY_OCTETS} octets",
+                f"make one with: {_MAKE_A_KEY}",
             )
         return octets
 
@@ -108,7 +114,7 @@ class Files:
         try:
             found = x509.load_pem_x509_certificates(pem)
         except ValueError:
-            raise ValueError(f"{self.path(text)} holds no PEM certificate") from None
+            raise Unfit(f"{self.path(text)} holds no PEM certificate", _TO_PEM) from None
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
     def crl(self, text: str) -> Crl:
@@ -119,7 +125,7 @@ class Files:
                 content = x509.load_pem_x509_crl(content).public_bytes(Encoding.DER)
             return Crl(content)
         except (ValueError, CryptoError) as error:
-            raise ValueError(f"{self.path(text)}: {error}") from None
+            raise Unfit(f"{self.path(text)}: {error}", "give the complete CRL of a CA") from None
 
     def ocsp(self, text: str) -> bytes:
         """Read an OCSP response (DER)."""
@@ -127,18 +133,20 @@ class Files:
         try:
             check_ocsp(content)
         except CryptoError as error:
-            raise ValueError(f"{self.path(text)}: {error}") from None
+            remedy = "make it with: openssl ocsp -respout FILE"
+            raise Unfit(f"{self.path(text)}: {error}", remedy) from None
         return content
 
     def public_key(self, text: str) -> bytes:
         """Read a PEM public key; return its SubjectPublicKeyInfo (DER)."""
+        pem = self.read(text)
         try:
-            key = load_pem_public_key(self.read(text))
+            key = load_pem_public_key(pem)
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except (ValueError, UnsupportedAlgorithm):
-            raise ValueError(
-                f"{self.path(text)} holds no PEM public key; "
-                "make it with: openssl pkey -in KEY -pubout"
+            raise Unfit(
+                f"{self.path(text)} holds no PEM public key",
+                "make it with: openssl pkey -in KEY -pubout",
             ) from None
 
     def private_key(self, text: str) -> SigningKey:
@@ -149,22 +157,23 @@ class Files:
             pkcs8 = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             return SigningKey.from_pkcs8(pkcs8)
         except (ValueError, TypeError, UnsupportedAlgorithm, CryptoError):
-            raise ValueError(
-                f"{self.path(text)} holds no PEM private key that can be used; give Ed25519, "
-                "ECDSA or RSA from 2048 bits on, without passphrase"
+            raise Unfit(
+                f"{self.path(text)} holds no PEM private key that can be used",
+                "give Ed25519, ECDSA or RSA from 2048 bits on, without passphrase",
             ) from None
 
     def _check_config_private(self) -> None:
         """One of the files of the configuration holds a secret: which, YAML doesn't tell here."""
         for file in (self._config, *self._included):
             if file.stat().st_mode & _OTHERS:
-                raise ValueError(
+                raise Unfit(
                     f"{file} is a file of the configuration that holds this secret and can be read "
-                    "or changed by others; chmod 600 it, or move the secret out with file:PATH"
+                    "or changed by others",
+                    "chmod 600 it, or move the secret out with file:PATH",
                 )
 
 
-class NoVariable(ValueError):
+class NoVariable(Unfit):
     """The environment has no such variable."""
 
 
@@ -174,8 +183,8 @@ def _expanded(text: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
             raise NoVariable(
-                f"the environment has no {found[1]}; set it (systemd does so for a service's "
-                "credentials) or write the value out"
+                f"the environment has no {found[1]}",
+                "set it (systemd does so for a service's credentials) or write the value out",
             )
         return os.environ[found[1]]
 
@@ -185,4 +194,4 @@ def _expanded(text: str) -> str:
 def _check_private(path: Path) -> None:
     mode = path.stat().st_mode
     if mode & _OTHERS:
-        raise ValueError(f"{path} can be read or changed by others; chmod 600 it")
+        raise Unfit(f"{path} can be read or changed by others", "chmod 600 it")

@@ -21,10 +21,8 @@ from gcks.daemon.config.values import (
     WholeSeconds,
 )
 from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM
-from gcks.group.rules import (
-    MAX_COPIES,
-    MAX_SENDER_ID_BITS,
-)
+from gcks.group.rules import MAX_SENDER_ID_BITS
+from gcks.group.sa_rules import MAX_COPIES
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ah, parse_esp, parse_kwa
 
 _ESP_SUITES: Final = [

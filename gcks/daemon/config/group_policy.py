@@ -57,7 +57,7 @@ def build_group(
     places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):
         found = (*path, *_yaml_path(problem.where, places))
-        findings.add(found, problem.reason, warning=problem.warning)
+        findings.add(found, problem.reason, problem.remedy, warning=problem.warning)
     return policy
 
 
@@ -77,7 +77,7 @@ def _one_for_each(sa: DataSaSection, path: KeyPath, findings: Findings) -> Seque
         return (sa,)
     for key in ("senders", "sender", "source"):
         if key in sa.model_fields_set:
-            findings.add((*path, key), "each_of decides this; leave it out")
+            findings.add((*path, key), "each_of decides this", "leave it out")
     return [
         sa.model_copy(
             update={

@@ -27,14 +27,15 @@ def build_groups(content: Any, source: str, findings: Findings) -> dict[str, Gro
         if policy is None:
             continue
         if policy.name in groups:
-            findings.add(("groups", place, "id"), f"a second group {policy.name}; IDs are unique")
+            reason = f"a second group {policy.name}"
+            findings.add(("groups", place, "id"), reason, "give it another ID")
         if policy.rekey is not None:
             destination = policy.rekey.destination
             other = rekey_to.setdefault(destination, policy.name)
             if other != policy.name:
                 findings.add(
                     ("groups", place, "rekey", "address"),
-                    f"{destination} is the rekey address of {other} too; "
+                    f"{destination} is the rekey address of {other} too",
                     "give each group its own address or port",
                 )
         groups[policy.name] = policy
@@ -50,9 +51,9 @@ def _build(content: Any, path: KeyPath, source: str, findings: Findings) -> Grou
     # Its rules are held against what is right, for all problems at once; the policy isn't used.
     guesses = findings.again()
     build_group(section, path, source, guesses)
-    for place, reason, warning in guesses.found:
-        if not _depends_on(place[len(path) :], wrong):
-            findings.add(place, reason, warning=warning)
+    findings.found += [
+        one for one in guesses.found if not _depends_on(one.path[len(path) :], wrong)
+    ]
     return None
 
 

@@ -8,14 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 
 from gcks.daemon.config.notation import Notation, complete, text
 from gcks.daemon.config.values import Octets, Seconds
+from gcks.errors import Unfit
 from gcks.iana import FIRST_PRIVATE_STATUS_TYPE, LAST_NOTIFY_TYPE
 from gcks.ike.ike_rekey import OptimizedRekey
-from gcks.ike.keywords import DEFAULT_IKE, IKE, parse_ike
+from gcks.ike.keywords import DEFAULT_IKE, EXAMPLE_IKE, IKE, parse_ike
 from gcks.ike.retransmission import Retransmission
 
 MIN_FRAGMENT_OCTETS = 256
 MAX_FRAGMENT_OCTETS = 65_000
-_PROPOSAL: Final = "aes256gcm16-prfsha256-x25519-kw256"
 
 
 class Section(BaseModel):
@@ -39,15 +39,16 @@ def _ike_proposals(value: list[str]) -> list[str]:
 
 def _fragment_size(value: int) -> int:
     if value and not MIN_FRAGMENT_OCTETS <= value <= MAX_FRAGMENT_OCTETS:
-        raise ValueError(
-            f"{value} octets; give {MIN_FRAGMENT_OCTETS} to {MAX_FRAGMENT_OCTETS}, or 0 for never"
+        raise Unfit(
+            f"{value} octets",
+            f"give {MIN_FRAGMENT_OCTETS} to {MAX_FRAGMENT_OCTETS}, or 0 for never",
         )
     return value
 
 
 _WORD: Final = "|".join(IKE)
 Proposal = Annotated[
-    str, Notation("proposal", text(f"({_WORD})(-({_WORD}))*", examples=[_PROPOSAL]))
+    str, Notation("proposal", text(f"({_WORD})(-({_WORD}))*", examples=[EXAMPLE_IKE]))
 ]
 FragmentSize = Annotated[Octets, AfterValidator(_fragment_size)]
 Code = Annotated[int, Field(ge=FIRST_PRIVATE_STATUS_TYPE, le=LAST_NOTIFY_TYPE)]

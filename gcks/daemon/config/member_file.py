@@ -24,7 +24,7 @@ from gcks.daemon.config.member_model import (
     MemberFile,
     MemberServerSection,
 )
-from gcks.daemon.config.problems import ConfigError, Findings
+from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
 from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.dataplane.options import DataPlaneOptions, features_of
@@ -126,10 +126,12 @@ def _settings(model: MemberFile) -> MemberSettings:
 
 def _check_plane(plane: DataPlaneSection, findings: Findings) -> None:
     if plane.kind == "exec" and not plane.command:
-        findings.add(("data_plane", "command"), "missing: name the hook to run")
+        findings.add(("data_plane", "command"), "missing", "name the hook to run")
     if plane.kind != "exec" and plane.features:
         findings.add(
-            ("data_plane", "features"), f"is for hooks; {plane.kind} knows its own: leave it out"
+            ("data_plane", "features"),
+            f"is for hooks: {plane.kind} knows its own",
+            "leave it out",
         )
 
 
@@ -164,7 +166,7 @@ def _check_groups(model: MemberFile, findings: Findings) -> None:
     seen: set[str] = set()
     for place, group in enumerate(model.groups):
         if group.id in seen:
-            findings.add(("groups", place, "id"), f"{group.id} is given twice; keep one")
+            findings.add(("groups", place, "id"), f"{group.id} is given twice", KEEP_ONE)
         seen.add(group.id)
 
 
@@ -174,6 +176,7 @@ def _check_addresses(model: MemberFile, findings: Findings) -> None:
         findings.add(
             ("local", "address"),
             f"{local} and the server's {model.server.address} are of different IP versions",
+            "give both of one, or leave it out",
         )
 
 
@@ -185,10 +188,14 @@ def _credentials(content: Any, files: Files, findings: Findings) -> Credentials:
     place = ("authentication",)
     signs = auth.key is not None or auth.certificate is not None or bool(auth.certificates)
     if auth.psk is None and not signs:
-        findings.add(place, "give psk, or certificate and key")
+        findings.add(place, "nothing to prove ourselves with", "give psk, or certificate and key")
     trust = read_trust(auth, place, files, findings)
     if signs and not auth.trust_anchors and not auth.raw_public_keys:
-        findings.add((*place, "trust_anchors"), "missing: the server can't be verified")
+        findings.add(
+            (*place, "trust_anchors"),
+            "missing: the server can't be verified",
+            "give the CA of its certificate, or raw_public_keys",
+        )
     secret = read_secret(auth.psk, (*place, "psk"), files, findings) if auth.psk else None
     keys = (PreSharedKey(server.identity, secret),) if server and secret else ()
     raw = _raw_public_keys(auth, server, files, findings) if server else []

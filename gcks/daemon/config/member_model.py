@@ -33,7 +33,7 @@ from gcks.outcome import Endpoint
 def _known(table: dict[str, object], value: list[str]) -> list[str]:
     for word in value:
         if word not in table:
-            raise ValueError(unknown(word, table))
+            raise unknown(word, table)
     return value
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from gcks.errors import LocalError
+from gcks.errors import LocalError, Unfit
 
 KeyPath = tuple[str | int, ...]
+KEEP_ONE: Final = "keep one"
+"""The remedy for what is given twice."""
 
 
 class Place(NamedTuple):
@@ -30,13 +33,20 @@ class Problem:
     line: int
     key: str
     reason: str
+    remedy: str
+    """What to do; "" where that can't be said."""
     warning: bool = False
+
+    @property
+    def text(self) -> str:
+        """Reason and remedy."""
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
     def __str__(self) -> str:
         place = Place(self.file, self.line)
         label = "warning: " if self.warning else ""
         key = f"{self.key}: " if self.key else ""
-        return f"{place}: {label}{key}{self.reason}"
+        return f"{place}: {label}{key}{self.text}"
 
 
 class ConfigError(LocalError):
@@ -47,12 +57,35 @@ class ConfigError(LocalError):
         self.problems = tuple(problems)
 
 
+_BY_ERROR: Final = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EACCES: "let the user that gcks runs as read it, or run it as another",
+    errno.EPERM: "let the user that gcks runs as read it, or run it as another",
+    errno.EISDIR: "name a file in it",
+}
+
+
+def reading_remedy(error: OSError) -> str:
+    """Say what to do about a file that can't be read."""
+    return _BY_ERROR.get(error.errno or 0, "name another file")
+
+
 def key_text(path: KeyPath) -> str:
     """Write a path as people do: groups[0].data_sas[1].suite."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+class Finding(NamedTuple):
+    """A problem before its place in the file is known."""
+
+    path: KeyPath
+    reason: str
+    remedy: str
+    warning: bool
 
 
 @dataclass(slots=True)
@@ -65,12 +98,15 @@ class Findings:
     """Of every key and list entry, in the order of the files."""
     files: list[Path] = field(default_factory=list)
     """Those that the main one includes."""
-    found: list[tuple[KeyPath, str, bool]] = field(default_factory=list)
-    """Path, reason, and whether it is a warning."""
+    found: list[Finding] = field(default_factory=list)
 
-    def add(self, path: KeyPath, reason: str, *, warning: bool = False) -> None:
+    def add(self, path: KeyPath, reason: str, remedy: str, *, warning: bool = False) -> None:
         """Note a problem at the line of the key, or of the nearest one above it."""
-        self.found.append((path, reason, warning))
+        self.found.append(Finding(path, reason, remedy, warning))
+
+    def refuse(self, path: KeyPath, error: Unfit) -> None:
+        """Note what is wrong with what a key says."""
+        self.add(path, error.reason, error.remedy)
 
     def place(self, path: KeyPath) -> Place:
         """Return where a key stands, or the nearest one above it."""
@@ -82,8 +118,9 @@ class Findings:
         """Return an empty collector for the same files."""
         return Findings(self.file, self.places)
 
-    def _problem(self, path: KeyPath, reason: str, warning: bool) -> Problem:
-        return Problem(*self.place(path), key_text(path), reason, warning)
+    def _problem(self, found: Finding) -> Problem:
+        path, reason, remedy, warning = found
+        return Problem(*self.place(path), key_text(path), reason, remedy, warning)
 
     @property
     def errors(self) -> list[Problem]:
@@ -93,5 +130,5 @@ class Findings:
         """Return all problems in the order of the files and their lines."""
         names = dict.fromkeys((self.file, *map(str, self.files)))
         order = {name: at for at, name in enumerate(names)}
-        problems = (self._problem(*one) for one in self.found)
+        problems = map(self._problem, self.found)
         return tuple(sorted(problems, key=lambda one: (order.get(one.file, 0), one.line)))

@@ -25,7 +25,7 @@ from gcks.daemon.config.loaded import (
     LogOptions,
     ServerConfig,
 )
-from gcks.daemon.config.problems import ConfigError, Findings
+from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
     ListenSection,
@@ -38,6 +38,7 @@ from gcks.daemon.config.server_model import (
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.daemon.pktinfo import ANY_IPV4, any_of
+from gcks.errors import Unfit
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
@@ -138,11 +139,12 @@ def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> Non
             for port in ports:
                 endpoint = Endpoint(one.address, port)
                 if endpoint in taken:
-                    findings.add(("listen", place, key), f"{endpoint} is given twice; keep one")
+                    findings.add(("listen", place, key), f"{endpoint} is given twice", KEEP_ONE)
                 taken.add(endpoint)
                 covering = Endpoint(any_of(one.address), port)
                 if covering in everywhere and not _is_wildcard(one):
-                    findings.add(("listen", place, key), f"{covering} covers {endpoint}; keep one")
+                    reason = f"{covering} covers {endpoint}"
+                    findings.add(("listen", place, key), reason, KEEP_ONE)
 
 
 def _is_wildcard(section: ListenSection) -> bool:
@@ -167,13 +169,14 @@ def _credentials(
     trust = read_trust(chosen, place, files, findings)
     if valid and not (valid.psk or valid.trust_anchors or valid.raw_public_keys):
         findings.add(
-            place, "nobody can authenticate; give psk entries, trust_anchors or raw_public_keys"
+            place, "nobody can authenticate", "give psk entries, trust_anchors or raw_public_keys"
         )
     own = _own(server, trust, files, findings) if server else ()
     if server and (chosen.trust_anchors or raw) and not _has_key(server):
         findings.add(
             ("server", "certificate"),
-            "missing: members with certificates want one from the server; give certificate and key",
+            "missing: members with certificates want one from the server",
+            "give certificate and key",
         )
     return Credentials(keys, own, trust, raw)
 
@@ -201,7 +204,7 @@ def _pre_shared_keys(content: Any, files: Files, findings: Findings) -> tuple[Pr
     for place, psk in entries(content, "psk", PskSection):
         path = ("authentication", "psk", place)
         if psk.identity in keys:
-            findings.add((*path, "identity"), f"a second secret for {psk.identity}; keep one")
+            findings.add((*path, "identity"), f"a second secret for {psk.identity}", KEEP_ONE)
         secret = read_secret(psk.secret, (*path, "secret"), files, findings)
         if secret is not None:
             keys[psk.identity] = PreSharedKey(psk.identity, secret)
@@ -222,11 +225,11 @@ def _store(store: StoreSection | None, files: Files, findings: Findings) -> tupl
     try:
         path = files.path(store.path)
         if not path.parent.is_dir():
-            raise ValueError(f"there is no directory {path.parent}; make it, or change the path")
-    except ValueError as error:
-        findings.add(("store", "path"), str(error))
+            raise Unfit(f"there is no directory {path.parent}", "make it, or change the path")
+    except Unfit as error:
+        findings.refuse(("store", "path"), error)
     try:
         key = files.master_key(store.master_key)
-    except ValueError as error:
-        findings.add(("store", "master_key"), str(error))
+    except Unfit as error:
+        findings.refuse(("store", "master_key"), error)
     return path, key

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from gcks.daemon.config.problems import Findings, KeyPath
+from gcks.daemon.config.remedies import remedy_for
+from gcks.errors import Unfit
 
 M = TypeVar("M", bound=BaseModel)
 _MAY_REFER: Final = frozenset(
@@ -24,15 +26,15 @@ def validate(content: dict[str, Any], model: type[M], findings: Findings) -> M |
     for place in _references(content, ()):
         findings.add(
             place,
-            "the environment is for secrets and paths of files only; write the value itself, or "
-            "include a file that your deployment writes",
+            "the environment is for secrets and paths of files only",
+            "write the value itself, or include a file that your deployment writes",
         )
     try:
         return model.model_validate(content)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             place = _known_path(detail["loc"], content)
-            findings.add(place, _reason(detail, place, model))
+            findings.add(place, *_explained(detail, place, model))
         return None
 
 
@@ -110,18 +112,26 @@ def _known_path(location: tuple[int | str, ...], content: Any) -> KeyPath:
     return tuple(path)
 
 
-def _reason(detail: Any, place: KeyPath, model: type[BaseModel]) -> str:
+def _explained(detail: Any, place: KeyPath, model: type[BaseModel]) -> tuple[str, str]:
+    """Return reason and remedy."""
     if detail["type"] == "extra_forbidden":
         known = _fields_at(model, place[:-1])
         close = get_close_matches(str(place[-1]), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return f"unknown key; {hint}"
+        return "unknown key", hint
+    return _reason(detail, place), remedy_for(detail, place, model)
+
+
+def _reason(detail: Any, place: KeyPath) -> str:
     if detail["type"] == "missing":
-        return "missing; it has no default"
+        return "missing"
     if detail["input"] is None:
-        return "no value; give one, or leave the key out for its default"
+        return "no value"
     if detail["type"] == "model_type":
         return "expected keys and values below it"
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, Unfit):
+        return error.reason
     reason = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return f"{detail['input']!r} {reason}" if _may_be_shown(detail, place) else reason
 

@@ -16,6 +16,7 @@ from gcks.daemon.config.notation import (
     write_size,
     write_time,
 )
+from gcks.errors import Unfit
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
@@ -37,23 +38,23 @@ def _duration(value: Any) -> float:
     elif found is not None:
         seconds = float(found[1]) * _UNITS[found[2]]
     else:
-        raise ValueError(f"{value!r} is no duration; write it such as 30s, 15m, 12h or 7d")
+        raise Unfit(f"{value!r} is no duration", "write it such as 30s, 15m, 12h or 7d")
     if not 0 <= seconds <= _MAX_SECONDS:
-        raise ValueError(f"{value!r} is out of range; a duration is 0 to ten years")
+        raise Unfit(f"{value!r} is out of range", "a duration is 0 to ten years")
     return seconds
 
 
 def _duration_or_auto(value: Any) -> float | None:
     try:
         return None if value == "auto" else _duration(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, or auto") from None
+    except Unfit as error:
+        raise Unfit(error.reason, f"{error.remedy}, or auto") from None
 
 
 def _whole_duration(value: Any) -> int:
     seconds = _duration(value)
     if seconds != int(seconds):
-        raise ValueError(f"{value!r} is not whole seconds; write it such as 30s, 15m or 12h")
+        raise Unfit(f"{value!r} is not whole seconds", "write it such as 30s, 15m or 12h")
     return int(seconds)
 
 
@@ -63,13 +64,13 @@ def _octets(value: Any) -> int:
         return value
     found = _SIZE.fullmatch(str(value))
     if found is None:
-        raise ValueError(f"{value!r} is no size; write it such as 1200 or 64KiB")
+        raise Unfit(f"{value!r} is no size", "write it such as 1200 or 64KiB")
     return int(found[1]) * _SIZE_UNITS[found[2] or "B"]
 
 
 def _identity(value: str) -> str:
     if not value.isascii():
-        raise ValueError(f"{value!r}: identities are ASCII; write other octets as keyid:hex:...")
+        raise Unfit(f"{value!r}: identities are ASCII", "write other octets as keyid:hex:...")
     return str(Identity.parse(value))
 
 
@@ -78,7 +79,8 @@ def _pattern(value: str) -> str:
         raise ValueError(f"{value!r}: a pattern has printable characters only")
     kind, colon, rest = value.partition(":")
     if not colon or not rest:
-        raise ValueError(f"{value!r}: write a kind, a colon and a name, such as fqdn:gm*.example")
+        reason = f"{value!r} has no kind, colon and name"
+        raise Unfit(reason, "write it such as fqdn:gm*.example")
     if not set("*?[") & set(rest):
         return _identity(value)
     if kind == "*":
@@ -95,13 +97,15 @@ def _address(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        raise ValueError(f"{value!r} is no IP address; names are not looked up") from None
+        reason = f"{value!r} is no IP address, and names are not looked up"
+        raise Unfit(reason, "write it such as 192.0.2.1 or 2001:db8::1") from None
 
 
 def _endpoint(value: Any) -> Endpoint:
     host, colon, port = str(value).rpartition(":")
     if not colon or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _MAX_PORT:
-        raise ValueError(f"{value!r}: write address:port, such as 127.0.0.1:9848 or [::1]:9848")
+        reason = f"{value!r} is no address with a port"
+        raise Unfit(reason, "write it such as 127.0.0.1:9848 or [::1]:9848")
     return Endpoint(_address(host.strip("[]")), int(port))
 
 
@@ -111,7 +115,7 @@ def _ports(value: Any) -> tuple[int, int]:
     found = _PORTS.fullmatch(str(value))
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if not first <= last <= _MAX_PORT:
-        raise ValueError(f"{value!r}: write a port, a range such as 5000-5010, or any")
+        raise Unfit(f"{value!r} is no port", "write one, a range such as 5000-5010, or any")
     return first, last
 
 
@@ -120,14 +124,14 @@ def _ip_protocol(value: Any) -> int:
         return _PROTOCOLS[value]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
         return value
-    raise ValueError(f"{value!r}: write {', '.join(_PROTOCOLS)} or a number to 255")
+    raise Unfit(f"{value!r} is no IP protocol", f"write {', '.join(_PROTOCOLS)}, or 0 to 255")
 
 
 def _network(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value))
     except ValueError as error:
-        raise ValueError(f"{error}; write an address or a network such as 239.1.0.0/16") from None
+        raise Unfit(str(error), "write an address or a network such as 239.1.0.0/16") from None
 
 
 def _selector_address(value: str) -> str:

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import yaml
 
-from gcks.daemon.config.problems import ConfigError, Findings, KeyPath, Place, Problem
+from gcks.daemon.config.problems import (
+    KEEP_ONE,
+    ConfigError,
+    Findings,
+    KeyPath,
+    Place,
+    Problem,
+    reading_remedy,
+)
 
 MAX_FILE_OCTETS: Final = 4 << 20
 MAX_VALUES: Final = 400_000
@@ -20,6 +28,13 @@ MAX_VALUES: Final = 400_000
 MAX_INCLUDED: Final = 1_000
 """Files."""
 INCLUDE: Final = "include"
+_TOO_DEEP: Final = ("nested too deeply", "see config/gcks.yaml and config/member.yaml")
+_YAML_REMEDIES: Final = {
+    "another document": "keep one document to a file",
+    "special characters": "take that character out",
+    "": "indent with spaces, and put texts with : # [ or { into quotes",
+}
+"""Words of the parser's -> what to do; the last fits always."""
 _GLOB: Final = frozenset("*?[")
 _MAX_DEPTH: Final = 32
 _TAG: Final = "tag:yaml.org,2002:"
@@ -54,7 +69,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Findings]:
         builder.file = str(included)
         content = _read_into(builder, included, content)
         if INCLUDE in content:
-            findings.add((INCLUDE,), "only the main file includes others; name them there")
+            findings.add((INCLUDE,), "only the main file includes others", "name them there")
             del content[INCLUDE]
     return content, findings
 
@@ -66,38 +81,42 @@ def _read_into(builder: _Builder, path: Path, content: dict[str, Any]) -> dict[s
     except yaml.YAMLError as error:
         raise ConfigError([_syntax_problem(path, error)]) from None
     except RecursionError:
-        raise _unusable(path, "nested too deeply") from None
+        raise _unusable(path, *_TOO_DEEP) from None
     if node is None:
         return content
     if not isinstance(node, yaml.MappingNode):
-        raise _unusable(path, "expected keys and values at the top")
+        reason = "expected keys and values at the top"
+        raise _unusable(path, reason, "begin from config/gcks.yaml or config/member.yaml")
     merged: dict[str, Any] = builder.build(node, (), 0, content)
     if builder.values > MAX_VALUES:
-        raise _unusable(path, f"holds more than {MAX_VALUES} values, aliases included")
+        reason = f"holds more than {MAX_VALUES} values, aliases included"
+        raise _unusable(path, reason, "use fewer")
     return merged
 
 
 def _included(path: Path, patterns: Any, findings: Findings) -> list[Path]:
     """Return the files that the main file names, patterns in order, each once."""
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-        findings.add((INCLUDE,), "give a list of files, such as [groups/*.yaml]")
+        findings.add((INCLUDE,), "no list", "give a list of files, such as [groups/*.yaml]")
         return []
     found: dict[Path, None] = {}
     for place, pattern in enumerate(patterns):
         files = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else []
         if not files and not _GLOB & set(pattern):
             where = "absolute" if Path(pattern).is_absolute() else "not there"
-            findings.add((INCLUDE, place), f"{pattern} is {where}; give a path from {path.parent}")
+            remedy = f"give a path from {path.parent}"
+            findings.add((INCLUDE, place), f"{pattern} is {where}", remedy)
         found.update(dict.fromkeys(file for file in files if file.is_file()))
     found.pop(path, None)
     if len(found) > MAX_INCLUDED:
-        findings.add((INCLUDE,), f"{len(found)} files; at most {MAX_INCLUDED} can be included")
+        remedy = f"at most {MAX_INCLUDED} can be included"
+        findings.add((INCLUDE,), f"{len(found)} files", remedy)
         return []
     return list(found)
 
 
-def _unusable(path: Path, reason: str) -> ConfigError:
-    return ConfigError([Problem(str(path), 0, "", reason)])
+def _unusable(path: Path, reason: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem(str(path), 0, "", reason, remedy)])
 
 
 def _read_text(path: Path) -> str:
@@ -106,18 +125,21 @@ def _read_text(path: Path) -> str:
             octets = file.read(MAX_FILE_OCTETS + 1)
         text = octets.decode("utf-8-sig")
     except OSError as error:
-        raise _unusable(path, f"can't read it: {error.strerror}") from None
+        raise _unusable(path, f"can't read it: {error.strerror}", reading_remedy(error)) from None
     except UnicodeDecodeError:
-        raise _unusable(path, "not UTF-8 text") from None
+        raise _unusable(path, "not UTF-8 text", "name a configuration, or convert it") from None
     if len(octets) > MAX_FILE_OCTETS:
-        raise _unusable(path, f"larger than {MAX_FILE_OCTETS} octets")
+        raise _unusable(
+            path, f"larger than {MAX_FILE_OCTETS} octets", "move parts to files that it includes"
+        )
     return text
 
 
 def _syntax_problem(path: Path, error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return Problem(str(path), mark.line + 1 if mark else 0, "", f"not YAML: {reason}")
+    remedy = next(what for words, what in _YAML_REMEDIES.items() if words in str(error))
+    return Problem(str(path), mark.line + 1 if mark else 0, "", f"not YAML: {reason}", remedy)
 
 
 class _Builder:
@@ -141,7 +163,7 @@ class _Builder:
         if self.values > MAX_VALUES:
             return before
         if depth > _MAX_DEPTH:
-            self.findings.add(path, "nested too deeply")
+            self.findings.add(path, *_TOO_DEEP)
             return None
         if isinstance(node, yaml.MappingNode) and isinstance(before, dict | None):
             return self._mapping(node, path, depth, before or {})
@@ -149,7 +171,7 @@ class _Builder:
             return self._sequence(node, path, depth, before or [])
         if before is not None:
             first, second = self.findings.place(path), self._place(node)
-            self.findings.add(path, f"given in {first} and again in {second}; keep one")
+            self.findings.add(path, f"given in {first} and again in {second}", KEEP_ONE)
             return before
         return self._scalar(node, path)
 
@@ -160,7 +182,7 @@ class _Builder:
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, KeyError, IndexError):
-            self.findings.add(path, f"{node.tag} isn't understood here; write a plain value")
+            self.findings.add(path, f"{node.tag} isn't understood here", "write a plain value")
             return None
 
     def _sequence(
@@ -177,7 +199,7 @@ class _Builder:
             key = str(key_node.value)
             here = (*path, key)
             if key in mine:
-                self.findings.add(here, "given twice; keep one")
+                self.findings.add(here, "given twice", KEEP_ONE)
                 content.pop(key, None)
             if key not in content:
                 self.findings.places[here] = self._place(key_node)

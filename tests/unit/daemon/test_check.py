@@ -58,8 +58,9 @@ def test_a_wrong_value_is_named_with_line_key_and_reason(
     path = write(directory, text.replace(right, wrong, 1))
     report = check_server(path)
     assert not report.usable
-    found = [p for p in report.problems if p.key == key and reason in p.reason and not p.warning]
+    found = [p for p in report.problems if p.key == key and reason in p.text and not p.warning]
     assert found, report.problems
+    assert all(one.remedy for one in report.problems), report.problems
     if key.rpartition(".")[2] == wrong.split(":")[0]:
         assert wrong.split()[0].rstrip(":") in path.read_text().splitlines()[found[0].line - 1]
 
@@ -89,7 +90,7 @@ def test_what_is_no_configuration_is_one_clear_error(directory: Path, text: str)
 
 def test_a_key_given_twice_is_an_error(directory: Path) -> None:
     report = check_server(write(directory, example("gcks.yaml") + "\nstore: {master_key: x}\n"))
-    assert any(p.key == "store" and "twice" in p.reason for p in report.problems)
+    assert any(p.key == "store" and "twice" in p.text for p in report.problems)
 
 
 def test_a_wrong_key_hides_neither_files_nor_rules_elsewhere(directory: Path) -> None:
@@ -134,12 +135,12 @@ def test_ah_has_no_default_suite(directory: Path) -> None:
     text = example("gcks.yaml").replace("name: cameras", "name: cameras\n        protocol: ah")
     problem = only(check_server(write(directory, text)))
     assert problem.key == "groups[0].data_sas[2].suite"
-    assert "none of sha256" in problem.reason
+    assert "none of sha256" in problem.text
 
 
 def test_a_private_key_that_others_can_read_is_refused(directory: Path) -> None:
     (directory / "server.key").chmod(0o640 | 0o004)
-    assert "chmod 600" in only(check_server(write(directory, example("gcks.yaml")))).reason
+    assert "chmod 600" in only(check_server(write(directory, example("gcks.yaml")))).text
 
 
 def test_a_group_may_read_what_systemd_gives_it(directory: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_configuration_with_an_inline_secret_is_private(directory: Path) -> No
     path.chmod(0o644)
     problem = only(check_server(path))
     assert problem.key == "authentication.psk[0].secret"
-    assert "chmod 600" in problem.reason
+    assert "chmod 600" in problem.text
     path.chmod(0o600)
     assert check_server(path).usable
 
@@ -162,14 +163,14 @@ def test_a_key_of_another_certificate_is_named(directory: Path, authority: Autho
     text = example("gcks.yaml").replace("/server.key", "/other.key")
     problem = only(check_server(write(directory, text)))
     assert (problem.key, problem.line) == ("server.key", line_of(directory, "/other.key"))
-    assert "other.key is not the key of the certificate" in problem.reason
+    assert "other.key is not the key of the certificate" in problem.text
 
 
 def test_a_certificate_for_another_name_is_refused(directory: Path, authority: Authority) -> None:
     authority.leaf("server", "other.example")
     problem = only(check_server(write(directory, example("gcks.yaml"))))
     assert problem.key == "server.certificate"
-    assert "does not name fqdn:gcks.example" in problem.reason
+    assert "does not name fqdn:gcks.example" in problem.text
 
 
 def test_an_expired_certificate_is_refused_and_an_expiring_one_warned_of(
@@ -178,11 +179,11 @@ def test_an_expired_certificate_is_refused_and_an_expiring_one_warned_of(
     authority.leaf("server", "gcks.example", days=-1)
     report = check_server(write(directory, example("gcks.yaml")))
     assert not report.usable
-    assert any("expired" in p.reason for p in report.problems if not p.warning)
+    assert any("expired" in p.text for p in report.problems if not p.warning)
     authority.leaf("server", "gcks.example", days=3)
     report = check_server(write(directory, example("gcks.yaml")))
     assert report.usable
-    assert any("expires on" in p.reason for p in report.problems if p.warning)
+    assert any("expires on" in p.text for p in report.problems if p.warning)
 
 
 @pytest.mark.parametrize("pem", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n", b"\xff\x00" * 50])
@@ -190,7 +191,7 @@ def test_an_expired_certificate_is_refused_and_an_expiring_one_warned_of(
 def test_nonsense_in_a_pem_file_is_named(directory: Path, name: str, pem: bytes) -> None:
     (directory / name).write_bytes(pem)
     problem = only(check_server(write(directory, example("gcks.yaml"))))
-    assert name in problem.reason
+    assert name in problem.text
 
 
 @pytest.mark.parametrize(
@@ -207,12 +208,12 @@ def test_a_master_key_has_32_octets(directory: Path, octets: bytes, good: bool) 
     (directory / "master.key").write_bytes(octets)
     report = check_server(write(directory, example("gcks.yaml")))
     assert report.usable == good
-    assert good or "head -c 32 /dev/urandom" in only(report).reason
+    assert good or "head -c 32 /dev/urandom" in only(report).text
 
 
 def test_a_short_secret_is_refused(directory: Path) -> None:
     (directory / "gm1.psk").write_bytes(b"secret\n")
-    assert "at least 16 octets" in only(check_server(write(directory, example("gcks.yaml")))).reason
+    assert "at least 16 octets" in only(check_server(write(directory, example("gcks.yaml")))).text
 
 
 def test_an_unset_variable_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,19 +221,19 @@ def test_an_unset_variable_is_named(directory: Path, monkeypatch: pytest.MonkeyP
     report = check_server(write(directory, example("gcks.yaml")))
     assert {"server.key", "store.master_key"} <= {p.key for p in report.problems}
     for problem in report.problems:
-        assert "the environment has no CREDENTIALS_DIRECTORY" in problem.reason
+        assert "the environment has no CREDENTIALS_DIRECTORY" in problem.text
 
 
 def test_an_unreadable_file_is_named(directory: Path) -> None:
     (directory / "gm1.psk").unlink()
     (directory / "gm1.psk").mkdir(mode=0o700)
     problem = only(check_server(write(directory, example("gcks.yaml"))))
-    assert "gm1.psk: Is a directory" in problem.reason
+    assert "gm1.psk: Is a directory" in problem.text
 
 
 @pytest.mark.parametrize("name", ["absent.yaml", "."])
 def test_a_configuration_that_cant_be_read_is_one_problem(directory: Path, name: str) -> None:
-    assert "can't read it" in only(check_server(directory / name)).reason
+    assert "can't read it" in only(check_server(directory / name)).text
 
 
 def test_two_groups_share_neither_id_nor_rekey_address(directory: Path) -> None:
@@ -270,7 +271,7 @@ def test_a_wildcard_address_is_no_source_of_rekeys(directory: Path) -> None:
     text = listening().replace("  - address: 192.0.2.1", "  - address: 0.0.0.0")
     report = check_server(write(directory, text))
     assert [p.key for p in report.problems] == ["groups[0].rekey.source"]
-    assert "give an address of this host" in report.problems[0].reason
+    assert "give an address of this host" in report.problems[0].text
     listeners = "address: 0.0.0.0, ike_ports: [1500], natt_ports: [14500], tcp_ports: []"
     assert check_server(write(directory, listening(listeners))).usable
 
@@ -278,7 +279,7 @@ def test_a_wildcard_address_is_no_source_of_rekeys(directory: Path) -> None:
 def test_a_wildcard_covers_other_listeners(directory: Path) -> None:
     text = listening("address: 0.0.0.0, ike_ports: [848], natt_ports: []")
     report = check_server(write(directory, text))
-    assert [(p.key, p.reason) for p in report.problems] == [
+    assert [(p.key, p.text) for p in report.problems] == [
         ("listen[1].ike_ports", "0.0.0.0:848 covers 192.0.2.1:848; keep one")
     ]
 
@@ -305,6 +306,44 @@ def test_no_file_gives_a_traceback(directory: Path, text: str, check: object) ->
     report = check(write(directory, text))
     assert not report.usable
     assert describe(report)
+    assert all(one.remedy for one in report.problems), describe(report)
+
+
+REMEDIES = [
+    ("server: {}", "server.identity", "missing; add it, such as identity: fqdn:gm1.example"),
+    ("a: 1", "server", "missing; add it with identity in it"),
+    ("a: 1", "groups", "missing; add entries with id, members and data_sas"),
+    ("store: {path: x}", "store.master_key", "missing; add it, such as master_key: FILE"),
+    ("listen: []", "listen", "add an entry with address"),
+    ("listen: [[]]", "listen[0]", "expected keys and values below it; write address below it"),
+    ("listen: [null]", "listen[0]", "no value; fill the entry in, or take it out"),
+    ("listen: [{address: 1.2}]", "listen[0].address", "write it such as 192.0.2.1 or 2001:db8::1"),
+    ("listen: [{ike_ports: [0]}]", "listen[0].ike_ports[0]", "write 1 to 65535"),
+    ("listen: [{ike_ports: 500}]", "listen[0].ike_ports", "write it such as [500, 848]"),
+    ("server: {identity: }", "server.identity", "no value; write it such as fqdn:gm1.example"),
+    ("ike: {childless: 1}", "ike.childless", "write true or false"),
+    ("ike: {max_ike_sas: 0}", "ike.max_ike_sas", "write 1 or more"),
+    ("ike: {max_ike_sas: yes}", "ike.max_ike_sas", "write it such as 100000"),
+    ("ike: {retransmit_factor: 99}", "ike.retransmit_factor", "write 1 to 10"),
+    ("logging: {level: inf}", "logging.level", "did you mean info?"),
+    ("logging: {level: 7}", "logging.level", "choose one, or leave the key out for info"),
+    ("metrics: 5", "metrics", "write listen below it"),
+    ("groups: [{data_sas: [{name: ''}]}]", "groups[0].data_sas[0].name", "write 1 to 64 characters"),
+    ("groups: [{ipcomp: lzs}]", "groups[0].ipcomp", "write deflate, or leave the key out"),
+    ("groups: [{id: video}]", "groups[0].id", "write it such as fqdn:gm1.example or keyid:demo"),
+    ("groups: [{rekey: {suite: aes}}]", "groups[0].rekey.suite", "did you mean aes"),
+    ("a: b: c", "", "not YAML: mapping values are not allowed here; indent with spaces, and put texts"),
+]  # fmt: skip
+"""What stands in the file, which key it is about, and the end of what is said."""
+
+
+@pytest.mark.parametrize(("text", "key", "said"), REMEDIES)
+def test_the_remedy_shows_what_would_be_right(
+    directory: Path, text: str, key: str, said: str
+) -> None:
+    """By the kind of the error, and by what the schema says of the key."""
+    found = [one for one in check_server(write(directory, text)).problems if one.key == key]
+    assert any(said in one.text and said[-9:] in one.remedy for one in found), found
 
 
 @pytest.mark.parametrize(
@@ -330,7 +369,7 @@ def test_a_key_without_value_says_so(directory: Path) -> None:
     text = example("gcks.yaml").replace("idle: 5s", "idle:").replace("level: info", "level:")
     report = check_server(write(directory, text))
     assert [p.key for p in report.problems] == ["ike.idle", "logging.level"]
-    assert {p.reason for p in report.problems} == {
+    assert {p.text for p in report.problems} == {
         "no value; give one, or leave the key out for its default"
     }
 
@@ -338,13 +377,13 @@ def test_a_key_without_value_says_so(directory: Path) -> None:
 def test_aliases_cant_fill_the_memory(directory: Path) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
-    assert "aliases" in only(check_server(write(directory, "\n".join(rows)))).reason
+    assert "aliases" in only(check_server(write(directory, "\n".join(rows)))).text
 
 
 def test_times_of_day_and_dates_stay_text(directory: Path) -> None:
     """YAML 1.1 would read 10:30 as 630 and make a date of 2026-01-01."""
     text = example("gcks.yaml").replace("idle: 5s", "idle: 10:30")
-    assert "'10:30' is no duration" in only(check_server(write(directory, text))).reason
+    assert "'10:30' is no duration" in only(check_server(write(directory, text))).text
 
 
 def test_a_usable_file_gives_one_line(directory: Path) -> None:
@@ -365,7 +404,8 @@ def test_json_has_every_problem(directory: Path) -> None:
             "file": str(directory / "config.yaml"),
             "line": line_of(directory, "atd: soon"),
             "key": "groups[0].atd",
-            "reason": "'soon' is no duration; write it such as 30s, 15m, 12h or 7d",
+            "reason": "'soon' is no duration",
+            "remedy": "write it such as 30s, 15m, 12h or 7d",
             "warning": False,
         }
     ]
@@ -402,7 +442,8 @@ def test_a_wrong_value_in_member_yaml_is_named(
     assert right in text
     report = check_member(write(directory, text.replace(right, wrong, 1)))
     assert not report.usable
-    assert [p for p in report.problems if p.key == key and reason in p.reason], report.problems
+    assert [p for p in report.problems if p.key == key and reason in p.text], report.problems
+    assert all(one.remedy for one in report.problems), report.problems
 
 
 def test_the_member_example_is_usable(directory: Path) -> None:
@@ -429,9 +470,9 @@ def test_a_secret_may_come_from_the_environment(
     """And the file that only refers to it may be read by all."""
     path = write(directory, example("gcks.yaml").replace(PSK, "hex:${GM1_PSK}"))
     path.chmod(0o644)
-    assert "the environment has no GM1_PSK" in only(check_server(path)).reason
+    assert "the environment has no GM1_PSK" in only(check_server(path)).text
     monkeypatch.setenv("GM1_PSK", "0g" * 32)
-    assert "hexadecimal digits" in only(check_server(path)).reason
+    assert "hexadecimal digits" in only(check_server(path)).text
     monkeypatch.setenv("GM1_PSK", "0a" * 32)
     psk = load_server(path).credentials.find_psk("fqdn:gm1.example")
     assert psk is not None and psk.secret == bytes.fromhex("0a" * 32)
@@ -450,7 +491,7 @@ def test_nothing_else_refers_to_the_environment(
     directory: Path, right: str, wrong: str, key: str
 ) -> None:
     path = write(directory, example("gcks.yaml").replace(right, wrong, 1))
-    reasons = [p.reason for p in check_server(path).problems if p.key == key]
+    reasons = [p.text for p in check_server(path).problems if p.key == key]
     assert any("for secrets and paths of files only" in reason for reason in reasons)
 
 
@@ -460,4 +501,4 @@ def test_a_hooks_command_keeps_its_own_references(
     command = "  kind: exec\n  command: [sh, -c, 'echo ${HOME}']\n"
     text = example("member.yaml").replace("command: []  ", "#")
     path = write(directory, text.replace("  kind: xfrm", command))
-    assert not [p for p in check_member(path).problems if "environment is for" in p.reason]
+    assert not [p for p in check_member(path).problems if "environment is for" in p.text]

@@ -58,7 +58,7 @@ def report(directory: Path, authentication: str, own: str = PAIR) -> Report:
 
 
 def told(found: Report, *, warnings: bool = False) -> list[tuple[str, str]]:
-    return [(one.key, one.reason) for one in found.problems if one.warning == warnings]
+    return [(one.key, one.text) for one in found.problems if one.warning == warnings]
 
 
 # --- what the files say -----------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_what_contradicts_names_both_places(
     path = write(tmp_path, main=main, other=other)
     _, findings = read_yaml(path)
     said = said.replace("MAIN", str(path)).replace("OTHER", str(tmp_path / "other.yaml"))
-    assert [reason for _, reason, _ in findings.found if said in reason]
+    assert [one for one in findings.errors if said in one.text]
 
 
 def test_a_problem_is_in_the_file_that_has_it(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_no_more_files_than_there_is_room_for(
     monkeypatch.setattr(yaml_source, "MAX_INCLUDED", 2)
     path = write(tmp_path, main="include: ['*.yaml']\n", a="", b="", c="")
     _, findings = read_yaml(path)
-    assert "3 files; at most 2" in findings.found[0][1]
+    assert "3 files; at most 2" in findings.errors[0].text
 
 
 def test_a_secret_in_an_included_file_is_private(tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ def ah(name: str = "ah", **options: Any) -> DataSaPolicy:
 
 
 def errors(policy: GroupPolicy) -> list[str]:
-    return [f"{p.where}: {p.reason}" for p in check(policy) if not p.warning]
+    return [f"{p.where}: {p.reason}; {p.remedy}" for p in check(policy) if not p.warning]
 
 
 def warnings(policy: GroupPolicy) -> list[str]:
-    return [f"{p.where}: {p.reason}" for p in check(policy) if p.warning]
+    return [f"{p.where}: {p.reason}; {p.remedy}" for p in check(policy) if p.warning]
 
 
 GOOD = {
@@ -154,6 +154,7 @@ def test_what_is_forbidden_is_named(policy: GroupPolicy, words: str) -> None:
 
     found = errors(policy)
     assert any(re.search(words, problem) for problem in found), found
+    assert all(problem.remedy for problem in check(policy))
 
 
 def test_everything_is_found_at_once() -> None:

@@ -11,7 +11,8 @@ from gcks.errors import InvalidSyntax, NoProposalChosen
 from gcks.group.policy import GroupPolicy
 from gcks.group.registration import KeyWrap
 from gcks.group.rekeying import reminder_payloads
-from gcks.group.rules import MAX_DATA_SAS, MAX_LABEL_CHARACTERS
+from gcks.group.rules import MAX_DATA_SAS
+from gcks.group.sa_rules import MAX_LABEL_CHARACTERS
 from gcks.group.usage import Usage, read_usage, usage_of, usage_text
 from gcks.iana import Kwa, NotifyType
 from gcks.wire.gsa import GroupSecurityAssociation

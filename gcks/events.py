@@ -146,6 +146,17 @@ class MemberLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerRefused(Event):
+    """A peer doesn't accept our proof of who we are; its memberships are as they were."""
+
+    name = "server_refused"
+    remote: str
+    identity: str
+    cause: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStartedOver(Event):
     """All SAs were deleted: every member has to register again and gets new keys."""
 

@@ -35,6 +35,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.RegistrationRefused: logging.WARNING,
     e.RegistrationAbandoned: logging.WARNING,
     e.MemberLeft: logging.INFO,
+    e.ServerRefused: logging.WARNING,
     e.MemberCertificateEnded: logging.WARNING,
     e.GroupStartedOver: logging.WARNING,
     e.MembersLockedOut: logging.WARNING,

@@ -125,6 +125,8 @@ SERVER_ROWS: Final = (
         ("group", "cause"), _again, lambda event: float(event.again),
     ),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
+    Row(e.ServerRefused, "server_refusals",
+        "Peers that don't accept the server's proof of who it is, new members aside"),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
     Row(

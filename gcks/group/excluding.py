@@ -45,6 +45,8 @@ MAX_EXCLUDED: Final = 4096
 LEAVING_HINTS: Final = {
     "NO_PROPOSAL_CHOSEN": "it refuses the group's policy and its own log says what of it: raise "
     "its ceiling, or change the group",
+    "AUTHENTICATION_FAILED": "it doesn't accept this server's certificate, key or identity; its "
+    "own log says why",
 }
 """What to do about members that leave, by the notification that they leave with."""
 

@@ -261,6 +261,7 @@ class Group(ExcludingGroup):
             request.sender,
             inband,
             hint,
+            at,
         )
 
     def _behind(self, identity: str) -> str:

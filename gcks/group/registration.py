@@ -75,6 +75,8 @@ class Registration:
     """The GM is rekeyed over its IKE SA, which stays open."""
     hint: str = ""
     """What may be wrong although it was admitted."""
+    at: float = 0.0
+    """When (POSIX time): tells this registration from a later one."""
 
 
 @dataclass(frozen=True, slots=True)

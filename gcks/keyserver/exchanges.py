@@ -23,7 +23,9 @@ from gcks.events import (
     MemberRegistered,
     PeerAuthenticated,
     RequestRefused,
+    ServerRefused,
 )
+from gcks.group.excluding import LEAVING_HINTS
 from gcks.group.group import Group
 from gcks.group.registration import Registration
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
@@ -171,6 +173,8 @@ def first_registration(
             contents.everything(), remote, error, Phase.ESTABLISHED, sa.name
         )
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
+    if not done.again:
+        sa.admitted = group.name, done.at
     reply = registered(group, done, sa.identity, remote, peer.method, waited)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
@@ -208,9 +212,29 @@ def informational_request(
     serving: Serving, sa: Established, contents: Contents, now: float
 ) -> Reply:
     """RFC 7296 section 1.4: liveness, or the end of the IKE SA; it has no Child SAs."""
-    del serving, sa, now
+    if contents.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
+        return _server_refused(serving, sa, now)
     ends = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
     return Reply(closes="closed by the peer" if ends else "")
+
+
+def _server_refused(serving: Serving, sa: Established, now: float) -> Reply:
+    """RFC 7296 section 2.21.2: the peer doesn't believe our proof, and has no IKE SA.
+
+    A membership that this GSA_AUTH has begun ends: as if it left, because it was told
+    the keys.  An older one stays.  What it was told before may still work for it, and
+    a certificate of ours that nobody trusts must not take the keys from those who come
+    back one by one.
+    """
+    kind = NotifyType.AUTHENTICATION_FAILED
+    name, at = sa.admitted or ("", 0.0)
+    group = serving.groups.get(name)
+    member = group.members.get(sa.name) if group is not None else None
+    if group is None or member is None or member.registered_at != at:
+        event = ServerRefused(str(sa.path.remote), sa.name, kind.name, LEAVING_HINTS[kind.name])
+        return Reply((), (), (event,), closes=kind.name)
+    left = group.leave(sa.name, kind.name, now)
+    return Reply((), left.journal, left.events, kind.name, group.next_timeout)
 
 
 def create_child_sa_request(

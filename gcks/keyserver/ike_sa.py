@@ -106,8 +106,8 @@ class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
     __slots__ = (
-        "certificate_ends", "certificates", "due", "identity", "inband", "name", "pushing",
-        "spi_i", "spi_r", "timer_at", "to_push", "wrap",
+        "admitted", "certificate_ends", "certificates", "due", "identity", "inband", "name",
+        "pushing", "spi_i", "spi_r", "timer_at", "to_push", "wrap",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +122,8 @@ class Established(Secured):
         """When a certificate of the peer expires (POSIX seconds)."""
         self.certificates = b""
         """References of the peer's certificates."""
+        self.admitted: tuple[str, float] | None = None
+        """The group that its GSA_AUTH made the peer a new member of, and when (POSIX time)."""
         self.inband: dict[str, bool] = {}
         """Groups that are rekeyed over this SA, and whether the GM is a sender there."""
         self.to_push: set[str] = set()

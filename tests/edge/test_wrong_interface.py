@@ -1,6 +1,6 @@
 """A member whose interface is there, and isn't the one that rekeys come by.
 
-The tenth row of tests/exchange/test_misconfigured.py: it takes hosts with two interfaces.
+The twelfth row of tests/exchange/test_misconfigured.py: it takes hosts with two interfaces.
 """
 
 from __future__ import annotations

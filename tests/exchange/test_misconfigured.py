@@ -1,4 +1,4 @@
-"""Ten ways to misconfigure a member: the operator's event and the member's message tell which.
+"""Twelve ways to misconfigure a member: the operator's event and the member's message tell which.
 
 Every reason for which a server refuses is in test_refusal_reasons.py.
 """
@@ -25,6 +25,7 @@ from gcks.events import (
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.member.ceiling import Ceiling
+from gcks.wire.identification import Identity
 from tests.exchange.demo import DATA_LIFETIME, SERVER_SETTINGS, World
 from tests.exchange.network import MemberNode, Weather
 from tests.exchange.test_member_certificates import DAY, NOW, Authority
@@ -57,6 +58,18 @@ def expired_certificate() -> Scene:
 
 def wrong_ca() -> Scene:
     return with_certificates(OTHER_CA.issue("gm1.dev"))
+
+
+def wrong_ca_of_the_server() -> Scene:
+    """The server trusts the member's CA, the member not the server's."""
+    return with_certificates(CA.issue("gm1.dev"), trust=OTHER_CA)
+
+
+def wrong_server_identity() -> Scene:
+    world = World(server_credentials=Credentials(own=(CA.issue("gcks.dev"),), trust=CA.trust))
+    own = Credentials(own=(CA.issue("gm1.dev"),), trust=CA.trust)
+    other = Identity.parse("fqdn:gcks.example")
+    return world, world.member("gm1", credentials=own, certificate=True, server_identity=other)
 
 
 def no_common_kwa() -> Scene:
@@ -121,6 +134,16 @@ ROWS = {
         "unable to get local issuer certificate", "CA of authentication.trust_anchors",
         "certificate was issued by CN=another CA", "does the server trust that CA",
     ),
+    "wrong CA of the server": Row(
+        wrong_ca_of_the_server,
+        "AUTHENTICATION_FAILED", "doesn't accept this server's certificate",
+        "unable to get local issuer certificate", "trust_anchors",
+    ),
+    "wrong identity of the server": Row(
+        wrong_server_identity,
+        "AUTHENTICATION_FAILED", "its own log says why",
+        "the server is fqdn:gcks.dev, not fqdn:gcks.example", "correct the server's identity",
+    ),
     "no common KWA": Row(
         no_common_kwa,
         "offered KWA=KW_5649_128; accepted KWA=KW_5649_256", "align the IKE proposals",
@@ -147,7 +170,7 @@ ROWS = {
         "is not within 1 to 10 s", "raise this member's ceiling",
     ),
 }  # fmt: skip
-"""The tenth, a wrong interface, is tests/edge/test_wrong_interface.py's: it takes real hosts."""
+"""The twelfth, a wrong interface, is tests/edge/test_wrong_interface.py's: it takes real hosts."""
 
 
 @pytest.mark.parametrize("what", ROWS)

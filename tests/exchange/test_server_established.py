@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from gcks.daemon.logs import level_of
 from gcks.errors import DropReason, LocalError, RefusalReason
 from gcks.events import (
     DatagramDropped,
@@ -17,6 +19,7 @@ from gcks.events import (
     RegistrationRefused,
     RekeySent,
     RequestRefused,
+    ServerRefused,
 )
 from gcks.group.excluding import LEAVING_HINTS
 from gcks.group.policy import MemberRule
@@ -28,7 +31,7 @@ from gcks.outcome import Endpoint, Outcome, Path
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, decode_header
-from gcks.wire.identification import Identity, IDg
+from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.kd import KeyDownload
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
@@ -65,6 +68,57 @@ def registered(name: str = "gm1") -> tuple[Server, Initiator]:
 
 def members(server: Server, group: str = "demo") -> tuple[str, ...]:
     return server.engine.groups[f"keyid:{group}"].members.identities()
+
+
+# --- a peer that doesn't accept our proof -------------------------------------------------------
+
+REFUSAL = Notify(NotifyType.AUTHENTICATION_FAILED)
+
+
+def test_a_new_member_that_refuses_the_server_is_none() -> None:
+    """RFC 7296 section 2.21.2: it has no IKE SA, so it took no keys from it."""
+    server, peer = registered()
+    outcome = server.receive(peer.request(INFORMATIONAL, REFUSAL), peer)
+    assert peer.read(outcome.transmits[0].octets) == ()
+    left = only(outcome, MemberLeft)
+    assert isinstance(left, MemberLeft) and level_of(left) == logging.WARNING
+    assert (left.cause, left.members) == ("AUTHENTICATION_FAILED", 0)
+    assert "doesn't accept this server's certificate" in left.hint
+    assert outcome.journal == (MemberRemoved("keyid:demo", "fqdn:gm1.dev"),)
+    assert only(outcome, IkeSaClosed) and server.forgot_all_peers
+    assert members(server) == ()
+
+
+def test_an_older_membership_outlives_a_refusal() -> None:
+    """Its keys may still work for it: a certificate of ours that is wrong shuts nobody out."""
+    server, _ = registered()
+    again = Initiator()
+    again.register(server)
+    outcome = server.receive(again.request(INFORMATIONAL, REFUSAL), again)
+    refused = only(outcome, ServerRefused)
+    assert isinstance(refused, ServerRefused) and level_of(refused) == logging.WARNING
+    assert (refused.identity, refused.remote) == ("fqdn:gm1.dev", "10.0.0.1:500")
+    assert refused.hint and only(outcome, IkeSaClosed)
+    assert not any(isinstance(event, MemberLeft) for event in outcome.events)
+    assert outcome.journal == () and members(server) == ("fqdn:gm1.dev",)
+
+
+def test_a_late_refusal_ends_no_membership_that_was_renewed_since() -> None:
+    server, peer = registered()
+    server.now += 1.0
+    Initiator().register(server)
+    outcome = server.receive(peer.request(INFORMATIONAL, REFUSAL), peer)
+    assert only(outcome, ServerRefused)
+    assert members(server) == ("fqdn:gm1.dev",)
+
+
+def test_a_peer_without_a_group_may_refuse_us_too() -> None:
+    server, peer = Server(), Initiator()
+    peer.meet(server)
+    request = peer.request(ExchangeType.IKE_AUTH, IDi(peer.identity), *peer.proof())
+    assert notifies(peer.read(server.answer(request, peer))) == []
+    outcome = server.receive(peer.request(INFORMATIONAL, REFUSAL), peer)
+    assert only(outcome, ServerRefused) and server.forgot_all_peers
 
 
 # --- GSA_REGISTRATION ---------------------------------------------------------------------------

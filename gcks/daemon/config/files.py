@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -29,10 +28,11 @@ from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.errors import CryptoError
 from gcks.crypto.revocation import MAX_CRL_OCTETS, Crl, check_ocsp
 from gcks.crypto.signature import SigningKey
+from gcks.daemon.config.opening import Stamp, open_to_others, read_file, stamp
+from gcks.daemon.config.quoting import NOT_REPEATED, SECRET_KINDS, looks_secret
 
 MIN_PSK_OCTETS: Final = 16
 _MAX_OCTETS: Final = 1 << 20
-_OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
 _PEM: Final = b"-----BEGIN"
 _VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
@@ -43,25 +43,37 @@ class Files:
     def __init__(self, config: Path, included: Sequence[Path] = ()) -> None:
         """Take the main file, from which relative paths start, and those that it includes."""
         self._config, self._included = config, tuple(included)
-        self.seen: set[Path] = set()
-        """The files that were read."""
+        self.seen: dict[Path, Stamp] = {}
+        """The files that were read, as they were then."""
 
     def path(self, text: str) -> Path:
         """Expand environment references; relative paths start at the configuration."""
+        if text.startswith(SECRET_KINDS):
+            raise ValueError(
+                "this is a secret itself, and here belongs the name of a file: write it to one "
+                "(hex: is only for psk and secret)"
+            )
+        if "\0" in text:
+            raise ValueError("a NUL character is in no name of a file; remove it")
         return self._config.parent / _expanded(text)
 
+    def named(self, text: str) -> str:
+        """Return what messages call a file: never what the environment says, nor a secret."""
+        if looks_secret(text):
+            return NOT_REPEATED
+        return text if _VARIABLE.search(text) else str(self._config.parent / text)
+
     def read(self, text: str, *, secret: bool = False, most: int = _MAX_OCTETS) -> bytes:
-        path = self.path(text)
-        self.seen.add(path)
+        path, name = self.path(text), self.named(text)
         try:
-            if secret:
-                _check_private(path)
-            with path.open("rb") as file:
-                content = file.read(most + 1)
+            content, status = read_file(path, most)
         except OSError as error:
-            raise ValueError(f"can't read {path}: {error.strerror}") from None
+            raise ValueError(f"can't read {name}: {error.strerror}") from None
+        if secret:
+            _check_private(name, status)
         if len(content) > most:
-            raise ValueError(f"{path} is larger than {most} octets")
+            raise ValueError(f"{name} is larger than {most} octets")
+        self.seen[path] = stamp(status)
         return content
 
     def secret(self, text: str) -> bytes:
@@ -97,7 +109,7 @@ class Files:
             octets = b""
         if len(octets) != MASTER_KEY_OCTETS:
             raise ValueError(
-                f"{self.path(text)}: a master key has {MASTER_KEY_OCTETS} octets; "
+                f"{self.named(text)}: a master key has {MASTER_KEY_OCTETS} octets; "
                 "make one with: head -c 32 /dev/urandom > FILE"
             )
         return octets
@@ -108,7 +120,7 @@ class Files:
         try:
             found = x509.load_pem_x509_certificates(pem)
         except ValueError:
-            raise ValueError(f"{self.path(text)} holds no PEM certificate") from None
+            raise ValueError(f"{self.named(text)} holds no PEM certificate") from None
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
     def crl(self, text: str) -> Crl:
@@ -119,7 +131,7 @@ class Files:
                 content = x509.load_pem_x509_crl(content).public_bytes(Encoding.DER)
             return Crl(content)
         except (ValueError, CryptoError) as error:
-            raise ValueError(f"{self.path(text)}: {error}") from None
+            raise ValueError(f"{self.named(text)}: {error}") from None
 
     def ocsp(self, text: str) -> bytes:
         """Read an OCSP response (DER)."""
@@ -127,7 +139,7 @@ class Files:
         try:
             check_ocsp(content)
         except CryptoError as error:
-            raise ValueError(f"{self.path(text)}: {error}") from None
+            raise ValueError(f"{self.named(text)}: {error}") from None
         return content
 
     def public_key(self, text: str) -> bytes:
@@ -137,7 +149,7 @@ class Files:
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError(
-                f"{self.path(text)} holds no PEM public key; "
+                f"{self.named(text)} holds no PEM public key; "
                 "make it with: openssl pkey -in KEY -pubout"
             ) from None
 
@@ -150,14 +162,18 @@ class Files:
             return SigningKey.from_pkcs8(pkcs8)
         except (ValueError, TypeError, UnsupportedAlgorithm, CryptoError):
             raise ValueError(
-                f"{self.path(text)} holds no PEM private key that can be used; give Ed25519, "
+                f"{self.named(text)} holds no PEM private key that can be used; give Ed25519, "
                 "ECDSA or RSA from 2048 bits on, without passphrase"
             ) from None
 
     def _check_config_private(self) -> None:
         """One of the files of the configuration holds a secret: which, YAML doesn't tell here."""
         for file in (self._config, *self._included):
-            if file.stat().st_mode & _OTHERS:
+            try:
+                status = file.stat()
+            except OSError as error:
+                raise ValueError(f"can't look at {file}: {error.strerror}") from None
+            if open_to_others(status):
                 raise ValueError(
                     f"{file} is a file of the configuration that holds this secret and can be read "
                     "or changed by others; chmod 600 it, or move the secret out with file:PATH"
@@ -182,7 +198,12 @@ def _expanded(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def _check_private(path: Path) -> None:
-    mode = path.stat().st_mode
-    if mode & _OTHERS:
-        raise ValueError(f"{path} can be read or changed by others; chmod 600 it")
+def _check_private(name: str, status: os.stat_result) -> None:
+    """Refuse a secret that somebody else may know, or may have chosen."""
+    if open_to_others(status):
+        raise ValueError(f"{name} can be read or changed by others; chmod 600 it")
+    if status.st_uid not in (0, os.geteuid()):
+        raise ValueError(
+            f"{name} belongs to uid {status.st_uid}; chown it to root or to the user that gcks "
+            "runs as"
+        )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gcks.errors import LocalError
 
 KeyPath = tuple[str | int, ...]
+MAX_TOLD: Final = 200
+"""Problems in the text of one error."""
 
 
 class Place(NamedTuple):
@@ -43,7 +45,10 @@ class ConfigError(LocalError):
     """A configuration that can't be used; holds every problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        lines = [*map(str, problems[:MAX_TOLD])]
+        if len(problems) > MAX_TOLD:
+            lines.append(f"... and {len(problems) - MAX_TOLD} more")
+        super().__init__("\n".join(lines))
         self.problems = tuple(problems)
 
 

@@ -14,17 +14,17 @@ MAX_WIDE_RULES: Final = 64
 """Patterns that all later rules are held against."""
 
 
-def member_doubts(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
-    """Yield what an operator should look at again: where, and why."""
+def member_doubts(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
+    """Yield what an operator should look at again: where, why, and what to do."""
     yield from _shadowed(policy)
     if policy.members and all(
         any(_covers(one, rule.identity) for one in policy.excluded) for rule in policy.members
     ):
-        yield "excluded", "shuts out everybody whom the members rules admit"
+        yield "excluded", "shuts out everybody whom the members rules admit", "narrow it"
     yield from _same_destination(policy)
 
 
-def _shadowed(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
+def _shadowed(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
     """The first rule that fits decides: what comes after a wider one never counts."""
     seen: dict[str, int] = {}
     wide: list[tuple[int, str]] = []
@@ -35,7 +35,8 @@ def _shadowed(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
             yield (
                 f"members[{place}]",
                 f"never counts: members[{earlier}] ({policy.members[earlier].identity}) fits all "
-                "that it fits, and the first rule decides; put this one before it",
+                "that it fits, and the first rule decides",
+                "put this one before it",
             )
         seen.setdefault(text, place)
         if is_glob(text) and len(wide) < MAX_WIDE_RULES:
@@ -45,13 +46,20 @@ def _shadowed(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
 def _covers(pattern: str, other: str) -> bool:
     """Tell whether a pattern fits all that another fits; sure only where it says so.
 
-    A pattern without brackets that fits the other's text fits what that stands for: its
-    `*` and `?` take any characters, the other's `*` and `?` among them.
+    What the other's `*` stands for may be nothing, or longer than all `?` together.
     """
-    return pattern == other or ("[" not in pattern + other and fnmatchcase(other, pattern))
+    if pattern == other:
+        return True
+    if "[" in pattern + other:
+        return False
+    return all(fnmatchcase(other.replace("*", made), pattern) for made in ("", _LONG))
 
 
-def _same_destination(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
+_LONG: Final = "\0" * 300
+"""Characters that no pattern names."""
+
+
+def _same_destination(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
     """Group data to the rekey's own address and port would be encrypted rekeys, or lost ones."""
     if policy.rekey is None:
         return
@@ -62,7 +70,8 @@ def _same_destination(policy: GroupPolicy) -> Iterator[tuple[str, str]]:
             yield (
                 f"data_sas.{sa.name}.destination",
                 f"holds the rekey address {host} port {port}: members would look for rekeys "
-                "in what this SA protects; give the data another address",
+                "in what this SA protects",
+                "give the data another address",
             )
 
 

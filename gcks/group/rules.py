@@ -119,8 +119,7 @@ def _usage(policy: GroupPolicy) -> Problems:
 
 
 def _doubts(policy: GroupPolicy) -> Problems:
-    for where, reason in member_doubts(policy):
-        yield PolicyProblem(where, reason, warning=True)
+    return (PolicyProblem(*one, warning=True) for one in member_doubts(policy))
 
 
 def _unique_names(policy: GroupPolicy) -> Problems:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from gcks.daemon.config.credentials import tried
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import Section
 from gcks.daemon.config.loaded import ControlOptions
+from gcks.daemon.config.problems import Findings
 from gcks.daemon.config.values import FileName
 from gcks.daemon.control.peers import Access
 
@@ -21,8 +23,11 @@ class ControlSection(Section):
     `gcks-member leave`."""
 
 
-def control_options(control: ControlSection, files: Files) -> ControlOptions:
+def control_options(
+    control: ControlSection, files: Files, findings: Findings
+) -> ControlOptions | None:
     """Nobody has to make a directory for a socket that nobody asked for."""
     required = "path" in control.model_fields_set
     access = Access(control.readers, control.operators)
-    return ControlOptions(files.path(control.path), access, required)
+    path = tried(lambda: files.path(control.path), ("control", "path"), findings)
+    return ControlOptions(path, access, required) if path is not None else None

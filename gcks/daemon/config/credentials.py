@@ -43,10 +43,11 @@ def reading_again(
 
 def read_secret(text: str, path: KeyPath, files: Files, findings: Findings) -> bytes | None:
     """Return a pre-shared key."""
-    return _tried(lambda: files.secret(text), path, findings)
+    return tried(lambda: files.secret(text), path, findings)
 
 
-def _tried(read: Callable[[], T], path: KeyPath, findings: Findings) -> T | None:
+def tried(read: Callable[[], T], path: KeyPath, findings: Findings) -> T | None:
+    """Return what is read; what is wrong with it goes to the findings."""
     try:
         return read()
     except Unfit as error:
@@ -66,7 +67,7 @@ def _read_anchors(
     anchors: list[bytes] = []
     for place, text in enumerate(texts):
         here = (*path, place)
-        found = _tried(lambda text=text: files.certificates(text), here, findings) or ()  # type: ignore[misc]
+        found = tried(lambda text=text: files.certificates(text), here, findings) or ()  # type: ignore[misc]
         try:
             TrustStore(found)  # each file by itself, so that the message names the right one
             anchors += found
@@ -84,7 +85,7 @@ def read_trust(
     """Return a store of the trust anchors with their CRLs; None where there are none."""
     anchors = _read_anchors(section.trust_anchors, (*path, "trust_anchors"), files, findings)
     crls = [
-        _tried(lambda text=text: files.crl(text), (*path, "crls", place), findings)  # type: ignore[misc]
+        tried(lambda text=text: files.crl(text), (*path, "crls", place), findings)  # type: ignore[misc]
         for place, text in enumerate(section.crls)
     ]
     for place, crl in enumerate(crls):
@@ -111,7 +112,7 @@ def read_raw_public_key(
         spki = files.public_key(text)
         return RawPublicKey(identity, spki, load_public_key(spki))
 
-    return _tried(read, path, findings)
+    return tried(read, path, findings)
 
 
 # --- who we are -------------------------------------------------------------------------
@@ -145,11 +146,11 @@ def _read_pair(
     files: Files,
     findings: Findings,
 ) -> OwnCredential | None:
-    key = _tried(lambda: files.private_key(pair.key), (*path, "key"), findings)
+    key = tried(lambda: files.private_key(pair.key), (*path, "key"), findings)
     ocsp = None
     if pair.ocsp is not None:
         text = pair.ocsp
-        ocsp = _tried(lambda: files.ocsp(text), (*path, "ocsp"), findings)
+        ocsp = tried(lambda: files.ocsp(text), (*path, "ocsp"), findings)
     if pair.certificate is None:
         return OwnCredential((), key) if key is not None else None
     chain = _read_chain(pair.certificate, path, identity, files, findings)
@@ -162,7 +163,7 @@ def _read_chain(
     text: str, path: KeyPath, identity: Identity | None, files: Files, findings: Findings
 ) -> tuple[bytes, ...]:
     place = (*path, "certificate")
-    chain = _tried(lambda: files.certificates(text), place, findings) or ()
+    chain = tried(lambda: files.certificates(text), place, findings) or ()
     if chain and identity is not None:
         try:
             # With the leaf as its own anchor everything but the chain is judged as peers do.
@@ -194,7 +195,7 @@ def _belong_together(
     public = x509.load_der_x509_certificate(leaf).public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if spki != key.public_spki:
-        reason = f"{files.path(pair.key)} is not the key of the certificate"
+        reason = f"{files.named(pair.key)} is not the key of the certificate"
         findings.add((*path, "key"), reason, "give the two that were made together")
     return spki == key.public_spki
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -29,12 +28,13 @@ from gcks.crypto.aead_box import MASTER_KEY_OCTETS
 from gcks.crypto.errors import CryptoError
 from gcks.crypto.revocation import MAX_CRL_OCTETS, Crl, check_ocsp
 from gcks.crypto.signature import SigningKey
+from gcks.daemon.config.opening import Stamp, open_to_others, read_file, stamp
 from gcks.daemon.config.problems import reading_remedy
+from gcks.daemon.config.quoting import NOT_REPEATED, SECRET_KINDS, looks_secret
 from gcks.errors import Unfit
 
 MIN_PSK_OCTETS: Final = 16
 _MAX_OCTETS: Final = 1 << 20
-_OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
 _PEM: Final = b"-----BEGIN"
 _MAKE_A_KEY: Final = "head -c 32 /dev/urandom > FILE"
 _TO_PEM: Final = "of DER make PEM with: openssl x509 -inform DER -in FILE"
@@ -47,25 +47,37 @@ class Files:
     def __init__(self, config: Path, included: Sequence[Path] = ()) -> None:
         """Take the main file, from which relative paths start, and those that it includes."""
         self._config, self._included = config, tuple(included)
-        self.seen: set[Path] = set()
-        """The files that were read."""
+        self.seen: dict[Path, Stamp] = {}
+        """The files that were read, as they were then."""
 
     def path(self, text: str) -> Path:
         """Expand environment references; relative paths start at the configuration."""
+        if text.startswith(SECRET_KINDS):
+            raise Unfit(
+                "this is a secret itself, and here belongs the name of a file",
+                "write it to one (hex: is only for psk and secret)",
+            )
+        if "\0" in text:
+            raise Unfit("a NUL character is in no name of a file", "remove it")
         return self._config.parent / _expanded(text)
 
+    def named(self, text: str) -> str:
+        """Return what messages call a file: never what the environment says, nor a secret."""
+        if looks_secret(text):
+            return NOT_REPEATED
+        return text if _VARIABLE.search(text) else str(self._config.parent / text)
+
     def read(self, text: str, *, secret: bool = False, most: int = _MAX_OCTETS) -> bytes:
-        path = self.path(text)
-        self.seen.add(path)
+        path, name = self.path(text), self.named(text)
         try:
-            if secret:
-                _check_private(path)
-            with path.open("rb") as file:
-                content = file.read(most + 1)
+            content, status = read_file(path, most)
         except OSError as error:
-            raise Unfit(f"can't read {path}: {error.strerror}", reading_remedy(error)) from None
+            raise Unfit(f"can't read {name}: {error.strerror}", reading_remedy(error)) from None
+        if secret:
+            _check_private(name, status)
         if len(content) > most:
-            raise Unfit(f"{path} is larger than {most} octets", "name the right file")
+            raise Unfit(f"{name} is larger than {most} octets", "name the right file")
+        self.seen[path] = stamp(status)
         return content
 
     def secret(self, text: str) -> bytes:
@@ -103,7 +115,7 @@ class Files:
             octets = b""
         if len(octets) != MASTER_KEY_OCTETS:
             raise Unfit(
-                f"{self.path(text)}: a master key has {MASTER_KEY_OCTETS} octets",
+                f"{self.named(text)}: a master key has {MASTER_KEY_OCTETS} octets",
                 f"make one with: {_MAKE_A_KEY}",
             )
         return octets
@@ -114,7 +126,7 @@ class Files:
         try:
             found = x509.load_pem_x509_certificates(pem)
         except ValueError:
-            raise Unfit(f"{self.path(text)} holds no PEM certificate", _TO_PEM) from None
+            raise Unfit(f"{self.named(text)} holds no PEM certificate", _TO_PEM) from None
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
     def crl(self, text: str) -> Crl:
@@ -125,7 +137,7 @@ class Files:
                 content = x509.load_pem_x509_crl(content).public_bytes(Encoding.DER)
             return Crl(content)
         except (ValueError, CryptoError) as error:
-            raise Unfit(f"{self.path(text)}: {error}", "give the complete CRL of a CA") from None
+            raise Unfit(f"{self.named(text)}: {error}", "give the complete CRL of a CA") from None
 
     def ocsp(self, text: str) -> bytes:
         """Read an OCSP response (DER)."""
@@ -134,7 +146,7 @@ class Files:
             check_ocsp(content)
         except CryptoError as error:
             remedy = "make it with: openssl ocsp -respout FILE"
-            raise Unfit(f"{self.path(text)}: {error}", remedy) from None
+            raise Unfit(f"{self.named(text)}: {error}", remedy) from None
         return content
 
     def public_key(self, text: str) -> bytes:
@@ -145,7 +157,7 @@ class Files:
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except (ValueError, UnsupportedAlgorithm):
             raise Unfit(
-                f"{self.path(text)} holds no PEM public key",
+                f"{self.named(text)} holds no PEM public key",
                 "make it with: openssl pkey -in KEY -pubout",
             ) from None
 
@@ -158,14 +170,19 @@ class Files:
             return SigningKey.from_pkcs8(pkcs8)
         except (ValueError, TypeError, UnsupportedAlgorithm, CryptoError):
             raise Unfit(
-                f"{self.path(text)} holds no PEM private key that can be used",
+                f"{self.named(text)} holds no PEM private key that can be used",
                 "give Ed25519, ECDSA or RSA from 2048 bits on, without passphrase",
             ) from None
 
     def _check_config_private(self) -> None:
         """One of the files of the configuration holds a secret: which, YAML doesn't tell here."""
         for file in (self._config, *self._included):
-            if file.stat().st_mode & _OTHERS:
+            try:
+                status = file.stat()
+            except OSError as error:
+                cause = f"can't look at {file}: {error.strerror}"
+                raise Unfit(cause, reading_remedy(error)) from None
+            if open_to_others(status):
                 raise Unfit(
                     f"{file} is a file of the configuration that holds this secret and can be read "
                     "or changed by others",
@@ -191,7 +208,12 @@ def _expanded(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def _check_private(path: Path) -> None:
-    mode = path.stat().st_mode
-    if mode & _OTHERS:
-        raise Unfit(f"{path} can be read or changed by others", "chmod 600 it")
+def _check_private(name: str, status: os.stat_result) -> None:
+    """Refuse a secret that somebody else may know, or may have chosen."""
+    if open_to_others(status):
+        raise Unfit(f"{name} can be read or changed by others", "chmod 600 it")
+    if status.st_uid not in (0, os.geteuid()):
+        raise Unfit(
+            f"{name} belongs to uid {status.st_uid}",
+            "chown it to root or to the user that gcks runs as",
+        )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcks.daemon.config.opening import Stamp
 from gcks.daemon.control.peers import Access
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.group.policy import GroupPolicy
@@ -53,7 +54,8 @@ class ControlOptions:
 class CredentialSource:
     """Where credentials came from, to be read again when the files change."""
 
-    files: frozenset[Path]
+    files: Mapping[Path, Stamp]
+    """Each as it was when it was read."""
     read: Callable[[], Credentials]
     """Raises `ConfigError`."""
 

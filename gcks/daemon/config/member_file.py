@@ -70,6 +70,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         return None, findings
     _check_groups(model, findings)
     _check_addresses(model, findings)
+    control = control_options(model.control, files, findings)
     if findings.errors:
         return None, findings
     options = _data_plane(model.data_plane)
@@ -79,11 +80,11 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         ceiling=_ceiling(model.ceiling, features_of(options)),
         data_plane=options,
         metrics=model.metrics.listen if model.metrics else None,
-        control=control_options(model.control, files),
+        control=control,
         logs=LogOptions(model.logging.format, model.logging.level, "gcks-member"),
         source=path,
         credential_source=CredentialSource(
-            frozenset(files.seen),
+            dict(files.seen),
             reading_again(
                 path, lambda found: _credentials(content, Files(path, findings.files), found)
             ),

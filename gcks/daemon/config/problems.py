@@ -13,6 +13,8 @@ from gcks.errors import LocalError, Unfit
 KeyPath = tuple[str | int, ...]
 KEEP_ONE: Final = "keep one"
 """The remedy for what is given twice."""
+MAX_TOLD: Final = 200
+"""Problems in the text of one error."""
 
 
 class Place(NamedTuple):
@@ -53,7 +55,10 @@ class ConfigError(LocalError):
     """A configuration that can't be used; holds every problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        lines = [*map(str, problems[:MAX_TOLD])]
+        if len(problems) > MAX_TOLD:
+            lines.append(f"... and {len(problems) - MAX_TOLD} more")
+        super().__init__("\n".join(lines))
         self.problems = tuple(problems)
 
 

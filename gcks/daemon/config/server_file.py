@@ -15,6 +15,7 @@ from gcks.daemon.config.credentials import (
     read_secret,
     read_trust,
     reading_again,
+    tried,
 )
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.groups import build_groups
@@ -68,10 +69,13 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     listen = [one for _, one in entries(content, "listen", ListenSection)]
     _check_listeners(listen, findings)
     credentials = _credentials(content, server, files, findings)
-    watched = frozenset(files.seen)
+    watched = dict(files.seen)
     groups = build_groups(content, _rekey_source(listen), findings)
     store_path, master_key = _store(section(content, "store", StoreSection), files, findings)
-    if model is None or findings.errors:
+    if model is None:
+        return None, findings
+    control, audit = control_options(model.control, files, findings), _audit(model, files, findings)
+    if findings.errors:
         return None, findings
     config = ServerConfig(
         settings=_settings(model),
@@ -84,8 +88,8 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         store_path=store_path,
         master_key=master_key,
         metrics=model.metrics.listen if model.metrics else None,
-        control=control_options(model.control, files),
-        audit=files.path(model.audit.path) if model.audit is not None else None,
+        control=control,
+        audit=audit,
         logs=LogOptions(model.logging.format, model.logging.level),
         source=path,
         credential_source=CredentialSource(
@@ -225,7 +229,10 @@ def _store(store: StoreSection | None, files: Files, findings: Findings) -> tupl
     try:
         path = files.path(store.path)
         if not path.parent.is_dir():
-            raise Unfit(f"there is no directory {path.parent}", "make it, or change the path")
+            raise Unfit(
+                f"there is no directory for {files.named(store.path)}",
+                "make it, or change the path",
+            )
     except Unfit as error:
         findings.refuse(("store", "path"), error)
     try:
@@ -233,3 +240,10 @@ def _store(store: StoreSection | None, files: Files, findings: Findings) -> tupl
     except Unfit as error:
         findings.refuse(("store", "master_key"), error)
     return path, key
+
+
+def _audit(model: ServerFile, files: Files, findings: Findings) -> Path | None:
+    given = model.audit
+    if given is None:
+        return None
+    return tried(lambda: files.path(given.path), ("audit", "path"), findings)

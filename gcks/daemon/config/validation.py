@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from gcks.daemon.config.problems import Findings, KeyPath
+from gcks.daemon.config.quoting import looks_secret
 from gcks.daemon.config.remedies import remedy_for
 from gcks.errors import Unfit
 
@@ -139,7 +140,9 @@ def _reason(detail: Any, place: KeyPath) -> str:
 def _may_be_shown(detail: Any, place: KeyPath) -> bool:
     """Tell whether a value helps and is no secret that went astray."""
     plain = isinstance(detail["input"], str | int | float)
-    return plain and detail["type"] != "value_error" and not _SECRET & set(place)
+    if not plain or detail["type"] == "value_error" or _SECRET & set(place):
+        return False
+    return not looks_secret(str(detail["input"]))
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:

@@ -76,7 +76,7 @@ def _identity(value: str) -> str:
 
 def _pattern(value: str) -> str:
     if not value.isprintable():
-        raise ValueError(f"{value!r}: a pattern has printable characters only")
+        raise Unfit(f"{value!r}: a pattern has printable characters only", "take the others out")
     kind, colon, rest = value.partition(":")
     if not colon or not rest:
         reason = f"{value!r} has no kind, colon and name"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from gcks.daemon.config.opening import read_file
 from gcks.daemon.config.problems import (
     KEEP_ONE,
     ConfigError,
@@ -23,6 +24,8 @@ from gcks.daemon.config.problems import (
 )
 
 MAX_FILE_OCTETS: Final = 4 << 20
+MAX_OCTETS: Final = 16 << 20
+"""Of all files together."""
 MAX_VALUES: Final = 400_000
 """Aliases count as often as they are used: a few lines of them could fill the memory."""
 MAX_INCLUDED: Final = 1_000
@@ -37,6 +40,9 @@ _YAML_REMEDIES: Final = {
 """Words of the parser's -> what to do; the last fits always."""
 _GLOB: Final = frozenset("*?[")
 _MAX_DEPTH: Final = 32
+_MAX_COMPOSED_DEPTH: Final = 100
+"""What is deeper has no place in the findings; recursion has its limits."""
+_TOO_MANY: Final = (f"holds more than {MAX_VALUES} values, aliases included", "use fewer")
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = {
     "bool": (r"yes|Yes|no|No|true|True|false|False|on|On|off|Off", "ynotfYNOTF"),
@@ -46,8 +52,30 @@ _PLAIN: Final = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and without dates and base 60."""
+_Safe: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+class _Loader(_Safe):  # type: ignore[misc]
+    """Safe, without dates and base 60, and it gives up early on what is too much."""
+
+    _nodes = _depth = 0
+
+    def descend_resolver(self, parent: object, index: object) -> None:
+        """Count; both parsers call this before they make a node."""
+        del parent, index
+        self._nodes += 1
+        self._depth += 1
+        if self._depth > _MAX_COMPOSED_DEPTH:
+            raise _TooMuch(*_TOO_DEEP)
+        if self._nodes > 2 * MAX_VALUES:  # keys are nodes too
+            raise _TooMuch(*_TOO_MANY)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+
+
+class _TooMuch(Exception):
+    """More than a configuration can hold."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -77,11 +105,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Findings]:
 def _read_into(builder: _Builder, path: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Return the content with that of a file added to it."""
     try:
-        node = yaml.compose(_read_text(path), Loader=_Loader)
+        node = yaml.compose(_read_text(path, builder), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError([_syntax_problem(path, error)]) from None
-    except RecursionError:
-        raise _unusable(path, *_TOO_DEEP) from None
+    except _TooMuch as error:
+        raise _unusable(path, *error.args) from None
     if node is None:
         return content
     if not isinstance(node, yaml.MappingNode):
@@ -89,8 +117,7 @@ def _read_into(builder: _Builder, path: Path, content: dict[str, Any]) -> dict[s
         raise _unusable(path, reason, "begin from config/gcks.yaml or config/member.yaml")
     merged: dict[str, Any] = builder.build(node, (), 0, content)
     if builder.values > MAX_VALUES:
-        reason = f"holds more than {MAX_VALUES} values, aliases included"
-        raise _unusable(path, reason, "use fewer")
+        raise _unusable(path, *_TOO_MANY)
     return merged
 
 
@@ -101,7 +128,7 @@ def _included(path: Path, patterns: Any, findings: Findings) -> list[Path]:
         return []
     found: dict[Path, None] = {}
     for place, pattern in enumerate(patterns):
-        files = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else []
+        files = _matching(path.parent, pattern)
         if not files and not _GLOB & set(pattern):
             where = "absolute" if Path(pattern).is_absolute() else "not there"
             remedy = f"give a path from {path.parent}"
@@ -115,23 +142,37 @@ def _included(path: Path, patterns: Any, findings: Findings) -> list[Path]:
     return list(found)
 
 
+def _matching(directory: Path, pattern: str) -> list[Path]:
+    if Path(pattern).is_absolute():
+        return []
+    try:
+        return sorted(directory.glob(pattern))
+    except (ValueError, IndexError, OSError):
+        return []  # it is empty, or no name of a file
+
+
 def _unusable(path: Path, reason: str, remedy: str) -> ConfigError:
     return ConfigError([Problem(str(path), 0, "", reason, remedy)])
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, builder: _Builder) -> str:
     try:
-        with path.open("rb") as file:
-            octets = file.read(MAX_FILE_OCTETS + 1)
+        octets, _ = read_file(path, MAX_FILE_OCTETS)
         text = octets.decode("utf-8-sig")
     except OSError as error:
         raise _unusable(path, f"can't read it: {error.strerror}", reading_remedy(error)) from None
     except UnicodeDecodeError:
         raise _unusable(path, "not UTF-8 text", "name a configuration, or convert it") from None
+    except ValueError:
+        raise _unusable(path, "no name of a file", "name a configuration") from None
     if len(octets) > MAX_FILE_OCTETS:
         raise _unusable(
             path, f"larger than {MAX_FILE_OCTETS} octets", "move parts to files that it includes"
         )
+    builder.octets += len(octets)
+    if builder.octets > MAX_OCTETS:
+        reason = f"with the files before it larger than {MAX_OCTETS} octets"
+        raise _unusable(path, reason, "include fewer or smaller files")
     return text
 
 
@@ -153,7 +194,8 @@ class _Builder:
         self.findings = findings
         self.file = findings.file
         """The file that is being read."""
-        self.values = 0
+        self.values = self.octets = 0
+        """What has been read so far."""
         self._scalars = _Loader("")
 
     def build(self, node: yaml.Node, path: KeyPath, depth: int, before: Any = None) -> Any:

@@ -332,7 +332,7 @@ REMEDIES = [
     ("groups: [{ipcomp: lzs}]", "groups[0].ipcomp", "write deflate, or leave the key out"),
     ("groups: [{id: video}]", "groups[0].id", "write it such as fqdn:gm1.example or keyid:demo"),
     ("groups: [{rekey: {suite: aes}}]", "groups[0].rekey.suite", "did you mean aes"),
-    ("a: b: c", "", "not YAML: mapping values are not allowed here; indent with spaces, and put texts"),
+    ("a: b: c", "", "not YAML: mapping values are not allowed in this context; indent with spaces, and put texts"),
 ]  # fmt: skip
 """What stands in the file, which key it is about, and the end of what is said."""
 

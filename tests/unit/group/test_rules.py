@@ -234,6 +234,8 @@ def test_what_is_allowed_and_hardly_meant_is_a_warning(policy: GroupPolicy, said
     [
         rules("fqdn:gm1.dev", "fqdn:*.dev"),
         rules("fqdn:gm[1-3].dev", "fqdn:gm1.dev"),  # not looked into
+        rules("fqdn:gm?.dev", "fqdn:gm*.dev"),
+        rules("fqdn:gm?*.dev", "fqdn:gm*.dev"),
         rules("fqdn:a*.dev", "fqdn:b*.dev", excluded=("fqdn:a*",)),
     ],
 )

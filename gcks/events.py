@@ -226,14 +226,24 @@ class MembersLockedOut(Event):
 
 @dataclass(frozen=True, slots=True)
 class OperatorExcluded(Event):
-    """An operator has shut somebody out, or let in again."""
+    """An operator has shut somebody out."""
 
     name = "operator_excluded"
     group: str
     kind: str
     names: tuple[str, ...]
     by: str
-    lifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorReadmitted(Event):
+    """An operator has lifted exclusions."""
+
+    name = "operator_readmitted"
+    group: str
+    kind: str
+    names: tuple[str, ...]
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

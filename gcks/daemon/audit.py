@@ -29,7 +29,8 @@ from gcks.errors import LocalError
 
 RECORDED: Final = frozenset({
     e.MemberRegistered, e.RegistrationRefused, e.MemberLeft, e.MemberCertificateEnded,
-    e.PeerAuthenticated, e.OperatorExcluded, e.OperatorOrdered, e.MembersLockedOut,
+    e.PeerAuthenticated, e.OperatorExcluded, e.OperatorReadmitted, e.OperatorOrdered,
+    e.MembersLockedOut,
     e.GroupStarted, e.GroupRemovedEvent, e.GroupStartedOver, e.SenderIdsExhausted,
 })  # fmt: skip
 REFUSALS_PER_SECOND: Final = 20

@@ -41,6 +41,7 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.MembersLockedOut: logging.WARNING,
     e.SenderIdsLow: logging.WARNING,
     e.OperatorExcluded: logging.INFO,
+    e.OperatorReadmitted: logging.INFO,
     e.OperatorOrdered: logging.INFO,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,

@@ -154,6 +154,7 @@ SERVER_UNCOUNTED: Final = frozenset(
         e.GroupRemovedEvent,
         e.MembersLockedOut,
         e.OperatorExcluded,
+        e.OperatorReadmitted,
         e.OperatorOrdered,
     }
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from gcks.errors import LocalError
-from gcks.events import GroupRemovedEvent, OperatorExcluded
+from gcks.events import GroupRemovedEvent, OperatorExcluded, OperatorReadmitted
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
@@ -97,8 +97,8 @@ class ServedGroups:
             )
         else:
             done = group.lift_exclusion(order.kind, order.names)
-        lifted = isinstance(order, Readmit)
-        event = OperatorExcluded(group.name, order.kind, order.names, order.by, lifted)
+        kind = OperatorReadmitted if isinstance(order, Readmit) else OperatorExcluded
+        event = kind(group.name, order.kind, order.names, order.by)
         return self._timed([GroupOutcome(events=(event,)), done])
 
     def _named(self, name: str) -> Group:

@@ -216,7 +216,7 @@ def test_a_full_disk_hides_nothing(tmp_path: Path) -> None:
 
 def test_a_long_order_is_several_entries_and_the_chain_goes_on(path: Path) -> None:
     names = tuple(f"fqdn:gm{number}.{'x' * 200}.example" for number in range(10_000))
-    long = e.OperatorExcluded("keyid:a", "identity", names, "y" * 100_000, False)
+    long = e.OperatorExcluded("keyid:a", "identity", names, "y" * 100_000)
     log = opened(path)
     log.write([long], 1.0)
     log.close()

@@ -6,18 +6,24 @@ blinding a seeded stream would only weaken.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import dh, ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 
 from gcks.crypto.errors import InvalidPublicKey, UnsupportedAlgorithm
 from gcks.crypto.modp import GENERATOR, PRIMES
 from gcks.iana import Ke
 
 _UNCOMPRESSED: Final = b"\x04"
+warnings.filterwarnings(
+    "ignore", "Diffie-Hellman over finite fields", CryptographyDeprecationWarning
+)
+"""Peers that know only MODP groups are no news to who reads the daemon's standard error."""
 
 
 class KeyPair(Protocol):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dh
 
@@ -10,6 +14,7 @@ from gcks.crypto.key_exchange import KE_METHODS, generate
 from gcks.crypto.modp import GENERATOR, PRIMES
 from gcks.iana import Ke
 
+ROOT = Path(__file__).resolve().parents[3]
 ECP = {Ke.ECP_256: 64, Ke.ECP_384: 96, Ke.ECP_521: 132}
 MODP = {Ke.MODP_2048: 256, Ke.MODP_3072: 384, Ke.MODP_4096: 512}
 SHARED_OCTETS = {**MODP, **{method: size // 2 for method, size in ECP.items()}, Ke.CURVE25519: 32}
@@ -88,3 +93,9 @@ def test_other_methods_are_refused(method: int) -> None:
 @pytest.mark.parametrize("method", sorted(KE_METHODS))
 def test_every_pair_is_new(method: int) -> None:
     assert generate(method).public != generate(method).public
+
+
+def test_modp_says_nothing_to_standard_error() -> None:
+    program = "from gcks.crypto.key_exchange import generate; generate(14)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -34,9 +34,10 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
+from gcks.daemon.process import raise_descriptor_limit
 from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
-from gcks.daemon.tcp import Streams, bind_tcp
+from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
@@ -101,6 +102,7 @@ class ServerRuntime:
         self._handle(self.stop, signal.SIGTERM, signal.SIGINT)
         # Without a file to read again, SIGHUP means that the terminal is gone.
         self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
+        raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         if config.audit is not None:

@@ -1,9 +1,19 @@
-"""What the process may hold."""
+"""What the process may hold, and who may look into it."""
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
+from typing import Final
+
+_PR_SET_DUMPABLE: Final = 4
+"""prctl(2)"""
+
+
+def keep_memory_private() -> None:
+    """Leave no core dump, and let no process of our user read or trace us: keys are in memory."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def descriptor_limit() -> int:

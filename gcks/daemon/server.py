@@ -34,7 +34,7 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
-from gcks.daemon.process import raise_descriptor_limit
+from gcks.daemon.process import keep_memory_private, raise_descriptor_limit
 from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
@@ -464,6 +464,7 @@ def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
     async def start() -> None:
         await main()
 
+    keep_memory_private()
     try:
         uvloop.run(start())
     except (LocalError, CryptoError) as error:

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, MutableMapping
 from enum import Enum
+from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
@@ -20,6 +21,7 @@ import structlog
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, to_journal
+from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
 
 LEVELS: Final[dict[type[e.Event], int]] = {
     e.DatagramDropped: logging.INFO,
@@ -74,18 +76,36 @@ def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.ty
     """Set up structlog for the process and return the logger; `stream`: not standard error."""
     stream = stream or sys.stderr
     style = _style(stream) if options.format == "auto" else options.format
-    factory: Any = structlog.PrintLoggerFactory(stream)
+    output: Any = structlog.PrintLogger(stream)
     if style == "journal":
-        journal = JournalLogger(options.program)
-        factory = lambda *_: journal  # noqa: E731
+        output = JournalLogger(options.program)
+    elif _is_standard_error(stream):
+        output = LineLogger()
     structlog.configure(
         processors=[structlog.processors.add_log_level, *_renderers(style, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVEL_NAMES[options.level]),
-        logger_factory=factory,
+        logger_factory=lambda *_: output,
         cache_logger_on_first_use=False,
     )
     logger: structlog.typing.BindableLogger = structlog.get_logger()
     return logger
+
+
+class LineLogger:
+    """Takes lines for standard error."""
+
+    def msg(self, line: str) -> None:
+        octets = f"{line}\n".encode(errors="backslashreplace")
+        LOG_QUEUE.put(partial(write_standard_error, octets), len(octets))
+
+    debug = info = warning = error = critical = msg
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == STANDARD_ERROR
+    except (OSError, ValueError):
+        return False
 
 
 def _style(stream: TextIO) -> str:
@@ -141,6 +161,8 @@ class EventLog:
     def _begin_second(self, second: int) -> None:
         left_out, self._left_out = self._left_out, Counter()
         self._lines, self._second = {}, second
+        if lost := LOG_QUEUE.take_lost():
+            self._log(logging.WARNING, "log_lines_lost", {"count": lost})
         for (kind, value), count in left_out.items():
             fields = {LIMITED_BY[kind]: _plain(value), "count": count}
             self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)

@@ -30,6 +30,7 @@ from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.inherited import Inherited
 from gcks.daemon.key_log import KeyLogFile
+from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
@@ -462,7 +463,10 @@ def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
     """Run a daemon's main coroutine on uvloop; one clear message where it fails."""
 
     async def start() -> None:
-        await main()
+        try:
+            await main()
+        finally:
+            LOG_QUEUE.flush()
 
     keep_memory_private()
     try:
@@ -476,5 +480,6 @@ def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
 
 def refuse(error: Exception, program: str = "gcks") -> int:
     """Say in one line why the daemon doesn't run; return the exit code."""
-    print(f"{program}: {error}", file=sys.stderr)
+    if LOG_QUEUE.flush():
+        print(f"{program}: {error}", file=sys.stderr)
     return EXIT_FAILED

@@ -12,14 +12,21 @@ from gcks.outcome import Endpoint
 
 _MAX_REQUEST_OCTETS: Final = 8192
 _REQUEST_SECONDS: Final = 5.0
+_MAX_READERS: Final = 16
 _METRICS: Final = b"/metrics"
 _METHODS: Final = (b"GET", b"HEAD")
 
 
 async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyncio.Server:
     """Listen on `endpoint`.  Raises `LocalError` naming it."""
+    readers: dict[asyncio.StreamWriter, None] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(readers) >= _MAX_READERS:  # the oldest makes room: it has had its time
+            oldest = next(iter(readers))
+            del readers[oldest]
+            oldest.transport.abort()
+        readers[writer] = None
         # Wait until all has gone: what a reader doesn't take must not pile up here.
         writer.transport.set_write_buffer_limits(0)
         try:
@@ -30,6 +37,7 @@ async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyn
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
             writer.transport.abort()
         finally:
+            readers.pop(writer, None)
             writer.close()
 
     try:

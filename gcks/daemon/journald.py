@@ -7,17 +7,17 @@ whole line, every field stands beside it as GCKS_NAME.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from logging_journald import JournaldTransport, check_journal_stream
 
+from gcks.daemon.log_queue import LOG_QUEUE
+
 PREFIX: Final = "GCKS_"
-_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3)."""
-_PATIENCE_SECONDS: Final = 0.2
-"""The event loop waits for a journal whose queue is full no longer than this."""
 _as_text = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
 
 Line = MutableMapping[str, Any]
@@ -46,15 +46,15 @@ def _plain(value: object) -> str:
 
 
 class JournalLogger:
-    """Takes fields and sends them as one entry; never fails, the keys go on without a journal."""
+    """Takes fields and sends them as one entry; the keys go on without a journal."""
 
     def __init__(self, identifier: str) -> None:
         self._identifier = identifier
         self._transport = JournaldTransport(connected=False)
-        self._transport.socket.settimeout(_PATIENCE_SECONDS)
 
     def msg(self, **fields: object) -> None:
-        with suppress(OSError):
-            self._transport.send((*fields.items(), ("SYSLOG_IDENTIFIER", self._identifier)))
+        entry = (*fields.items(), ("SYSLOG_IDENTIFIER", self._identifier))
+        octets = sum(len(str(value)) for value in fields.values())
+        LOG_QUEUE.put(partial(self._transport.send, entry), octets)
 
-    debug = info = warning = error = msg
+    debug = info = warning = error = critical = msg

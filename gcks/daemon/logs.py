@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Iterable, MutableMapping
 from enum import Enum
+from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
@@ -19,6 +20,7 @@ import structlog
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, to_journal
+from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
 from gcks.daemon.shares import Shares
 from gcks.wire.printable import printable
 
@@ -77,18 +79,36 @@ def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.ty
     """Set up structlog for the process and return the logger; `stream`: not standard error."""
     stream = stream or sys.stderr
     style = _style(stream) if options.format == "auto" else options.format
-    factory: Any = structlog.PrintLoggerFactory(stream)
+    output: Any = structlog.PrintLogger(stream)
     if style == "journal":
-        journal = JournalLogger(options.program)
-        factory = lambda *_: journal  # noqa: E731
+        output = JournalLogger(options.program)
+    elif _is_standard_error(stream):
+        output = LineLogger()
     structlog.configure(
         processors=[structlog.processors.add_log_level, *_renderers(style, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVEL_NAMES[options.level]),
-        logger_factory=factory,
+        logger_factory=lambda *_: output,
         cache_logger_on_first_use=False,
     )
     logger: structlog.typing.BindableLogger = structlog.get_logger()
     return logger
+
+
+class LineLogger:
+    """Takes lines for standard error."""
+
+    def msg(self, line: str) -> None:
+        octets = f"{line}\n".encode(errors="backslashreplace")
+        LOG_QUEUE.put(partial(write_standard_error, octets), len(octets))
+
+    debug = info = warning = error = critical = msg
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == STANDARD_ERROR
+    except (OSError, ValueError):
+        return False
 
 
 def _style(stream: TextIO) -> str:
@@ -118,16 +138,25 @@ class EventLog:
         self._logger = logger.bind()
         self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
         self._shares: Shares[_Key] = Shares(MAX_LINES_PER_SECOND, MAX_LINES_OF_A_HOST)
+        self._second = -1
 
     def write(self, events: Iterable[e.Event], now: float) -> None:
         """Log events; never fails, whatever happened to the stream."""
-        for (kind, value), count in self._shares.begin(now).items():
-            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
-            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
+        if int(now) != self._second:
+            self._second = int(now)
+            self._begin_second(now)
         for event in events:
             kind = type(event)
             if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
                 self._log(level_of(event), event.name, fields_of(event))
+
+    def _begin_second(self, now: float) -> None:
+        """Say what is missing."""
+        for (kind, value), count in self._shares.begin(now).items():
+            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
+            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
+        if lost := LOG_QUEUE.take_lost():
+            self._log(logging.WARNING, "log_lines_lost", {"count": lost})
 
     def _may_log(self, kind: type[e.Event], event: Any) -> bool:
         return self._shares.take((kind, getattr(event, LIMITED_BY[kind])), event.remote)

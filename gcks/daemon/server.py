@@ -30,13 +30,15 @@ from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.inherited import Inherited
 from gcks.daemon.key_log import KeyLogFile
+from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
+from gcks.daemon.process import keep_memory_private, raise_descriptor_limit
 from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
-from gcks.daemon.tcp import Streams, bind_tcp
+from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event
@@ -101,6 +103,7 @@ class ServerRuntime:
         self._handle(self.stop, signal.SIGTERM, signal.SIGINT)
         # Without a file to read again, SIGHUP means that the terminal is gone.
         self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
+        raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         if config.audit is not None:
@@ -460,8 +463,12 @@ def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
     """Run a daemon's main coroutine on uvloop; one clear message where it fails."""
 
     async def start() -> None:
-        await main()
+        try:
+            await main()
+        finally:
+            LOG_QUEUE.flush()
 
+    keep_memory_private()
     try:
         uvloop.run(start())
     except (LocalError, CryptoError) as error:
@@ -473,5 +480,6 @@ def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
 
 def refuse(error: Exception, program: str = "gcks") -> int:
     """Say in one line why the daemon doesn't run; return the exit code."""
-    print(f"{program}: {error}", file=sys.stderr)
+    if LOG_QUEUE.flush():
+        print(f"{program}: {error}", file=sys.stderr)
     return EXIT_FAILED

@@ -1,9 +1,14 @@
-"""The service manager's notification protocol, sd_notify(3): one datagram per message."""
+"""The service manager's notification protocol, sd_notify(3): one datagram per message.
+
+One socket, open from the start: whoever takes all our descriptors must not make us
+look dead.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import Final
 
 _MICROSECONDS: Final = 1_000_000
@@ -17,7 +22,9 @@ class ServiceManager:
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         env = os.environ if environment is None else environment
-        self._address = env.get("NOTIFY_SOCKET", "")
+        address = env.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith(_ABSTRACT) else address
+        self._socket = self._open()
         for_us = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = env.get("WATCHDOG_USEC", "") if for_us else ""
         self.watchdog_seconds = (
@@ -43,19 +50,18 @@ class ServiceManager:
     def watchdog(self) -> None:
         self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
+    def _open(self) -> socket.socket | None:
         if not self._address:
-            return
-        path = self._address
-        target = "\0" + path[1:] if path.startswith(_ABSTRACT) else path
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-                sock.settimeout(_PATIENCE_SECONDS)
-                sock.connect(target)
-                sock.send(message.encode())
-        except OSError:
-            # A service manager that went away must not take the keys with it.
-            return
+            return None
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        sock.settimeout(_PATIENCE_SECONDS)
+        return sock
+
+    def _send(self, message: str) -> None:
+        # A service manager that went away must not take the keys with it.
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.sendto(message.encode(), self._address)
 
 
 def _line(text: str) -> str:

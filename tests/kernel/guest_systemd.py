@@ -112,9 +112,11 @@ def state(unit: str) -> dict[str, str]:
 
 
 def process(unit: str) -> dict[str, str]:
-    text = Path(f"/proc/{state(unit)['MainPID']}/status").read_text()
-    fields = dict(line.split(":", 1) for line in text.splitlines())
-    return {name: fields[name].strip() for name in ("Uid", "CapEff", "NoNewPrivs", "Seccomp")}
+    own = Path(f"/proc/{state(unit)['MainPID']}")
+    fields = dict(line.split(":", 1) for line in (own / "status").read_text().splitlines())
+    wanted = ("Uid", "CapEff", "NoNewPrivs", "Seccomp")
+    memory = str((own / "mem").stat().st_uid)
+    return {name: fields[name].strip() for name in wanted} | {"memory's owner": memory}
 
 
 def journal(unit: str, event: str) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ def test_a_daemon_serves_with_the_least_privileges(
     assert int(process["CapEff"], 16) == capabilities
     assert (process["NoNewPrivs"], process["Seccomp"]) == ("1", "2")
     assert all(int(uid) >= 61184 for uid in process["Uid"].split()), "a dynamic user"
+    assert process["memory's owner"] == "0", "who can't look into it (PR_SET_DUMPABLE)"
 
 
 def test_status_tells_what_is_served(report: dict[str, Any]) -> None:

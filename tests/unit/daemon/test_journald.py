@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from logging_journald import JournaldTransport
 
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
+from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.errors import RefusalReason
 from gcks.iana import NotifyType
@@ -44,6 +46,8 @@ class Journal:
 
     def close(self) -> None:
         self.socket.close()
+        assert LOG_QUEUE.flush()
+        LOG_QUEUE.take_lost()
         self.stderr.close()
 
 
@@ -126,6 +130,24 @@ def test_a_journal_that_is_gone_stops_nothing(journal: Journal) -> None:
     Path(str(journal.socket.getsockname())).unlink()
     events.write([sample(e.MemberLeft)], 1.0)
     logger.info("reloaded")
+    assert LOG_QUEUE.flush()
+    assert LOG_QUEUE.take_lost() == 2
+
+
+def test_a_journal_that_hangs_stops_nothing_and_has_it_all_later(journal: Journal) -> None:
+    logger = journal.logger()
+    before = time.monotonic()
+    for number in range(2000):  # its queue holds far fewer
+        logger.info("reloaded", groups=number)
+    assert time.monotonic() - before < 10
+    assert not LOG_QUEUE.flush(0.001)
+    assert [entry(journal)["GCKS_GROUPS"] for _ in range(2000)] == [*map(str, range(2000))]
+
+
+def test_the_gravest_line_has_a_priority(journal: Journal) -> None:
+    """A service that logs keys begins with it."""
+    journal.logger().critical("keys_are_logged", warning="WARNING")
+    assert entry(journal)["PRIORITY"] == "2"
 
 
 @pytest.mark.parametrize("stream", ["", "1:1", "nonsense"])

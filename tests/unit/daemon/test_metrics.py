@@ -286,6 +286,23 @@ async def test_a_request_without_end_is_cut_off() -> None:
     listening.close()
 
 
+async def test_idle_readers_make_room_for_prometheus() -> None:
+    """They hold a bounded number of descriptors, and the oldest goes first."""
+    listening, port = await start()
+    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+    assert (await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.0 200")
+    for reader, _ in idle[:15]:
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(1):
+                assert await reader.read() == b""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await idle[-1][0].read()
+    for _, writer in idle:
+        writer.close()
+    listening.close()
+
+
 async def test_an_occupied_port_is_one_clear_error(port: int) -> None:
     """The fixture holds the port."""
     with pytest.raises(LocalError, match=f"can't serve metrics on TCP 127.0.0.1:{port}: .* in use"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gcks.daemon.systemd import ServiceManager
+from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS
 from tests.unit.daemon.conftest import ROOT
 
 
@@ -60,6 +63,38 @@ def test_a_manager_that_does_not_read_holds_nothing_up(
     for _ in range(600):
         service.watchdog()
     assert manager[1].recv(100) == b"WATCHDOG=1"
+
+
+def test_it_is_heard_where_no_descriptor_is_left(manager: tuple[str, socket.socket]) -> None:
+    """Else whoever opens enough connections would have the manager kill us."""
+    service = ServiceManager({"NOTIFY_SOCKET": manager[0]})
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    taken = [lowest]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 5, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        service.watchdog()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+    assert manager[1].recv(100) == b"WATCHDOG=1"
+
+
+def test_a_manager_that_begins_anew_is_heard_again(tmp_path: Path) -> None:
+    name = str(tmp_path / "notify")
+    service = ServiceManager({"NOTIFY_SOCKET": name})
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(name)
+            sock.settimeout(2)
+            service.watchdog()
+            assert sock.recv(100) == b"WATCHDOG=1"
+        Path(name).unlink()
+        service.watchdog()
 
 
 @pytest.mark.parametrize(
@@ -113,10 +148,16 @@ def test_units_load_the_credentials_that_the_examples_name(name: str, example: s
 def test_units_notify_and_stay_in_their_box(name: str, capability: str) -> None:
     settings = unit(name)
     assert settings["Type"] == ["notify"]
+    assert settings["LimitCORE"] == ["0"]
     assert settings["DynamicUser"] == settings["NoNewPrivileges"] == ["yes"]
     assert settings["ProtectSystem"] == ["strict"]
     assert settings["AmbientCapabilities"] == settings["CapabilityBoundingSet"] == [capability]
     assert int(settings["WatchdogSec"][0]) > 0
+
+
+def test_the_server_may_have_every_connection_at_once() -> None:
+    (limit,) = map(int, unit("gcks.service")["LimitNOFILE"])
+    assert limit >= MAX_STREAMS + DESCRIPTORS_KEPT
 
 
 def test_the_server_keeps_state_and_reloads() -> None:

@@ -267,6 +267,25 @@ class SenderIdsLow(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    """The key server answers."""
+
+    name = "server_started"
+    version: str
+    config: str
+    identity: str
+    listening: tuple[str, ...]
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopping(Event):
+    name = "server_stopping"
+    cause: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStarted(Event):
     """A group is served; `restored` tells whether it continues stored state."""
 
@@ -335,6 +354,9 @@ class PolicyRefused(Event):
     name = "policy_refused"
     group: str
     cause: str
+    hint: str
+    retry_seconds: float = 0.0
+    """Until the next registration; 0 where a rekey brought it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,13 +367,17 @@ class RekeyReceived(Event):
     data_sas: int
     rekey_sa: bool
     deleted: int
+    reminder: bool = False
+    """It told what this member had already."""
 
 
 class RegisterAgain(Enum):
     """Why a member has to register again (RFC 9838 section 2.4.3)."""
 
+    ALL_KEYS_DELETED = "all_keys_deleted"
+    """The group starts over; whether without this member, its next registration tells."""
     EXCLUDED = "excluded"
-    """All keys were deleted: it was excluded, or the group starts over."""
+    """Others were told new keys that this member has no way to."""
     REKEY_LOST = "rekey_lost"
     SA_EXPIRING = "sa_expiring"
     REKEY_SA_DELETED = "rekey_sa_deleted"
@@ -368,6 +394,74 @@ class Reregistering(Event):
     cause: str
     delay_seconds: float
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StrangeRekeysSeen(Event):
+    """GSA_REKEYs come over an SA that this member doesn't have; anybody may have sent them."""
+
+    name = "strange_rekeys_seen"
+    group: str
+    remote: str
+    hint: str
+
+
+class SaChange(Enum):
+    """What a member's data plane is told to do with a Data-Security SA."""
+
+    INSTALL = "install"
+    ACTIVATE = "activate"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneFailed(Event):
+    """The data plane could not do it: the group's packets may not get through."""
+
+    name = "data_plane_failed"
+    group: str
+    command: SaChange
+    spi: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivesOnly(Event):
+    """An SA is installed, but this host can't send on it as the policy would let it."""
+
+    name = "receives_only"
+    group: str
+    spi: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStarted(Event):
+    """The member is ready, and registers."""
+
+    name = "member_started"
+    version: str
+    config: str
+    identity: str
+    server: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStopping(Event):
+    name = "member_stopping"
+    cause: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNotTold(Event):
+    """This member has left, and the server, which still counts it in, couldn't be told."""
+
+    name = "server_not_told"
+    server: str
+    groups: tuple[str, ...]
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ def _span(seconds: Any) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else str(timedelta(seconds=round(seconds)))
 
 
+def _ago(seconds: Any) -> str:
+    return "-" if seconds is None else f"{_span(seconds)} ago"
+
+
 def _when(at: Any) -> str:
     """Return a time to the second, in UTC; it comes in ISO 8601."""
     if not at:
@@ -99,10 +103,11 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "algorithms": (Column("kind", "kind"), Column("names", "names", _list)),
     "memberships": (
         Column("group", "group"), Column("state", "state"), Column("rekeys", "rekeys"),
+        Column("missed", "rekeys_missed"), Column("last rekey", "last_rekey_age_seconds", _ago),
         Column("next ID", "next_message_id"), Column("Sender-IDs", "sender_ids", _list),
-        Column("SAs", "data_sas", _member_sas),
+        Column("SAs", "data_sas", _member_sas), Column("not installed", "sas_not_installed"),
         Column("registers in", "registers_in_seconds", _span),
-        Column("last error", "last_error", _maybe),
+        Column("last error", "last_error", _maybe), Column("hint", "hint", _maybe),
     ),
     "census": (
         Column("group", "group"), Column("members", "members"),

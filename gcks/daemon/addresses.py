@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 
 import ifaddr
 
@@ -36,6 +37,12 @@ def interface_index(interface: str | None, address: str) -> int:
         if adapter.index is not None and wanted in map(_address, adapter.ips):
             return adapter.index
     return 0
+
+
+def described(interfaces: Iterable[str]) -> str:
+    """Name interfaces with their addresses: eth0 (192.0.2.11), wlan0 (no address)."""
+    known = {one.name: ", ".join(map(_address, one.ips)) for one in ifaddr.get_adapters()}
+    return ", ".join(f"{name} ({known.get(name) or 'no address'})" for name in interfaces)
 
 
 def _address(ip: ifaddr.IP) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from enum import Enum
 from functools import partial
 from typing import Any, Final, TextIO
@@ -22,6 +22,7 @@ from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, to_journal
 from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
 from gcks.daemon.shares import Shares
+from gcks.errors import DropReason
 from gcks.wire.printable import printable
 
 LEVELS: Final[dict[type[e.Event], int]] = {
@@ -42,6 +43,8 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.GroupStartedOver: logging.WARNING,
     e.MembersLockedOut: logging.WARNING,
     e.SenderIdsLow: logging.WARNING,
+    e.ServerStarted: logging.INFO,
+    e.ServerStopping: logging.INFO,
     e.OperatorExcluded: logging.INFO,
     e.OperatorReadmitted: logging.INFO,
     e.OperatorOrdered: logging.INFO,
@@ -58,7 +61,23 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.PolicyRefused: logging.ERROR,
     e.RekeyReceived: logging.INFO,
     e.Reregistering: logging.WARNING,
+    e.StrangeRekeysSeen: logging.WARNING,
+    e.DataPlaneFailed: logging.ERROR,
+    e.ReceivesOnly: logging.WARNING,
+    e.MemberStarted: logging.INFO,
+    e.MemberStopping: logging.INFO,
     e.LeftGroup: logging.INFO,
+    e.ServerNotTold: logging.WARNING,
+}
+_HARMLESS: Final = (DropReason.LATE_COPY, DropReason.UNPROVED_REFUSAL)
+"""Sent on purpose, for others; followed by an event of its own if it counts."""
+_LEVEL_OF_SOME: Final[dict[type[e.Event], tuple[Callable[[Any], bool], int]]] = {
+    # Whoever leaves because something is to be mended.
+    e.MemberLeft: (lambda event: bool(event.hint), logging.WARNING),
+    e.DatagramDropped: (lambda event: event.reason in _HARMLESS, logging.DEBUG),
+    e.RekeyReceived: (lambda event: event.reminder, logging.DEBUG),
+    e.ServerStopping: (lambda event: event.failed, logging.ERROR),
+    e.MemberStopping: (lambda event: event.failed, logging.ERROR),
 }
 _NAMES: Final = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in LEVELS}
 LIMITED_BY: Final[dict[type[e.Event], str]] = {
@@ -136,7 +155,7 @@ class EventLog:
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger.bind()
-        self._shown = {kind for kind, level in LEVELS.items() if logger.is_enabled_for(level)}
+        self._least = next(level for level in _LEVEL_NAMES.values() if logger.is_enabled_for(level))
         self._shares: Shares[_Key] = Shares(MAX_LINES_PER_SECOND, MAX_LINES_OF_A_HOST)
         self._second = -1
 
@@ -146,9 +165,9 @@ class EventLog:
             self._second = int(now)
             self._begin_second(now)
         for event in events:
-            kind = type(event)
-            if kind in self._shown and (kind not in LIMITED_BY or self._may_log(kind, event)):
-                self._log(level_of(event), event.name, fields_of(event))
+            kind, level = type(event), level_of(event)
+            if level >= self._least and (kind not in LIMITED_BY or self._may_log(kind, event)):
+                self._log(level, event.name, fields_of(event))
 
     def _begin_second(self, now: float) -> None:
         """Say what is missing."""
@@ -169,10 +188,10 @@ class EventLog:
 
 
 def level_of(event: e.Event) -> int:
-    """Return the level: whoever leaves because something is to be mended is a warning."""
-    if isinstance(event, e.MemberLeft) and event.hint:
-        return logging.WARNING
-    return LEVELS[type(event)]
+    """Return the level of a kind of event, or of what some of the kind are."""
+    kind = type(event)
+    known = _LEVEL_OF_SOME.get(kind)
+    return known[1] if known is not None and known[0](event) else LEVELS[kind]
 
 
 def fields_of(event: e.Event) -> dict[str, object]:

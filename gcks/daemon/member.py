@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from gcks import __version__
 from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
 from gcks.daemon.control.listener import ControlSocket, open_control
@@ -22,25 +24,30 @@ from gcks.daemon.http import serve_metrics
 from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import MemberMetrics
-from gcks.daemon.multicast import multicast_receiver
+from gcks.daemon.multicast import check_receiver, multicast_receiver
+from gcks.daemon.sa_worker import SaWorker
 from gcks.daemon.server import run_to_end
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import Connection
 from gcks.daemon.udp import UdpPort, bind_udp
 from gcks.dataplane.choose import make_data_plane
-from gcks.dataplane.interface import SaCommand
 from gcks.errors import LocalError
-from gcks.events import DatagramDropped, Event
+from gcks.events import DatagramDropped, Event, MemberStarted, MemberStopping
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.member.status import MemberStatus
 from gcks.outcome import Endpoint, Path, Transmit
 
-LEAVE_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 2.0
 """How long a stopping member waits for the GCKS to hear that it leaves."""
 
-MAX_COMMANDS: Final = 10_000
-"""Data plane commands that wait; more means the data plane hangs."""
+LEAVE_SECONDS: Final = 5.0
+"""The same where an operator has ordered it."""
+_TICK_SECONDS: Final = 0.05
+_NOT_TOLD: Final = (
+    "left here, but the server {} couldn't be told ({}): it counts this member in until its group "
+    "starts over, or `gcks exclude` shuts it out there"
+)
 
 PROGRAM: Final = "gcks-member"
 Watch = Callable[[Sequence[Event]], None]
@@ -69,10 +76,10 @@ class MemberRuntime:
         self._ports: dict[Endpoint, UdpPort] = {}
         self._joined: dict[Endpoint, tuple[UdpPort, int]] = {}
         self._connection: Connection | None = None
-        self._commands: asyncio.Queue[SaCommand] = asyncio.Queue(MAX_COMMANDS)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
+        self._cause = ""
         self._failure: LocalError | None = None
         self._control: ControlSocket[MemberRequest] | None = None
 
@@ -80,6 +87,7 @@ class MemberRuntime:
         """Be a member until told to stop.  Raises `LocalError`."""
         local, natt = self._open()
         settings = self.config.settings
+        check_receiver(settings.interface, local.host)
         settings = replace(
             settings,
             local=local,
@@ -99,7 +107,8 @@ class MemberRuntime:
         if self.config.metrics is not None:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
         self._plane = make_data_plane(self.config.data_plane)
-        worker = asyncio.create_task(self._work())
+        self._sas = SaWorker(self._plane, self._tell)
+        worker = asyncio.create_task(self._sas.run())
         watch = CredentialWatch(
             self.config.credential_source, self.engine.renew_credentials, self._logger
         )
@@ -110,6 +119,7 @@ class MemberRuntime:
         self._signals()
         self._feed_watchdog()
         self.metrics.loop_lag.start()
+        self._tell((self._started(),))
         self._carry_out(self.engine.start(time.monotonic()))
         if ready is not None:
             ready()
@@ -134,7 +144,13 @@ class MemberRuntime:
         return self._control.recent.last(most) if self._control is not None else []
 
     def status(self) -> MemberStatus:
-        return self.engine.status(time.monotonic())
+        return self._sas.marked(self.engine.status(time.monotonic()))
+
+    def _started(self) -> MemberStarted:
+        settings = self.config.settings
+        groups = tuple(str(one.id) for one in settings.groups)
+        server, config = str(settings.server), str(self.config.source or "--dev")
+        return MemberStarted(__version__, config, str(settings.identity), server, groups)
 
     def _port(self, sock: socket.socket, *, natt: bool = False) -> UdpPort:
         return UdpPort(sock, self._receive, self._dropped, natt=natt)
@@ -142,26 +158,48 @@ class MemberRuntime:
     def _signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self.stop, f"stopped by {number.name}")
 
-    def stop(self) -> None:
-        """Leave the groups, and end."""
+    def stop(self, cause: str = "told to") -> None:
+        """Give up what is held, and end."""
+        self._cause = self._cause or cause
         self._stopped.set()
+
+    async def leave(self) -> None:
+        """Leave the groups by an operator's order, and end.
+
+        Raises `LocalError` where the server couldn't be told.
+        """
+        self._cause = cause = "an operator's order to leave"
+        self._carry_out(self.engine.leave(time.monotonic(), cause, insist=True))
+        await self._depart(LEAVE_SECONDS, lambda: self.engine.departing)
+        self.stop(cause)
+        if self.engine.untold:
+            raise LocalError(_NOT_TOLD.format(self.config.settings.server, self.engine.untold))
+
+    async def _depart(self, seconds: float, goes_on: Callable[[], bool]) -> None:
+        """Let the engine tell the server that this member leaves; not for ever."""
+        try:
+            async with asyncio.timeout(seconds):
+                while goes_on():
+                    await asyncio.sleep(_TICK_SECONDS)
+        except TimeoutError:
+            cause = f"no answer within {seconds:.0f} s"
+            self._carry_out(self.engine.give_up(cause, time.monotonic()))
 
     async def _close(self, worker: asyncio.Task[None], http: asyncio.Server | None) -> None:
         self._manager.stopping()
         self.metrics.loop_lag.stop()
+        cause = str(self._failure) if self._failure is not None else self._cause
+        self._tell((MemberStopping(cause, failed=self._failure is not None),))
         if self._control is not None:
             self._control.close()
-        self._carry_out(self.engine.leave(time.monotonic()))
+        self._carry_out(self.engine.leave(time.monotonic(), cause))
         await asyncio.sleep(0)
-        try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                await self._commands.join()
-                while self._timer_at is not None:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            self._logger.info("left_without_answer")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._sas.settled()
+        await self._depart(STOP_SECONDS, lambda: self._timer_at is not None)
         worker.cancel()
         await self._plane.close()
         if http is not None:
@@ -259,11 +297,9 @@ class MemberRuntime:
             elif isinstance(command, LeaveMulticast):
                 self._leave(command)
             else:
-                self._commands.put_nowait(command)
+                self._sas.put(command)
         except LocalError as error:
             self._fail(error)
-        except asyncio.QueueFull:
-            self._fail(LocalError("the data plane hangs: too many commands wait"))
 
     def _join(self, command: JoinMulticast) -> None:
         group = Endpoint(command.address, command.port)
@@ -284,18 +320,6 @@ class MemberRuntime:
             self._joined[group] = (port, count - 1)
         else:
             port.close()
-
-    async def _work(self) -> None:
-        while True:
-            command = await self._commands.get()
-            try:
-                await self._plane.apply(command)
-            except Exception as error:  # the SAs that follow are to be installed, and removed
-                known = isinstance(error, LocalError)
-                cause = str(error) if known else f"internal error: {type(error).__name__}"
-                self._logger.error("data_plane_failed", command=type(command).__name__, cause=cause)
-            finally:
-                self._commands.task_done()
 
     def _fail(self, error: LocalError) -> None:
         self._failure = error

@@ -156,6 +156,11 @@ SERVER_UNCOUNTED: Final = frozenset(
         e.OperatorExcluded,
         e.OperatorReadmitted,
         e.OperatorOrdered,
+        e.ServerStarted,
+        e.ServerStopping,
+        e.MemberStarted,
+        e.MemberStopping,
+        e.ServerNotTold,
     }
 )
 
@@ -170,8 +175,24 @@ MEMBER_ROWS: Final = (
         "Registrations as a sender without an SA to send on", _GROUP, _group),
     Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
         _GROUP, _group),
+    Row(e.PolicyRefused, "registration_failures", "Registrations that failed", _GROUP, _group,
+        lambda event: float(event.retry_seconds > 0)),
     Row(e.PolicyRefused, "policies_refused", "Policies beyond the ceiling", _GROUP, _group),
-    Row(e.RekeyReceived, "rekeys", "GSA_REKEY messages carried out", _GROUP, _group),
+    Row(
+        e.RekeyReceived, "rekeys", "GSA_REKEY messages carried out; a reminder told nothing new",
+        ("group", "kind"),
+        lambda event: (event.group, "reminder" if event.reminder else "rekey"),
+    ),
+    Row(e.StrangeRekeysSeen, "strange_rekeys",
+        "Times, one an hour at most, that rekeys came over an SA that this member doesn't have",
+        _GROUP, _group),
+    Row(
+        e.DataPlaneFailed, "data_plane_failures",
+        "What the data plane could not do with Data-Security SAs",
+        ("command",), lambda event: (event.command.value,),
+    ),
+    Row(e.ReceivesOnly, "receive_only_sas",
+        "SAs installed that this host can't send on, though the policy lets it", _GROUP, _group),
     Row(
         e.Reregistering, "reregistrations", "Times that a registration had to be renewed",
         ("group", "cause"), lambda event: (event.group, event.reason.value),
@@ -194,6 +215,13 @@ class _Counters:
             self._rows.setdefault(row.event, []).append((row, made[row.name]))
         for reason in DropReason:  # so that the first drop is an increase, not a beginning
             made[_DROPS.name].labels(reason.value)
+
+    def begin(self, name: str, values: Iterable[str]) -> None:
+        """Show a counter with 0, so that its first event is an increase, not a beginning."""
+        counters = (c for rows in self._rows.values() for row, c in rows if row.name == name)
+        counter = next(counters)
+        for value in values:
+            counter.labels(value)
 
     def count(self, events: Iterable[e.Event]) -> None:
         for event in events:
@@ -266,6 +294,7 @@ class MemberMetrics:
             ends = "gcks_member_"
             self.registry.register(_Gauges(lambda: certificate_ends(ends, credentials())))
         self._counters = _Counters("gcks_member_", MEMBER_ROWS, self.registry)
+        self._counters.begin("data_plane_failures", (change.value for change in e.SaChange))
 
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
@@ -316,6 +345,8 @@ _LOAD_ROWS: Final[GaugeRows] = (
 _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ("registered", "1 while this member is registered", lambda g: g.state == "registered"),
     ("data_sas", "Data-Security SAs held", lambda g: len(g.data_sas)),
+    ("data_sas_not_installed", "Data-Security SAs held that the data plane could not install",
+     lambda g: g.sas_not_installed),
     (
         "replay_protected_sas",
         "Data-Security SAs received on with a replay window",

@@ -5,11 +5,30 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from typing import Final
 
-from gcks.daemon.addresses import interface_index
+from gcks.daemon.addresses import described, interface_index
 from gcks.daemon.udp import bind_udp
 from gcks.errors import LocalError
 from gcks.outcome import Endpoint
+
+_ALL_HOSTS: Final = {False: "224.0.0.1", True: "ff02::1"}
+"""By whether it is IPv6: what every host has joined already."""
+
+
+def check_receiver(interface: str | None, local: str) -> None:
+    """Raise `LocalError` where rekeys can't be received: better known before a registration."""
+    if not interface:
+        return
+    there = [name for _, name in socket.if_nameindex()]
+    if interface not in there:
+        raise LocalError(
+            f"local.interface: there is no interface {interface}; there is {described(there)}"
+        )
+    try:
+        multicast_receiver(Endpoint(_ALL_HOSTS[":" in local], 0), interface, local).close()
+    except LocalError as error:
+        raise LocalError(f"local.interface: {error}; there is {described(there)}") from None
 
 
 def configure_sender(sock: socket.socket, host: str, interface: str | None, ttl: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import uvloop
 
+from gcks import __version__
 from gcks.crypto.errors import CryptoError
 from gcks.daemon import pktinfo
 from gcks.daemon.audit_trail import AuditTrail
@@ -41,7 +42,7 @@ from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.errors import LocalError
-from gcks.events import DatagramDropped, Event
+from gcks.events import DatagramDropped, Event, ServerStarted, ServerStopping
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
@@ -91,6 +92,7 @@ class ServerRuntime:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
+        self._cause = ""
         self._failure: LocalError | None = None
         self._control: ControlSocket[Request] | None = None
         self._audit: AuditTrail | None = None
@@ -100,9 +102,11 @@ class ServerRuntime:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
         # Signals count from the very start.
-        self._handle(self.stop, signal.SIGTERM, signal.SIGINT)
-        # Without a file to read again, SIGHUP means that the terminal is gone.
-        self._handle(self.reload if self._load_again else self.stop, signal.SIGHUP)
+        self._stop_on(signal.SIGTERM, signal.SIGINT)
+        if self._load_again:
+            self._handle(self.reload, signal.SIGHUP)
+        else:  # there is no file to read again: the terminal is gone
+            self._stop_on(signal.SIGHUP)
         raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
@@ -159,6 +163,7 @@ class ServerRuntime:
     async def _serve(self, ready: Ready | None) -> None:
         self._feed_watchdog()
         self.metrics.loop_lag.start()
+        self._tell((self._started(),))
         if ready is not None:
             ready(self)
         self._manager.ready(self._summary())
@@ -166,6 +171,14 @@ class ServerRuntime:
         if self._reload_waits:
             self.reload()
         await self._stopped.wait()
+        failure = self._failure
+        cause = str(failure) if failure is not None else self._cause
+        self._tell((ServerStopping(cause, failed=failure is not None),))
+
+    def _started(self) -> ServerStarted:
+        config, identity = str(self.config.source or "--dev"), str(self.config.settings.identity)
+        listening, groups = self.config.listening, len(self.engine.groups)
+        return ServerStarted(__version__, config, identity, listening, groups)
 
     def _summary(self) -> str:
         count = len(self.engine.groups)
@@ -210,7 +223,12 @@ class ServerRuntime:
         for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, action)
 
-    def stop(self) -> None:
+    def _stop_on(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            self._handle(partial(self.stop, f"stopped by {number.name}"), number)
+
+    def stop(self, cause: str = "told to") -> None:
+        self._cause = self._cause or cause
         self._stopped.set()
 
     async def _close(self, http: asyncio.Server | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from gcks.crypto.encr import integ_icv_octets
 from gcks.dataplane import xfrm_wire as wire
-from gcks.dataplane.interface import SaCommand
+from gcks.dataplane.interface import ReceiveOnly, SaCommand
 from gcks.dataplane.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkError, XfrmSocket
 from gcks.errors import LocalError
 from gcks.iana import COUNTER_MODES, Encr, Integ, ProtocolId
@@ -97,7 +97,7 @@ class XfrmDataPlane:
         if selector.encode() not in self._active:
             self._set_policy(entry, wire.DIR_OUT, wire.BLOCK, NO_SPI)
         if trouble:
-            raise LocalError(f"{trouble}; until then this host only receives on it")
+            raise ReceiveOnly(f"{trouble}; until then this host only receives on it")
 
     def _activate(self, command: ActivateSa) -> None:
         entry = self._installed.get((command.protocol, command.spi))

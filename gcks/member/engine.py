@@ -7,9 +7,8 @@ section 2.3.2).  Rekeys come over multicast and belong to the groups alone.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
@@ -18,9 +17,9 @@ from gcks.events import (
     Event,
     IkeSaClosed,
     IkeSaRekeyed,
-    PolicyRefused,
     RegisterAgain,
     Registering,
+    ServerNotTold,
 )
 from gcks.group.key_log import KeyLogEntry
 from gcks.iana import ExchangeType, NotifyType
@@ -32,10 +31,11 @@ from gcks.member.delay import Reach
 from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember, GroupState
 from gcks.member.gsa_auth import HINTS, authenticate_server, error_notify, request_payloads
-from gcks.member.gsa_registration import departure_payloads, read_response, registration_payloads
+from gcks.member.gsa_registration import read_response, registration_payloads
 from gcks.member.ike_sa_init import ExchangeFailed
 from gcks.member.ike_session import IkeSession, SessionState, error_response
 from gcks.member.inband import follow_push, group_of_push
+from gcks.member.leaving import Departures
 from gcks.member.progress import (
     Answered,
     ClosedByServer,
@@ -91,14 +91,13 @@ class MemberEngine:
         self._tcp = settings.transport is Transport.TCP
         self._serving: GroupMember | None = None
         """The group whose registration is under way."""
-        self._departures: deque[tuple[GroupMember, NotifyType]] = deque()
-        self._leaving = False
+        self._departures = Departures()
 
     # --- the five calls ----------------------------------------------------------------
 
     def start(self, now: float) -> MemberOutcome:
         """Begin to register to every group."""
-        self._leaving = False
+        self._departures.begin()
         for group in self._groups:
             group.register_now("start", now)
         return self._finish(Effects(), now)
@@ -125,18 +124,38 @@ class MemberEngine:
             self._proceed(self._session.handle_timeout(now, effects), now, effects)
         return self._finish(effects, now)
 
-    def leave(self, now: float) -> MemberOutcome:
-        """Leave every group, tell the GCKS if an IKE SA is open, and remove every SA."""
+    def leave(self, now: float, cause: str, *, insist: bool = False) -> MemberOutcome:
+        """Leave every group, remove every SA, and tell the GCKS if an IKE SA is open.
+
+        `insist`: open one otherwise.  Go on until `departing` is over, or `give_up`.
+        """
+        effects, session = Effects(), self._session
+        if not self._departures.leaving:
+            self._serving = None
+            self._departures.leave(self._groups, insists=insist)
+            for group in self._groups:
+                group.leave(cause, effects)
+            if session is not None and session.state is not SessionState.ESTABLISHED:
+                self._session = None
+            elif session is not None and insist:
+                session.hurry()
+        return self._finish(effects, now)
+
+    @property
+    def departing(self) -> bool:
+        """Tell whether the GCKS is being told that this member leaves."""
+        return self._departures.leaving and self._departures.pending
+
+    @property
+    def untold(self) -> str:
+        """Why the GCKS wasn't told that this member has left; "" if it was."""
+        return self._departures.untold
+
+    def give_up(self, cause: str, now: float) -> MemberOutcome:
+        """Wait no longer for the GCKS to hear that this member leaves."""
         effects = Effects()
-        self._leaving = True
-        self._serving = None
-        self._departures.clear()
-        for group in self._groups:
-            if group.registered:
-                self._departures.append((group, NotifyType.REGISTRATION_FAILED))
-            group.leave("the operator's wish", effects)
-        if self._session is not None and self._session.state is not SessionState.ESTABLISHED:
-            self._session = None
+        self._session = self._serving = None
+        self._leave_untold(cause, effects)
         return self._finish(effects, now)
 
     def renew_credentials(self, credentials: Credentials) -> None:
@@ -158,24 +177,28 @@ class MemberEngine:
     def _receive(self, datagram: bytes, path: Path, now: float, effects: Effects) -> None:
         header = decode_header(datagram)
         if header.exchange == ExchangeType.GSA_REKEY:
-            self._receive_rekey(datagram, header, now, effects)
+            self._receive_rekey(datagram, header, path, now, effects)
         elif self._session is None:
             raise Discard(DropReason.UNKNOWN_SPI)
         else:
             progress = self._session.receive(datagram, header, path, now, effects)
             self._proceed(progress, now, effects)
 
-    def _receive_rekey(self, datagram: bytes, header: Header, now: float, effects: Effects) -> None:
+    def _receive_rekey(
+        self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
+    ) -> None:
         spi = header.spi_i + header.spi_r
         for group in self._groups:
             if group.holding.rekey_sa(spi) is not None:
                 follow_rekey(group, datagram, header, now, effects)
                 return
         if any(group.holding.is_past_rekey_sa(spi) for group in self._groups):
-            raise Discard(DropReason.STALE, "a late copy over a replaced Rekey SA")
+            raise Discard(DropReason.LATE_COPY, "over a replaced Rekey SA")
         for group in self._groups:
             if spi in group.holding.next_rekey_spis:
                 group.notice_lost_rekey(now, effects)
+            else:
+                group.notice_strange_rekey(path, now, effects)
         raise Discard(DropReason.UNKNOWN_SPI)
 
     # --- what became of a request -----------------------------------------------------------
@@ -200,14 +223,18 @@ class MemberEngine:
         session, group = self._session, self._serving
         if session is None or session.sa is None or group is None:
             return
+        membership = group.membership
+        if self._departures.leaving:
+            membership = replace(membership, sender=False)  # for a moment: without Sender-IDs
         try:
             payloads = request_payloads(
-                session.sa, self._settings, self.credentials, group.membership, self._announced
+                session.sa, self._settings, self.credentials, membership, self._announced
             )
         except GcksError as error:
             session.close()
             self._failed(_explain(error), now, effects)
             return
+        group.counted_in = True
         session.request(ExchangeType.GSA_AUTH, payloads, now, effects)
 
     def _answered(self, answer: Answered, now: float, effects: Effects) -> None:
@@ -216,6 +243,8 @@ class MemberEngine:
         elif answer.exchange == ExchangeType.GSA_REGISTRATION:
             if self._serving is not None:
                 self._registered(answer, now, effects)
+            else:
+                self._departures.answered()
         else:
             self._session = None  # our Delete was answered
 
@@ -247,13 +276,14 @@ class MemberEngine:
     ) -> None:
         """Take over a group's policy and keys, or say why not."""
         group, session, self._serving = self._serving, self._session, None
-        if group is None or session is None:
+        if group is None or session is None or self._departures.leaving:
             return
         payloads, secured = answer.payloads, answer.secured
         refused = error_notify(payloads)
         if refused is not None:
             kind = NotifyType(refused.type)
             cause = f"the server refused the registration: {kind}"
+            group.was_refused()
             group.attempt_failed(cause, HINTS.get(kind, ""), now, effects)
             return
         try:
@@ -268,12 +298,12 @@ class MemberEngine:
         self, group: GroupMember, error: GcksError, now: float, effects: Effects
     ) -> None:
         """Tell the GCKS that its policy is unacceptable (section 2.3.1), and the operator why."""
-        self._departures.append((group, NotifyType.NO_PROPOSAL_CHOSEN))
-        hint = "the server's policy or keys contradict RFC 9838"
+        self._departures.refuse(group)
         if isinstance(error, PolicyUnacceptable):
-            effects.tell(PolicyRefused(group.name, str(error)))
-            hint = "raise this member's ceiling or features, or lower the group's policy"
-        group.attempt_failed(f"policy refused: {error}", hint, now, effects)
+            group.policy_refused(str(error), now, effects)
+        else:
+            hint = "the server's policy or keys contradict RFC 9838"
+            group.attempt_failed(f"policy refused: {error}", hint, now, effects)
 
     def _pushed(self, pushed: Pushed, now: float, effects: Effects) -> None:
         """Follow a GSA_INBAND_REKEY (section 2.4.2.2)."""
@@ -293,11 +323,16 @@ class MemberEngine:
         was_established = session is not None and session.proved
         if failure.unanswered and self._settings.transport is Transport.AUTO:
             self._tcp = not self._tcp
+            if self._tcp and self._departures.leaving:
+                return  # to a new session, over TCP
             if self._tcp and group is not None:
                 group.attempt_interrupted(now)  # nobody answers over UDP: try TCP at once
                 return
         if was_established:
             self._after_ike_sa(failure.cause, now, effects, group, Reach.SOME)
+            return
+        if self._departures.leaving:
+            self._leave_untold(failure.cause, effects)
             return
         for one in self._groups:
             if one is group or one.wants_registration(now):
@@ -319,7 +354,10 @@ class MemberEngine:
         """The IKE SA is gone: a group without Rekey SA excludes us (section 2.3.3)."""
         settings = self._settings
         effects.tell(IkeSaClosed(str(settings.server), str(settings.server_identity), cause))
-        self._departures.clear()
+        if self._departures.leaving:
+            self._lost_while_leaving(cause, effects)
+            return
+        self._departures.forget()
         if session_lost_by is not None:
             session_lost_by.attempt_interrupted(now)
         for group in self._groups:
@@ -327,6 +365,19 @@ class MemberEngine:
                 why = RegisterAgain.IKE_SA_CLOSED
                 cause = "the IKE SA is closed and there is no Rekey SA"
                 group.exclude(cause, now, effects, why=why, reach=reach)
+
+    def _lost_while_leaving(self, cause: str, effects: Effects) -> None:
+        """Try over another IKE SA where an operator insists."""
+        self._departures.interrupted()
+        if not self._departures.may_open:
+            self._leave_untold(cause, effects)
+
+    def _leave_untold(self, cause: str, effects: Effects) -> None:
+        self._departures.forget(cause)
+        if self._departures.untold:
+            server = str(self._settings.server)
+            groups = tuple(group.name for group in self._groups if group.counted_in)
+            effects.tell(ServerNotTold(server, groups, self._departures.untold))
 
     # --- what to do next ----------------------------------------------------------------------
 
@@ -345,27 +396,40 @@ class MemberEngine:
         session = self._session
         if session is not None and not session.idle:
             return
-        if session is not None and self._departures:
-            group, reason = self._departures.popleft()
-            payloads = departure_payloads(group.membership.id, reason)
-            session.request(ExchangeType.GSA_REGISTRATION, payloads, now, effects)
+        departure = self._departures.next() if session is not None else None
+        if session is not None and departure is not None:
+            session.request(ExchangeType.GSA_REGISTRATION, departure, now, effects)
             return
-        if self._leaving:
-            if session is not None:
-                session.request(ExchangeType.INFORMATIONAL, (DELETE_IKE_SA,), now, effects)
+        if self._departures.leaving:
+            self._drive_out(now, effects)
             return
         due = next((group for group in self._groups if group.wants_registration(now)), None)
         if due is not None:
             self._register(due, now, effects)
 
+    def _drive_out(self, now: float, effects: Effects) -> None:
+        """End the IKE SA when all is said, or begin one to say it."""
+        departures = self._departures
+        if self._session is not None:
+            self._session.request(ExchangeType.INFORMATIONAL, (DELETE_IKE_SA,), now, effects)
+        elif departures.may_open:
+            departures.opened += 1
+            self._begin_session(departures.first, now, effects)
+        elif not departures.insists:
+            departures.forget()  # nobody promised that it is told
+
+    def _begin_session(self, group: GroupMember | None, now: float, effects: Effects) -> None:
+        self._serving = group
+        self._session = IkeSession(self._settings, self._entropy, tcp=self._tcp)
+        self._session.start(now, effects)
+
     def _register(self, group: GroupMember, now: float, effects: Effects) -> None:
         effects.tell(Registering(group.name, str(self._settings.server), group.cause))
         group.begin_registration()
-        self._serving = group
         if self._session is None:
-            self._session = IkeSession(self._settings, self._entropy, tcp=self._tcp)
-            self._session.start(now, effects)
+            self._begin_session(group, now, effects)
             return
+        self._serving, group.counted_in = group, True
         payloads = registration_payloads(group.membership, self._announced)
         self._session.request(ExchangeType.GSA_REGISTRATION, payloads, now, effects)
 

@@ -12,10 +12,12 @@ from gcks.crypto.signature import check_auth_key
 from gcks.events import (
     LeftGroup,
     NothingToSendOn,
+    PolicyRefused,
     RegisterAgain,
     Registered,
     RegistrationFailedEvent,
     Reregistering,
+    StrangeRekeysSeen,
 )
 from gcks.group.attribute_rules import check_registration
 from gcks.group.usage import Usage, read_usage
@@ -40,6 +42,8 @@ from gcks.member.registration import (
     uses_counter,
 )
 from gcks.member.settings import GroupMembership, MemberSettings
+from gcks.member.strange_rekeys import StrangeRekeys
+from gcks.outcome import Path
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload
@@ -53,7 +57,7 @@ class GroupState(Enum):
     REGISTERING = "registering"
     """For the server's response."""
     REGISTERED = "registered"
-    """For rekeys."""
+    """For rekeys; what was given still works."""
     LEFT = "left"
 
 
@@ -61,7 +65,12 @@ _NOTHING_TO_SEND_ON: Final = (
     "the group has no SA for these sources; set local.data_addresses to where data is sent from,"
     " or let the key server's policy allow it"
 )
-_UNREGISTERED: Final = (GroupState.WAITING, GroupState.LEFT)
+_STRANGE: Final = (
+    "rekeys come over an SA that this member doesn't have: the server has lost its store, or this"
+    " member was away for long, or another group shares the address; restart this member if the"
+    " group's data doesn't reach it"
+)
+BEYOND_CEILING: Final = "raise this member's ceiling or features, or lower the group's policy"
 
 
 class GroupMember:
@@ -79,7 +88,9 @@ class GroupMember:
         self.settings = settings
         self.ceiling = ceiling
         self.holding = Holding(self.name)
-        self.state = GroupState.WAITING
+        self.counted_in = False
+        """Whether the GCKS may count this member in."""
+        self._asking = self._left = False
         self.usage = Usage()
         """As the last registration said; no GSA_REKEY changes it (section 2.3.4)."""
         self.cause = "start"
@@ -89,7 +100,11 @@ class GroupMember:
         self.rekeys = 0
         self.rekeys_missed = 0
         """GSA_REKEY messages that never came, by the Message IDs of those that did."""
+        self.last_rekey_at = -inf
         self.last_error = ""
+        self.hint = ""
+        """What to look at because rekeys don't come, until one does."""
+        self._strange = StrangeRekeys()
         self._recoverable = False
         self.delay = Delay(settings.reregister_jitter_seconds, sender=membership.sender)
         self._jitter = jitter
@@ -97,16 +112,28 @@ class GroupMember:
         self._registered_at = -inf
         self._heard_rekeys = False
 
+    @property
+    def state(self) -> GroupState:
+        """What the group waits for: by the request under way, and by what is held."""
+        if self._left or self._asking:
+            return GroupState.LEFT if self._left else GroupState.REGISTERING
+        return GroupState.REGISTERED if self.holding.alive else GroupState.WAITING
+
+    @property
+    def registered(self) -> bool:
+        """Tell whether the GCKS may send something for this group over the IKE SA."""
+        return self.state in (GroupState.REGISTERING, GroupState.REGISTERED)
+
     # --- when to register ---------------------------------------------------------
 
     def wants_registration(self, now: float) -> bool:
         """Tell whether a registration is due and none is under way."""
-        return self.due <= now and self.state is not GroupState.REGISTERING
+        return self.due <= now and not self._asking
 
     def next_timeout(self, *, can_register: bool) -> float:
         """Return when `handle_timeout` or a registration is due."""
         times = [self.holding.next_change()]
-        if can_register and self.state is not GroupState.REGISTERING:
+        if can_register and not self._asking:
             times.append(self.due)
         if self._watches_expiry():
             times.append(self.holding.next_soft_expiry())
@@ -126,14 +153,14 @@ class GroupMember:
                 self.reregister(why, cause, now, effects, recoverable=True, ends_at=ends_at)
 
     def begin_registration(self) -> None:
-        """Note that a registration request is sent."""
-        self.state = GroupState.REGISTERING
+        """Note that a registration is begun."""
+        self._asking = True
         self._recoverable = False
 
     def attempt_interrupted(self, now: float) -> None:
         """Register again at once, over a new IKE SA: this one was closed under our hands."""
-        if self.state is GroupState.REGISTERING:
-            self.state = GroupState.REGISTERED if self._holds_anything() else GroupState.WAITING
+        if self._asking:
+            self._asking = False
             self.register_now("the IKE SA was closed", now)
 
     def notice_lost_rekey(self, now: float, effects: Effects) -> None:
@@ -142,6 +169,18 @@ class GroupMember:
             cause = "a rekey message was lost"
             why = RegisterAgain.REKEY_LOST
             self.reregister(why, cause, now, effects, recoverable=True, reach=Reach.SOME)
+
+    def notice_strange_rekey(self, path: Path, now: float, effects: Effects) -> None:
+        """Someone sends rekeys of an SA that we don't have to where ours are sent."""
+        rekey = self.holding.current_rekey
+        if rekey is None or self.due < inf:
+            return  # it registers again anyway
+        join, (host, port) = rekey.join, path.local
+        if (host, port) != (join.address, join.port) or join.source not in (None, path.remote.host):
+            return
+        if self._strange.came(now):
+            self.hint = _STRANGE
+            effects.tell(StrangeRekeysSeen(self.name, str(path.remote), _STRANGE))
 
     def register_now(self, cause: str, now: float) -> None:
         """Make a registration due at once."""
@@ -166,7 +205,7 @@ class GroupMember:
         is left for the registration.  The shortest interval keeps a hostile or
         confused server from driving us in a circle.
         """
-        if self.state is GroupState.LEFT or (recoverable and self.due < inf):
+        if self._left or (recoverable and self.due < inf):
             return
         earliest = self._registered_at + self.settings.retry.first_seconds
         in_time = max(0.0, min(ends_at, self.holding.next_gap()) - now) / 2
@@ -175,7 +214,10 @@ class GroupMember:
         self.cause = self.last_error = cause
         self._recoverable = recoverable
         hint = self._multicast_hint()
-        effects.tell(Reregistering(self.name, why, cause, self.due - now, hint))
+        if why is RegisterAgain.SA_EXPIRING:
+            self.hint = hint
+        delay = round(self.due - now, 3)
+        effects.tell(Reregistering(self.name, why, cause, delay, hint))
 
     def _multicast_hint(self) -> str:
         """Say what to look at where no rekey has come since the registration."""
@@ -188,30 +230,43 @@ class GroupMember:
             f"no rekey has come since the registration: is multicast to {at} let through to {on}?"
         )
 
-    def rekeyed(self) -> None:
+    def rekeyed(self, now: float, *, reminder: bool) -> None:
         """Note that a rekey was followed: what it heals needs no registration."""
-        self.rekeys += 1
+        self.rekeys += not reminder
+        self.last_rekey_at, self.hint = now, ""
         self._heard_rekeys = True
+        self._strange.own_came()
         if self._recoverable:
             self.due = inf
             self._recoverable = False
 
+    def rekeyed_inband(self, now: float) -> None:
+        """Note that a GSA_INBAND_REKEY was followed."""
+        self.rekeys += 1
+        self.last_rekey_at = now
+
     def attempt_failed(self, cause: str, hint: str, now: float, effects: Effects) -> None:
         """Try again later; what is still held stays until it expires."""
+        server, delay = str(self.settings.server), self._try_again(cause, now)
+        effects.tell(RegistrationFailedEvent(self.name, server, cause, hint, delay))
+
+    def policy_refused(self, cause: str, now: float, effects: Effects) -> None:
+        """Try again later: the answer to a registration is beyond the ceiling."""
+        delay = self._try_again(cause, now)
+        effects.tell(PolicyRefused(self.name, cause, BEYOND_CEILING, delay))
+
+    def _try_again(self, cause: str, now: float) -> float:
+        """Plan the next attempt; return the seconds until then."""
         self._failures += 1
         delay = self.settings.retry.delay(self._failures)
         delay += self._jitter(delay / 4)
-        self.state = GroupState.REGISTERED if self._holds_anything() else GroupState.WAITING
         self.due, self.last_error, self.cause = now + delay, cause, "retry"
-        self._recoverable = False
-        effects.tell(
-            RegistrationFailedEvent(
-                self.name, str(self.settings.server), cause, hint, round(delay, 3)
-            )
-        )
+        self._asking = self._recoverable = False
+        return round(delay, 3)
 
-    def _holds_anything(self) -> bool:
-        return bool(self.holding.data_sas) or self.holding.current_rekey is not None
+    def was_refused(self) -> None:
+        """Note that the GCKS didn't take this member in; an older membership may stand."""
+        self.counted_in = self.registrations > 0
 
     # --- leaving and exclusion -------------------------------------------------------
 
@@ -221,27 +276,25 @@ class GroupMember:
         now: float,
         effects: Effects,
         *,
-        why: RegisterAgain = RegisterAgain.EXCLUDED,
+        why: RegisterAgain,
         reach: Reach = Reach.EVERYBODY,
     ) -> None:
         """Give up every key at once, and register again (section 2.4.3)."""
         effects.do(self.holding.clear())
-        self.state = GroupState.WAITING
+        self._asking = False
+        if why is not RegisterAgain.IKE_SA_CLOSED:
+            self.counted_in = False
         self.due = inf
         self.reregister(why, cause, now, effects, reach=reach)
 
     def leave(self, cause: str, effects: Effects) -> None:
-        """Give up every key and stay away."""
+        """Give up every key and stay away; who never got in leaves nothing."""
         effects.do(self.holding.clear())
-        self.state, self.due = GroupState.LEFT, inf
-        effects.tell(LeftGroup(self.name, cause))
+        self._left, self._asking, self.due = True, False, inf
+        if self.registrations:
+            effects.tell(LeftGroup(self.name, cause))
 
     # --- registration -----------------------------------------------------------------
-
-    @property
-    def registered(self) -> bool:
-        """Tell whether the GCKS may count this member in."""
-        return self.state not in _UNREGISTERED
 
     def accept_registration(
         self, payloads: Sequence[Payload], kwa: int, kwk: bytes, now: float, effects: Effects
@@ -272,7 +325,8 @@ class GroupMember:
             rekey = build_rekey_sa(opened.rekey, self.name, self.settings.interface, clock)
         holding.sender_ids = opened.sender_ids
         holding.sender_id_bits = _sender_id_bits(opened)
-        holding.verifier, holding.path = verifier, opened.path
+        holding.path = opened.path
+        holding.registered(verifier)
         holding.remember_delays(opened.group_wide or GroupWidePolicy())
         effects.do(self.install_data(opened, clock))
         kept = {(ProtocolId(keys.policy.protocol), keys.policy.spi) for keys in opened.data}
@@ -304,11 +358,12 @@ class GroupMember:
             effects.tell(NothingToSendOn(self.name, role.addresses, _NOTHING_TO_SEND_ON))
 
     def _note_registered(self, data_sas: int, now: float, effects: Effects) -> None:
-        if self.state is not GroupState.WAITING:
+        if self._asking:
             self.due = inf  # else: excluded meanwhile, this answer may be older than that
-        self.state = GroupState.REGISTERED
+        self._asking, self.counted_in = False, True
         self._failures, self._registered_at, self.last_error = 0, now, ""
         self._heard_rekeys = False
+        self._strange.registered()
         self._recoverable = False
         self.registrations += 1
         server = str(self.settings.server)

@@ -123,8 +123,18 @@ class Holding:
         self._rekey: dict[bytes, RekeySa] = {}
         self._generation = 0
         self._past: deque[bytes] = deque(maxlen=MAX_PAST_SPIS)
+        self._begun = False
 
     # --- looking ---------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether a registration still counts.
+
+        With a Rekey SA it does until the last SA is over.  Without, the IKE SA tells all
+        changes, also that there are SAs again.
+        """
+        return self._begun and (self.verifier is None or bool(self._data or self._rekey))
 
     @property
     def data_sas(self) -> tuple[DataSa, ...]:
@@ -190,6 +200,10 @@ class Holding:
         """Keep ATD and DTD; one that wasn't sent means no delay (section 4.4.3.1.1)."""
         self.atd_seconds = group_wide.atd_seconds or 0
         self.dtd_seconds = group_wide.dtd_seconds or 0
+
+    def registered(self, verifier: Verifier | None) -> None:
+        """Begin, or go on, as a registration says; None: there is no Rekey SA."""
+        self.verifier, self._begun = verifier, True
 
     # --- Data-Security SAs ------------------------------------------------------
 
@@ -307,7 +321,7 @@ class Holding:
         self._data.clear()
         for spi in tuple(self._rekey):
             commands.extend(self._drop_rekey(spi))
-        self.verifier = None
+        self.verifier, self._begun = None, False
         self.path = ()
         self.sender_ids = ()
         self.sender_id_bits = None

@@ -52,6 +52,7 @@ from gcks.wire.payloads import Payload, decode_chain
 
 TRIES_WHEN_ESTABLISHED: Final = 4
 """The server may have closed the IKE SA long ago: find out quickly."""
+TRIES_IN_A_HURRY: Final = 2
 FIRST_PROTECTED_MESSAGE_ID: Final = 1
 
 
@@ -145,6 +146,11 @@ class IkeSession:
         current.begin_timers(self._settings, now)
         if self.sa is not None and self.sa.own_nat:
             current.begin_keepalives(now)
+
+    def hurry(self) -> None:
+        """Give up soon where the server doesn't answer: it may have forgotten this IKE SA."""
+        for one in self._sas:
+            one.tries = TRIES_IN_A_HURRY
 
     def close(self) -> None:
         """End the session without a word."""

@@ -62,7 +62,8 @@ def follow_push(
     deletions = read_deletions(payloads)
     group.delay.heard(payloads)
     if deletions.whole_gsa:
-        group.exclude("the server deleted the group", now, effects)
+        why = RegisterAgain.ALL_KEYS_DELETED
+        group.exclude("the server deleted all keys of the group", now, effects, why=why)
         return
     holding = group.holding
     had_rekey_sa = holding.current_rekey is not None
@@ -84,5 +85,5 @@ def follow_push(
         why = RegisterAgain.REKEY_SA_DELETED
         group.reregister(why, "the Rekey SA was deleted", now, effects)
     effects.do(holding.advance(now))
-    group.rekeys += 1
+    group.rekeyed_inband(now)
     effects.tell(RekeyReceived(group.name, 0, created, rekey_sa=False, deleted=len(deleted)))

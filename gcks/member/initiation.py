@@ -125,8 +125,11 @@ class Initiation:
                 self._follow(retry, payloads, now, effects)
                 return None
             if refused is not None:
-                raise refused
+                self._doubt = refused
+                raise Discard(DropReason.UNPROVED_REFUSAL, refused.cause)
             return complete(self._attempt, datagram, header, payloads, offer, path, self._entropy)
+        except Discard:
+            raise
         except GcksError as error:
             self._doubt = _as_failure(error)
             raise Discard(DropReason.MALFORMED, self._doubt.cause) from error

@@ -21,7 +21,7 @@ from gcks.ike.protect import Inner
 from gcks.member.ceiling import PolicyUnacceptable, check_policy, check_rekeyed_usage
 from gcks.member.delay import Reach
 from gcks.member.effects import Effects
-from gcks.member.group_member import GroupMember, gsa_and_kd, with_auth_key
+from gcks.member.group_member import BEYOND_CEILING, GroupMember, gsa_and_kd, with_auth_key
 from gcks.member.holding import RekeySa, SaKey
 from gcks.member.key_path import DEFAULT_KWK_ID
 from gcks.member.registration import (
@@ -79,7 +79,7 @@ def follow_rekey(
     except PolicyUnacceptable as refusal:
         # The GCKS SHOULD hear of it (section 2.3.2): the answer to a registration gets
         # NO_PROPOSAL_CHOSEN, unless a rekey has healed it by then.
-        effects.tell(PolicyRefused(group.name, str(refusal)))
+        effects.tell(PolicyRefused(group.name, str(refusal), BEYOND_CEILING))
         cause = f"a rekey brought a policy that is refused: {refusal}"
         group.reregister(RegisterAgain.POLICY_REFUSED, cause, now, effects, recoverable=True)
         group.last_error = str(refusal)
@@ -133,9 +133,10 @@ def _apply(
         effects.tell(
             RekeyReceived(group.name, message_id, 0, rekey_sa=False, deleted=len(known_before))
         )
-        group.exclude("the GCKS deleted the group's SAs", now, effects)
+        why = RegisterAgain.ALL_KEYS_DELETED
+        group.exclude("the server deleted all keys of the group", now, effects, why=why)
         return
-    opened = None
+    opened, reminder = None, False
     if any(isinstance(one, GroupSecurityAssociation | KeyDownload) for one in payloads):
         try:
             opened = _open_policy(group, sa, payloads)
@@ -143,8 +144,10 @@ def _apply(
             if not excluded(error):
                 raise
             cause = "no Key Path to the new Rekey SA: excluded"
-            group.exclude(cause, now, effects, reach=Reach.SOME)
+            why = RegisterAgain.EXCLUDED
+            group.exclude(cause, now, effects, why=why, reach=Reach.SOME)
             return
+        reminder = _is_known(group, opened)
         _install(group, opened, now, effects)
     deleted = _delete(group, deletions, known_before, now)
     effects.do(group.holding.advance(now))
@@ -155,10 +158,19 @@ def _apply(
             len(opened.data) if opened else 0,
             bool(opened and opened.rekey),
             deleted,
+            reminder and not deleted,
         )
     )
-    group.rekeyed()
+    group.rekeyed(now, reminder=reminder and not deleted)
     _notice_losses(group, opened, now, effects)
+
+
+def _is_known(group: GroupMember, opened: OpenedGsa) -> bool:
+    """Tell whether all SAs of a message are held: it reminds those who missed another."""
+    held = {sa.key for sa in group.holding.data_sas}
+    told = {(keys.policy.protocol, keys.policy.spi) for keys in opened.data}
+    rekey = opened.rekey
+    return told <= held and (rekey is None or group.holding.rekey_sa(rekey.policy.spi) is not None)
 
 
 def _open_policy(group: GroupMember, sa: RekeySa, payloads: Sequence[Payload]) -> OpenedGsa:

@@ -45,6 +45,12 @@ class GroupStatus:
     spread_seconds: float = 0.0
     """Over how long a registration is spread that everybody has to renew."""
     rekeys_missed: int = 0
+    last_rekey_age_seconds: float | None = None
+    """None: no rekey has come yet."""
+    hint: str = ""
+    """What to look at because rekeys don't come."""
+    sas_not_installed: int = 0
+    """By the data plane, which the member engine doesn't see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         _seconds_until(group.due, now),
         group.delay.most_seconds(Reach.EVERYBODY),
         group.rekeys_missed,
+        None if group.last_rekey_at == -inf else round(now - group.last_rekey_at, 3),
+        group.hint,
     )
 
 

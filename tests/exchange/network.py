@@ -260,8 +260,12 @@ class Network:
             self._send(transmit, None)
         self._arm(node, outcome.next_timeout)
 
-    def leave(self, node: MemberNode) -> None:
-        self._member_did(node, node.engine.leave(self.now))
+    def leave(self, node: MemberNode, *, insist: bool = False) -> None:
+        self._member_did(node, node.engine.leave(self.now, "the test's wish", insist=insist))
+
+    def member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+        """Take the outcome of a call that the test made to a member's engine."""
+        self._member_did(node, outcome)
 
     def server_did(self, outcome: Outcome) -> None:
         """Take the outcome of a command that the test gave to the server's engine."""

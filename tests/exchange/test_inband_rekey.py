@@ -258,7 +258,7 @@ def test_a_gm_rekeyed_by_multicast_is_excluded_over_its_ike_sa(zero: bool) -> No
     spi = bytes(16) if zero else holding.current_rekey_spi
     events = push(world, member, Delete(ProtocolId.GIKE_UPDATE, 16, (spi,)))
     reasons = [event.reason for event in events if isinstance(event, Reregistering)]
-    assert reasons == [RegisterAgain.EXCLUDED if zero else RegisterAgain.REKEY_SA_DELETED]
+    assert reasons == [RegisterAgain.ALL_KEYS_DELETED if zero else RegisterAgain.REKEY_SA_DELETED]
     assert (holding.data_sas == ()) == zero
 
 

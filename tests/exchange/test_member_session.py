@@ -140,7 +140,7 @@ def test_a_forged_refusal_doesnt_stop_the_registration() -> None:
     forged = encode_message(
         header.spi_i, bytes(8), 34, FLAG_RESPONSE, 0, (Notify(NotifyType.NO_PROPOSAL_CHOSEN),)
     )
-    assert reason(pair.give(forged)) is DropReason.MALFORMED
+    assert reason(pair.give(forged)) is DropReason.UNPROVED_REFUSAL
     assert pair.give(response).transmits
 
 

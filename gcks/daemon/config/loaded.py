@@ -78,6 +78,16 @@ class ServerConfig:
     """The file it came from, read again on SIGHUP."""
     credential_source: CredentialSource | None = field(default=None, compare=False)
 
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """Name every address and port that is listened at."""
+        return tuple(
+            f"{one.address} {kind} {port}"
+            for one in self.listeners
+            for kind, ports in (("udp", (*one.ike, *one.natt)), ("tcp", one.tcp))
+            for port in ports
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:

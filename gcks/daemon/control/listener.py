@@ -19,7 +19,8 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -55,8 +56,8 @@ class Request(Protocol):
 R = TypeVar("R", bound=Request)
 Read = Callable[[bytes], R]
 """Reads one line.  Raises `LocalError`."""
-Answer = Callable[[R, Role, str], View]
-"""Answers what was read.  Raises `LocalError`."""
+Answer = Callable[[R, Role, str], View | Awaitable[View]]
+"""Answers what was read, or in time.  Raises `LocalError`."""
 
 
 class Follower:
@@ -141,7 +142,7 @@ class ControlSocket(Generic[R]):
             role, name = self._admit(writer)
             await _write(writer, _hello(role))
             while line := await reader.readline():
-                request, answer = self._respond(line, role, name)
+                request, answer = await self._respond(line, role, name)
                 if isinstance(request, Events) and request.follow:
                     await self._follow(reader, writer, answer)
                     return
@@ -166,11 +167,12 @@ class ControlSocket(Generic[R]):
             )
         return role, name
 
-    def _respond(self, line: bytes, role: Role, name: str) -> tuple[R | None, bytes]:
+    async def _respond(self, line: bytes, role: Role, name: str) -> tuple[R | None, bytes]:
         request: R | None = None
         try:
             request = self._read(line)
-            result = self._answer(request, role, name).model_dump(mode="json")
+            view = self._answer(request, role, name)
+            result = (await view if isawaitable(view) else view).model_dump(mode="json")
         except LocalError as error:
             number = request.id if request is not None else _id_of(line)
             return None, _line({"id": number, "ok": False, "error": str(error)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
@@ -64,7 +64,13 @@ class MembershipRow(Row):
     sender_ids: list[int]
     registrations: int
     rekeys: int
+    rekeys_missed: int
+    last_rekey_age_seconds: float | None
+    """None: none has come yet."""
+    sas_not_installed: int
     last_error: str
+    hint: str
+    """What to look at because rekeys don't come; empty if they do."""
     registers_in_seconds: float | None
 
 
@@ -84,7 +90,7 @@ class Member(Protocol):
 
     def status(self) -> MemberStatus: ...
 
-    def stop(self) -> None: ...
+    def leave(self) -> Awaitable[None]: ...
 
     def deafen(self, seconds: float) -> None: ...
 
@@ -96,7 +102,9 @@ def read_member_request(line: bytes) -> MemberRequest:
     return parse(_ADAPTER, line)
 
 
-def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
+def answer_member(
+    member: Member, request: MemberRequest, role: Role, by: str
+) -> View | Awaitable[View]:
     """Answer a request or carry out an order.  Raises `LocalError`."""
     if not isinstance(request, READ_ONLY) and role < Role.OPERATOR:
         raise LocalError(f"{by} may read, not order; see control.operators in member.yaml")
@@ -121,10 +129,10 @@ def _known(row: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in row.model_fields}
 
 
-def _leave(member: Member, order: Leave) -> View:
+async def _leave(member: Member, order: Leave) -> View:
     del order
-    member.stop()
-    return DoneView(done="the member leaves its groups and ends")
+    await member.leave()
+    return DoneView(done="the member leaves its groups, which the server knows, and ends")
 
 
 def _deafen(member: Member, order: Deafen) -> View:
@@ -136,7 +144,7 @@ def _events(member: Member, asked: Events) -> View:
     return EventsView(events=member.last_events(asked.last))
 
 
-_ANSWERS: Final[dict[type, Callable[[Any, Any], View]]] = {
+_ANSWERS: Final[dict[type, Callable[[Any, Any], View | Awaitable[View]]]] = {
     Status: _status,
     Leave: _leave,
     Deafen: _deafen,

@@ -64,16 +64,10 @@ def _one_group(server: Server, asked: Show) -> Group:
 def _server(server: Server, asked: Show) -> v.View:
     del asked
     status = server.engine.status(server.now())
-    listening = [
-        f"{one.address} {kind} {port}"
-        for one in server.config.listeners
-        for kind, ports in (("udp", (*one.ike, *one.natt)), ("tcp", one.tcp))
-        for port in ports
-    ]
     return v.ServerView(
         version=__version__,
         identity=str(server.engine.settings.identity),
-        listening=listening,
+        listening=list(server.config.listening),
         groups=len(status.groups),
         members=sum(one.members for one in status.groups),
         ike_sas=status.established,

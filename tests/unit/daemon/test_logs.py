@@ -76,8 +76,43 @@ def test_empty_texts_are_left_out_and_enumerations_are_words() -> None:
 
 def test_the_level_is_kept() -> None:
     log, stream = event_log(level="warning")
-    log.write([sample(e.MemberLeft), sample(e.PolicyRefused)], 1.0)
+    log.write([sample(e.MemberLeft, hint=""), sample(e.PolicyRefused)], 1.0)
     assert [line["event"] for line in lines_of(stream)] == ["policy_refused"]
+
+
+@pytest.mark.parametrize(
+    ("event", "level"),
+    [
+        (sample(e.MemberLeft, hint="mend it"), "warning"),
+        (sample(e.MemberLeft, hint=""), "info"),
+        (sample(e.DatagramDropped, reason=DropReason.LATE_COPY), "debug"),
+        (sample(e.DatagramDropped, reason=DropReason.UNPROVED_REFUSAL), "debug"),
+        (sample(e.DatagramDropped, reason=DropReason.STALE), "info"),
+        (sample(e.RekeyReceived, reminder=True), "debug"),
+        (sample(e.RekeyReceived, reminder=False), "info"),
+        (sample(e.MemberStopping, failed=True), "error"),
+        (sample(e.ServerStopping, failed=False), "info"),
+    ],
+)
+def test_some_events_of_a_kind_have_a_level_of_their_own(event: e.Event, level: str) -> None:
+    """It counts, also where the level that is kept lies between it and its kind's."""
+    log, stream = event_log(level=level)
+    log.write([event], 1.0)
+    (line,) = lines_of(stream)
+    assert line["level"] == level
+    higher = {"debug": "info", "info": "warning", "warning": "error"}
+    if level in higher:
+        log, stream = event_log(level=higher[level])
+        log.write([event], 1.0)
+        assert lines_of(stream) == []
+
+
+def test_what_is_not_shown_is_not_said_to_be_left_out() -> None:
+    log, stream = event_log(level="info")
+    copies = [sample(e.DatagramDropped, reason=DropReason.LATE_COPY)] * 100
+    log.write(copies, 1.0)
+    log.write([], 2.0)
+    assert lines_of(stream) == []
 
 
 @pytest.mark.parametrize("kind", LIMITED_BY, ids=lambda kind: kind.name)

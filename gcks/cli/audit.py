@@ -13,7 +13,9 @@ from gcks.daemon.audit import verify
 from gcks.errors import LocalError
 
 SCHEMA_VERSION: Final = 1
-FILES = typer.Argument(help="The log; of a rotated one all files, the oldest first.")
+FILES = typer.Argument(
+    help="The log; of a rotated one all files, the oldest first.", readable=False
+)
 CHECKPOINT = typer.Option(
     "--checkpoint", help="NUMBER:HASH of an audit_checkpoint line in the ordinary log."
 )
@@ -24,7 +26,7 @@ def audit(
     checkpoint: Annotated[str | None, CHECKPOINT] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Follow the hash chain of an audit log; exit 1 where it is broken."""
+    """Follow the hash chain of an audit log, and say whether it is whole."""
     try:
         verdict = verify(files, _checkpoint(checkpoint))
     except LocalError as error:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from gcks.daemon.audit import verify
+from gcks.daemon.control.views import AuditView
 from gcks.errors import LocalError
 
-SCHEMA_VERSION: Final = 1
 FILES = typer.Argument(
     help="The log; of a rotated one all files, the oldest first.", readable=False
 )
@@ -33,10 +32,11 @@ def audit(
         typer.echo(f"gcks: {error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
-        answer = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(verdict)}
-        typer.echo(json.dumps(answer))
+        typer.echo(AuditView(**dataclasses.asdict(verdict)).model_dump_json())
     elif verdict.problem:
         typer.echo(f"broken: {verdict.problem}")
+    elif not verdict.entries:
+        typer.echo("unbroken: no entries; only --checkpoint can tell whether some were cut off")
     else:
         typer.echo(
             f"unbroken: {verdict.entries} entries, {verdict.first_at} to {verdict.last_at}; "

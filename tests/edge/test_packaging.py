@@ -100,6 +100,8 @@ def test_the_dockerfile_copies_what_the_build_needs(tmp_path: Path) -> None:
     (wheel,) = wheels.iterdir()
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("share/man/man1/gcks.1") for name in names)
+    for schema in ("gcks", "member", "control", "decode"):
+        assert any(name.endswith(f"share/gcks/{schema}.schema.json") for name in names), schema
     assert "gcks/cli/server.py" in names and not [n for n in names if n.startswith("tests/")]
 
 

@@ -16,9 +16,22 @@ from gcks.iana import ExchangeType, NotifyType, ProtocolId
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `name` is the stable name in logs."""
+    """Base of all events; `name` is the stable name in logs.
+
+    docs/events.md is made of the classes: their docstrings, and those of their fields.
+    """
 
     name: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent(Event):
+    """What only a key server has to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEvent(Event):
+    """What only a member has to say."""
 
 
 # --- both roles ---------------------------------------------------------------
@@ -26,62 +39,23 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class DatagramDropped(Event):
+    """A datagram was dropped without an answer."""
+
     name = "datagram_dropped"
     reason: DropReason
     remote: str
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRefused(Event):
-    """A request outside registration was answered with an error notification."""
-
-    name = "request_refused"
-    remote: str
-    exchange: ExchangeType
-    notify: NotifyType
-    cause: str
-    identity: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IkeSaInitAnswered(Event):
-    name = "ike_sa_init_answered"
-    remote: str
-
-
-@dataclass(frozen=True, slots=True)
-class CookieRequired(Event):
-    name = "cookie_required"
-    remote: str
-
-
-@dataclass(frozen=True, slots=True)
-class PuzzleRequired(Event):
-    name = "puzzle_required"
-    remote: str
-    difficulty: int
+    """What was wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IkeSaClosed(Event):
+    """An IKE SA has ended, on purpose or not; the SAs of the groups go on."""
+
     name = "ike_sa_closed"
     remote: str
     identity: str
     cause: str
-
-
-# --- GCKS ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAuthenticated(Event):
-    """An IKEv2 peer proved who it is, and has registered to no group yet (RFC 6023)."""
-
-    name = "peer_authenticated"
-    remote: str
-    identity: str
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +66,74 @@ class IkeSaRekeyed(Event):
     remote: str
     identity: str
     by_peer: bool
+    """Whether the other side began it."""
+
+
+# --- GCKS ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class MemberRegistered(Event):
+class IkeSaInitAnswered(ServerEvent):
+    """A half-open IKE SA began: IKE_SA_INIT was answered."""
+
+    name = "ike_sa_init_answered"
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class CookieRequired(ServerEvent):
+    """A new peer was asked for a cookie (RFC 7296 section 2.6)."""
+
+    name = "cookie_required"
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class PuzzleRequired(ServerEvent):
+    """A new peer was given a puzzle (RFC 8019)."""
+
+    name = "puzzle_required"
+    remote: str
+    difficulty: int
+    """Bits of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(ServerEvent):
+    """A request outside registration was answered with an error notification."""
+
+    name = "request_refused"
+    remote: str
+    exchange: ExchangeType
+    """The exchange that the request began."""
+    notify: NotifyType
+    cause: str
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAuthenticated(ServerEvent):
+    """An IKEv2 peer proved who it is, and has registered to no group yet (RFC 6023)."""
+
+    name = "peer_authenticated"
+    remote: str
+    identity: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRegistered(ServerEvent):
+    """A member was admitted to a group and got its policy and keys."""
+
     name = "member_registered"
     group: str
     identity: str
     remote: str
     method: str
     sender_ids: int
+    """How many it got; 0 for a receiver."""
     again: bool
+    """Whether it was a member already."""
     members: int
     hint: str = ""
     seconds: float = 0.0
@@ -110,20 +141,24 @@ class MemberRegistered(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationRefused(Event):
+class RegistrationRefused(ServerEvent):
+    """A registration failed; one event for each, whatever went wrong."""
+
     name = "registration_refused"
     group: str
     identity: str
+    """Whom it is about, or who it says it is."""
     remote: str
     notify: NotifyType
     reason: RefusalReason
+    """Why, in a word; runbook.md says what to do about each."""
     cause: str
     """The first mismatch, in one sentence."""
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationAbandoned(Event):
+class RegistrationAbandoned(ServerEvent):
     """A peer began an IKE SA and never proved who it is."""
 
     name = "registration_abandoned"
@@ -134,7 +169,9 @@ class RegistrationAbandoned(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class MemberLeft(Event):
+class MemberLeft(ServerEvent):
+    """A member is none any more: it has left, or was removed or excluded."""
+
     name = "member_left"
     group: str
     identity: str
@@ -146,7 +183,7 @@ class MemberLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ServerRefused(Event):
+class ServerRefused(ServerEvent):
     """A peer doesn't accept our proof of who we are; its memberships are as they were."""
 
     name = "server_refused"
@@ -157,16 +194,17 @@ class ServerRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStartedOver(Event):
+class GroupStartedOver(ServerEvent):
     """All SAs were deleted: every member has to register again and gets new keys."""
 
     name = "group_started_over"
     group: str
     members: int
+    """How many it had."""
 
 
 @dataclass(frozen=True, slots=True)
-class MemberCertificateEnded(Event):
+class MemberCertificateEnded(ServerEvent):
     """A registered member's certificate has expired or was revoked."""
 
     name = "member_certificate_ended"
@@ -174,19 +212,25 @@ class MemberCertificateEnded(Event):
     identity: str
     cause: str
     removed: bool
+    """Whether it was removed for it (`certificate_end`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class SaCreated(Event):
+class SaCreated(ServerEvent):
+    """A group has a new Rekey SA or Data-Security SA."""
+
     name = "sa_created"
     group: str
     protocol: ProtocolId
     spi: str
     lifetime_seconds: int
+    """How long it may be used at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class SaDeleted(Event):
+class SaDeleted(ServerEvent):
+    """A group's SA has ended; after a rekey that is when its grace period is over."""
+
     name = "sa_deleted"
     group: str
     protocol: ProtocolId
@@ -194,80 +238,95 @@ class SaDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RekeySent(Event):
-    """One copy of a GSA_REKEY went out; `copy` counts from 1."""
+class RekeySent(ServerEvent):
+    """One copy of a GSA_REKEY went out."""
 
     name = "rekey_sent"
     group: str
     message_id: int
     copy: int
+    """Counts from 1."""
     copies: int
+    """How many there are of this message."""
     octets: int
+    """Of the whole IKE message."""
     reminder: bool = False
+    """Whether it tells the current SAs again, to members that were cut off."""
 
 
 @dataclass(frozen=True, slots=True)
-class SenderIdsExhausted(Event):
+class SenderIdsExhausted(ServerEvent):
+    """There is no Sender-ID for a sender until the group starts over."""
+
     name = "sender_ids_exhausted"
     group: str
 
 
 @dataclass(frozen=True, slots=True)
-class MembersLockedOut(Event):
+class MembersLockedOut(ServerEvent):
     """A changed policy asks for what some members say that they can't."""
 
     name = "members_locked_out"
     group: str
     members: int
+    """How many."""
     identity: str
     """One of them."""
     cause: str
+    """What that one lacks."""
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorExcluded(Event):
+class OperatorExcluded(ServerEvent):
     """An operator has shut somebody out."""
 
     name = "operator_excluded"
     group: str
     kind: str
+    """`identity` or `certificate`."""
     names: tuple[str, ...]
+    """As they were ordered: identities, patterns, references of certificates."""
     by: str
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorReadmitted(Event):
+class OperatorReadmitted(ServerEvent):
     """An operator has lifted exclusions."""
 
     name = "operator_readmitted"
     group: str
     kind: str
+    """`identity` or `certificate`."""
     names: tuple[str, ...]
+    """As they were excluded."""
     by: str
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorOrdered(Event):
+class OperatorOrdered(ServerEvent):
     """An operator has ordered something over the control socket."""
 
     name = "operator_ordered"
     order: str
+    """`rekey` or `reload`."""
     group: str
     by: str
 
 
 @dataclass(frozen=True, slots=True)
-class SenderIdsLow(Event):
+class SenderIdsLow(ServerEvent):
     """The group will start over at its next rekey, before it runs out of Sender-IDs."""
 
     name = "sender_ids_low"
     group: str
     left: int
+    """Sender-IDs that are left."""
     seconds: float
+    """Until then."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerStarted(Event):
+class ServerStarted(ServerEvent):
     """The key server answers."""
 
     name = "server_started"
@@ -275,28 +334,34 @@ class ServerStarted(Event):
     config: str
     identity: str
     listening: tuple[str, ...]
+    """Addresses and ports."""
     groups: int
+    """How many it serves."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerStopping(Event):
+class ServerStopping(ServerEvent):
+    """The key server ends."""
+
     name = "server_stopping"
     cause: str
+    """A signal, or what went wrong."""
     failed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStarted(Event):
-    """A group is served; `restored` tells whether it continues stored state."""
+class GroupStarted(ServerEvent):
+    """A group is served."""
 
     name = "group_started"
     group: str
     restored: bool
+    """Whether it goes on with what was stored."""
     members: int
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRemovedEvent(Event):
+class GroupRemovedEvent(ServerEvent):
     """A group is no longer configured: its keys and members are forgotten.
 
     Members are told where the server still knows the group's keys: by a reload.
@@ -305,13 +370,16 @@ class GroupRemovedEvent(Event):
     name = "group_removed"
     group: str
     members: int
+    """How many it had."""
 
 
 # --- GM -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Registering(Event):
+class Registering(MemberEvent):
+    """This member begins to register."""
+
     name = "registering"
     group: str
     server: str
@@ -319,36 +387,44 @@ class Registering(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Registered(Event):
+class Registered(MemberEvent):
+    """This member has the group's policy and keys."""
+
     name = "registered"
     group: str
     server: str
     data_sas: int
+    """Data-Security SAs that it was told."""
     sender_ids: tuple[int, ...]
+    """Those that it holds; none for a receiver."""
 
 
 @dataclass(frozen=True, slots=True)
-class NothingToSendOn(Event):
+class NothingToSendOn(MemberEvent):
     """A sender was told no SA whose source is one of this host's addresses."""
 
     name = "nothing_to_send_on"
     group: str
     addresses: tuple[str, ...]
+    """This host's."""
     hint: str
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationFailedEvent(Event):
+class RegistrationFailedEvent(MemberEvent):
+    """A registration has failed, and is tried again."""
+
     name = "registration_failed"
     group: str
     server: str
     cause: str
     hint: str
     retry_seconds: float
+    """Until the next try."""
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRefused(Event):
+class PolicyRefused(MemberEvent):
     """The server's policy is beyond this member's ceiling."""
 
     name = "policy_refused"
@@ -360,13 +436,19 @@ class PolicyRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RekeyReceived(Event):
+class RekeyReceived(MemberEvent):
+    """A rekey was accepted; further copies of it are not told."""
+
     name = "rekey_received"
     group: str
     message_id: int
+    """Of the GSA_REKEY message; 0 for a rekey over the IKE SA."""
     data_sas: int
+    """New Data-Security SAs."""
     rekey_sa: bool
+    """Whether it brought a new Rekey SA."""
     deleted: int
+    """SAs that it deleted."""
     reminder: bool = False
     """It told what this member had already."""
 
@@ -387,17 +469,20 @@ class RegisterAgain(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reregistering(Event):
+class Reregistering(MemberEvent):
+    """This member has to register again, after a delay."""
+
     name = "reregistering"
     group: str
     reason: RegisterAgain
     cause: str
     delay_seconds: float
+    """Until it does."""
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class StrangeRekeysSeen(Event):
+class StrangeRekeysSeen(MemberEvent):
     """GSA_REKEYs come over an SA that this member doesn't have; anybody may have sent them."""
 
     name = "strange_rekeys_seen"
@@ -415,18 +500,19 @@ class SaChange(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class DataPlaneFailed(Event):
+class DataPlaneFailed(MemberEvent):
     """The data plane could not do it: the group's packets may not get through."""
 
     name = "data_plane_failed"
     group: str
     command: SaChange
+    """What was to be done."""
     spi: str
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivesOnly(Event):
+class ReceivesOnly(MemberEvent):
     """An SA is installed, but this host can't send on it as the policy would let it."""
 
     name = "receives_only"
@@ -436,7 +522,7 @@ class ReceivesOnly(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class MemberStarted(Event):
+class MemberStarted(MemberEvent):
     """The member is ready, and registers."""
 
     name = "member_started"
@@ -445,27 +531,34 @@ class MemberStarted(Event):
     identity: str
     server: str
     groups: tuple[str, ...]
+    """Those that it will register to."""
 
 
 @dataclass(frozen=True, slots=True)
-class MemberStopping(Event):
+class MemberStopping(MemberEvent):
+    """The member ends."""
+
     name = "member_stopping"
     cause: str
+    """A signal, an order, or what went wrong."""
     failed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ServerNotTold(Event):
+class ServerNotTold(MemberEvent):
     """This member has left, and the server, which still counts it in, couldn't be told."""
 
     name = "server_not_told"
     server: str
     groups: tuple[str, ...]
+    """Those that were left."""
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
-class LeftGroup(Event):
+class LeftGroup(MemberEvent):
+    """This member has left a group and removed its SAs."""
+
     name = "left_group"
     group: str
     cause: str

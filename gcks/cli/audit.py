@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from gcks.daemon.audit_chain import verify
+from gcks.daemon.control.views import AuditView
 from gcks.errors import LocalError
 
-SCHEMA_VERSION: Final = 1
-FILES = typer.Argument(help="The log; of a rotated one all files, the oldest first.")
+FILES = typer.Argument(
+    help="The log; of a rotated one all files, the oldest first.", readable=False
+)
 CHECKPOINT = typer.Option(
     "--checkpoint", help="NUMBER:HASH of an audit_checkpoint line in the ordinary log."
 )
@@ -26,17 +27,18 @@ def audit(
     first: Annotated[int, FROM] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Follow the hash chain of an audit log; exit 1 where it is broken."""
+    """Follow the hash chain of an audit log, and say whether it is whole."""
     try:
         verdict = verify(files, _checkpoint(checkpoint), first)
     except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
-        answer = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(verdict)}
-        typer.echo(json.dumps(answer))
+        typer.echo(AuditView(**dataclasses.asdict(verdict)).model_dump_json())
     elif verdict.problem:
         typer.echo(f"broken: {verdict.problem}")
+    elif not verdict.entries:
+        typer.echo("unbroken: no entries; only --checkpoint can tell whether some were cut off")
     else:
         typer.echo(
             f"unbroken: {verdict.entries} entries, {verdict.first_at} to {verdict.last_at}; "

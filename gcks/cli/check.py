@@ -12,7 +12,7 @@ from gcks.daemon.config.check import check_file, describe, describe_json
 from gcks.daemon.config.reference import reference_of
 from gcks.daemon.config.schema import schema_of
 
-CONFIG = typer.Argument(help="The configuration file, a server's or a member's.")
+CONFIG = typer.Argument(help="The configuration file, a server's or a member's.", readable=False)
 
 
 SCHEMA = typer.Option(

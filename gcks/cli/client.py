@@ -33,7 +33,7 @@ class Client:
             self._sock.connect(str(path))
         except OSError as error:
             self._sock.close()
-            raise NoServer(_no_server(path, what, error)) from None
+            raise _no_connection(path, what, error) from None
         self._lines = self._sock.makefile("rb")
         hello = self._read()
         if "error" in hello:
@@ -85,10 +85,12 @@ class Client:
         return content
 
 
-def _no_server(path: Path, what: str, error: OSError) -> str:
+def _no_connection(path: Path, what: str, error: OSError) -> LocalError:
     if isinstance(error, PermissionError):
-        return f"{path}: not allowed; ask as root, or see control.readers in its configuration"
-    return (
+        return LocalError(
+            f"{path}: not allowed; ask as root, or see control.readers in its configuration"
+        )
+    return NoServer(
         f"no {what} at {path} ({error.strerror or error}); start it, or name its socket with "
         f"--socket or {SOCKET_VARIABLE} (with --dev it is control.sock in the data directory)"
     )

@@ -31,9 +31,13 @@ WHAT = typer.Argument(
     metavar="CAPTURE_OR_HEX",
     help="A pcap or pcapng file, a file with hexadecimal, hexadecimal itself, or - for stdin.",
 )
-KEYS = typer.Option("--keys", help="A key log of `gcks serve` or `gcks-member run`.")
+KEYS = typer.Option(
+    "--keys", help="A key log of `gcks serve` or `gcks-member run`.", readable=False
+)
 PORT = typer.Option("--port", min=1, max=65535, help="One more port of IKE; may be repeated.")
-WIRESHARK = typer.Option("--wireshark", help="Write Wireshark's key tables to this directory.")
+WIRESHARK = typer.Option(
+    "--wireshark", help="Write Wireshark's key tables to this directory.", readable=False
+)
 SECRETS = typer.Option("--show-secrets", help="Print keys, too.")
 JSON = typer.Option("--json", help="Print JSON.")
 

@@ -13,7 +13,11 @@ from gcks.errors import LocalError
 
 KeyLogPath = Annotated[
     Path | None,
-    typer.Option("--key-log", help="For debugging: write ALL KEYS to this file (docs/decode.md)."),
+    typer.Option(
+        "--key-log",
+        help="For debugging: write ALL KEYS to this file (docs/decode.md).",
+        readable=False,
+    ),
 ]
 UnderSystemd = Annotated[
     bool, typer.Option(UNDER_SYSTEMD, help="Let --key-log work in a systemd service, too.")

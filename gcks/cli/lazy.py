@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from gcks.cli.exits import sentence
+
 
 class LazyGroup(TyperGroup):
     """A group whose commands are named in a table."""
 
+    program: ClassVar[str] = ""
     table: ClassVar[Mapping[str, str]] = {}
     """Command -> module:function."""
 
@@ -26,19 +29,20 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         del ctx
         place = self.table.get(cmd_name)
-        return None if place is None else _load(cmd_name, place)
+        return None if place is None else _load(self.program, cmd_name, place)
 
 
-def _load(name: str, place: str) -> Any:
+def _load(program: str, name: str, place: str) -> Any:
     module, _, function = place.partition(":")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name)(getattr(import_module(module), function))
+    epilog = f"Exit codes: {sentence(program, name)}."
+    alone.command(name, epilog=epilog)(getattr(import_module(module), function))
     return typer.main.get_command(alone)
 
 
 def lazy_app(name: str, text: str, table: Mapping[str, str]) -> typer.Typer:
     """Return an application with these commands."""
-    group = type("Commands", (LazyGroup,), {"table": table})
+    group = type("Commands", (LazyGroup,), {"program": name, "table": table})
     app = typer.Typer(
         name=name,
         help=text,

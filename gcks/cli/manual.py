@@ -15,6 +15,7 @@ from typing import Any, Final, Union, get_args, get_origin
 from typer.models import ArgumentInfo, OptionInfo
 
 from gcks import __version__
+from gcks.cli.exits import GENERAL, NO_DAEMON, sentence
 
 _VALUES: Final[dict[Any, str]] = {Path: "FILE", str: "TEXT", int: "NUMBER", float: "NUMBER"}
 _COLUMNS: Final = 72
@@ -150,6 +151,7 @@ def _commands(program: str, functions: Mapping[str, Callable[..., Any]]) -> Iter
         yield f'.SS "{_escaped(f"{program} {name}")}"'
         yield from _paragraphs((inspect.getdoc(function) or "").split("\n\n"))
         yield from _items((_heading(one), _explained(one)) for one in parameters(function))
+        yield from (".PP", _text(f"Exit status: {sentence(program, name)}."))
 
 
 def _heading(one: Parameter) -> str:
@@ -191,11 +193,6 @@ def _escaped(text: str) -> str:
 
 # --- the two pages --------------------------------------------------------------------------------
 
-_EXIT: Final = {
-    0: "done",
-    1: "refused, not possible, or something is wrong; standard error says what and why",
-    2: "the command line is wrong",
-}
 SERVER: Final = Program(
     name="gcks",
     summary="key server for encrypted multicast: G-IKEv2 (RFC 9838)",
@@ -206,7 +203,7 @@ SERVER: Final = Program(
         "serve is the server itself. check, decode, demo and audit work without one; the other "
         "commands ask the running server over its control socket.",
     ),
-    exit_codes={**_EXIT, 3: "no server answers at the control socket"},
+    exit_codes={**GENERAL, NO_DAEMON: "no server answers at the control socket"},
     environment={"GCKS_CONTROL": "the control socket, where --socket doesn't name it"},
     files={
         "/etc/gcks/gcks.yaml": "the configuration of the systemd service",
@@ -224,7 +221,7 @@ MEMBER: Final = Program(
         "ceiling in its configuration.",
         "run is the member itself; status and leave ask the running one over its control socket.",
     ),
-    exit_codes={**_EXIT, 3: "no member answers at the control socket"},
+    exit_codes={**GENERAL, NO_DAEMON: "no member answers at the control socket"},
     environment={"GCKS_CONTROL": "the control socket, where --socket doesn't name it"},
     files={
         "/etc/gcks/member.yaml": "the configuration of the systemd service",

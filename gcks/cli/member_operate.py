@@ -8,12 +8,12 @@ from typing import Annotated, Final
 
 import typer
 
+from gcks.cli import exits
 from gcks.cli.client import Client, NoServer, socket_path
-from gcks.cli.operate import EXIT_NO_SERVER, EXIT_REFUSED
 from gcks.cli.tables import render
 from gcks.errors import LocalError
 
-SOCKET = typer.Option("--socket", help="The member's control socket.")
+SOCKET = typer.Option("--socket", help="The member's control socket.", readable=False)
 JSON = typer.Option("--json", help="Print JSON.")
 DEFAULT_SOCKET: Final = Path("/run/gcks-member/control.sock")
 
@@ -38,7 +38,8 @@ def _ask(what: str, socket: Path | None, as_json: bool) -> None:
             answer = client.ask(what)
     except LocalError as error:
         typer.echo(f"gcks-member: {error}", err=True)
-        raise typer.Exit(EXIT_NO_SERVER if isinstance(error, NoServer) else EXIT_REFUSED) from None
+        code = exits.NO_DAEMON if isinstance(error, NoServer) else exits.REFUSED
+        raise typer.Exit(code) from None
     if as_json:
         typer.echo(json.dumps(answer))
     else:

@@ -12,12 +12,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gcks.cli import exits
 from gcks.cli.client import Client, NoServer, socket_path
 from gcks.errors import LocalError
-
-EXIT_REFUSED: Final = 1
-EXIT_NO_SERVER: Final = 3
-"""2 is a wrong command line."""
 
 
 class Subject(StrEnum):
@@ -40,13 +37,16 @@ def _known_groups(incomplete: str) -> list[str]:
     return []
 
 
-SOCKET = typer.Option("--socket", help="The server's control socket.")
+SOCKET = typer.Option("--socket", help="The server's control socket.", readable=False)
 JSON = typer.Option("--json", help="Print JSON.")
 GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=_known_groups)
 ONE_GROUP = typer.Option("--group", help="Only this group.", autocompletion=_known_groups)
+CONFIG = typer.Argument(help="A configuration; default: the server's own file.", readable=False)
 NAMES = typer.Argument(help="Identities, or patterns such as 'fqdn:gm1*.example'.")
 CERTIFICATE = typer.Option(
-    "--certificate", help="Certificate of the member, or of an intermediate CA (PEM)."
+    "--certificate",
+    help="Certificate of the member, or of an intermediate CA (PEM).",
+    readable=False,
 )
 
 YES: Final = "Don't ask, even if all members have to register again."
@@ -62,10 +62,10 @@ def _asked(path: Path | None, work: Callable[[Client], Any]) -> Any:
             return work(client)
     except NoServer as error:
         typer.echo(f"gcks: {error}", err=True)
-        raise typer.Exit(EXIT_NO_SERVER) from None
+        raise typer.Exit(exits.NO_DAEMON) from None
     except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
-        raise typer.Exit(EXIT_REFUSED) from None
+        raise typer.Exit(exits.REFUSED) from None
 
 
 def _print(answer: dict[str, Any], as_json: bool) -> None:
@@ -99,9 +99,7 @@ def show(
 
 
 def plan(
-    config: Annotated[
-        Path | None, typer.Argument(help="A configuration; default: the server's own file.")
-    ] = None,
+    config: Annotated[Path | None, CONFIG] = None,
     socket: Socket = None,
     as_json: Json = False,
 ) -> None:
@@ -114,7 +112,7 @@ def plan(
         typer.echo(json.dumps(answer))
     else:
         render_plan(answer)
-    raise typer.Exit(0 if answer["usable"] else EXIT_REFUSED)
+    raise typer.Exit(exits.DONE if answer["usable"] else exits.REFUSED)
 
 
 def reload(socket: Socket = None, as_json: Json = False) -> None:

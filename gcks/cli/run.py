@@ -15,8 +15,12 @@ from gcks.daemon.member import run as run_daemon
 from gcks.errors import LocalError
 from gcks.member.settings import Transport
 
-CONFIG = typer.Option("--config", help="The configuration file, see config/member.yaml.")
-DEV = typer.Option("--dev", help="Join the development server whose data directory this is.")
+CONFIG = typer.Option(
+    "--config", help="The configuration file, see config/member.yaml.", readable=False
+)
+DEV = typer.Option(
+    "--dev", help="Join the development server whose data directory this is.", readable=False
+)
 IDENTITY = typer.Option("--identity", help="With --dev: fqdn:gm<something>.dev.")
 TRANSPORT = typer.Option("--transport", help="With --dev: how IKE messages travel.")
 DEMO = typer.Option("--demo", hidden=True, help="Runs for gcks demo: may be told to lose rekeys.")

@@ -13,9 +13,11 @@ from gcks.daemon.config.server_file import load_server
 from gcks.daemon.server import serve as serve_daemon
 from gcks.errors import LocalError
 
-CONFIG = typer.Argument(help="The configuration file, see config/gcks.yaml.")
+CONFIG = typer.Argument(help="The configuration file, see config/gcks.yaml.", readable=False)
 DEV = typer.Option("--dev", help="Run on loopback without configuration or privileges.")
-DATA_DIR = typer.Option("--data-dir", help="With --dev: where CA, secrets and state are kept.")
+DATA_DIR = typer.Option(
+    "--data-dir", help="With --dev: where CA, secrets and state are kept.", readable=False
+)
 REKEY = typer.Option("--rekey-seconds", min=1, help="With --dev: seconds between rekeys.")
 
 

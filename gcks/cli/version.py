@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -33,12 +32,13 @@ def _print(program: str, *, as_json: bool) -> None:
     import cryptography
     from cryptography.hazmat.backends.openssl import backend
 
-    answer = {
-        "schema_version": 1,
-        "program": program,
-        "version": __version__,
-        "python": platform.python_version(),
-        "cryptography": cryptography.__version__,
-        "openssl": backend.openssl_version_text(),
-    }
-    typer.echo(json.dumps(answer))
+    from gcks.daemon.control.views import VersionView
+
+    answer = VersionView(
+        program=program,
+        version=__version__,
+        python=platform.python_version(),
+        cryptography=cryptography.__version__,
+        openssl=backend.openssl_version_text(),
+    )
+    typer.echo(answer.model_dump_json())

@@ -1,4 +1,4 @@
-"""Explanations as JSON, and the JSON Schema of it (docs/decode.schema.json)."""
+"""Explanations as JSON, and the JSON Schema of it (config/decode.schema.json)."""
 
 from __future__ import annotations
 

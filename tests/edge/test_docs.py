@@ -137,6 +137,8 @@ INSTALLED = (
     "fish/vendor_completions.d/gcks.fish",
     "gcks/gcks.yaml",
     "gcks/member.schema.json",
+    "gcks/control.schema.json",
+    "gcks/decode.schema.json",
     "gcks/prometheus/alerts.yml",
     "gcks/systemd/gcks.service",
     "gcks/systemd/gcks.service.d/socket.conf",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -71,6 +73,16 @@ def test_every_parameter_is_explained(commands: dict[str, str]) -> None:
             assert len(one.help.split()) >= 2, (name, one.names)
 
 
+@pytest.mark.parametrize("commands", PAGES.values(), ids=PAGES)
+def test_no_path_is_a_wrong_command_line_because_it_cant_be_read(commands: dict[str, str]) -> None:
+    """Who opens it says why, and ends with 1; typer would say 2, and only to users but root."""
+    for name, place in commands.items():
+        for one in inspect.signature(manual._function(place), eval_str=True).parameters.values():
+            kind, info = get_args(one.annotation)
+            if "Path" in str(kind):
+                assert info.readable is False, (name, one.name)
+
+
 def test_the_dockerfile_copies_what_the_build_needs(tmp_path: Path) -> None:
     """No container engine here: its build stage, step by step."""
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
@@ -88,6 +100,8 @@ def test_the_dockerfile_copies_what_the_build_needs(tmp_path: Path) -> None:
     (wheel,) = wheels.iterdir()
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("share/man/man1/gcks.1") for name in names)
+    for schema in ("gcks", "member", "control", "decode"):
+        assert any(name.endswith(f"share/gcks/{schema}.schema.json") for name in names), schema
     assert "gcks/cli/server.py" in names and not [n for n in names if n.startswith("tests/")]
 
 

@@ -16,7 +16,9 @@ def demo(
     ] = False,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help="Write configurations and logs there, and keep them."),
+        typer.Option(
+            "--dir", help="Write configurations and logs there, and keep them.", readable=False
+        ),
     ] = None,
 ) -> None:
     """Show a key server at work with five members: rekeys, a loss, an exclusion; Ctrl-C ends."""

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 KIND: Final = "x-kind"
 """The annotation in the schema that tells a time from another number or text."""
 
 _TIMES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _SIZES: Final = (("MiB", 1 << 20), ("KiB", 1 << 10))
+
+
+class WithoutTitles(GenerateJsonSchema):
+    """Makes schemas without titles that only repeat a key's name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
 
 
 def _as_it_is(value: Any) -> Any:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic.json_schema import GenerateJsonSchema
-
 from gcks.daemon.config.member_model import MemberFile
+from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.server_model import ServerFile
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 TITLES: Final = {False: "gcks.yaml", True: "member.yaml"}
-
-
-class _Generator(GenerateJsonSchema):
-    """Leaves out titles that only repeat a key's name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        return False
 
 
 def schema_of(*, member: bool) -> dict[str, Any]:
@@ -26,5 +18,5 @@ def schema_of(*, member: bool) -> dict[str, Any]:
     Every option has a description there, and its default as the file writes it.
     """
     model = MemberFile if member else ServerFile
-    schema = model.model_json_schema(schema_generator=_Generator)
+    schema = model.model_json_schema(schema_generator=WithoutTitles)
     return {"$schema": DIALECT, **schema, "title": TITLES[member]}

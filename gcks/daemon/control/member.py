@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 from pydantic import Field, TypeAdapter
 
 from gcks import __version__
+from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.requests import BaseRequest, Events, parse
 from gcks.daemon.control.views import DoneView, EventsView, Row, View
@@ -100,6 +101,11 @@ class Member(Protocol):
 def read_member_request(line: bytes) -> MemberRequest:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
     return parse(_ADAPTER, line)
+
+
+def member_request_schema() -> dict[str, Any]:
+    """Return the JSON Schema of all requests."""
+    return _ADAPTER.json_schema(schema_generator=WithoutTitles)
 
 
 def answer_member(

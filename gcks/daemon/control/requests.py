@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.values import IdentityPattern
 from gcks.errors import LocalError
 
@@ -147,4 +148,4 @@ def _reference(name: str) -> str:
 
 def request_schema() -> dict[str, Any]:
     """Return the JSON Schema of all requests."""
-    return _ADAPTER.json_schema()
+    return _ADAPTER.json_schema(schema_generator=WithoutTitles)

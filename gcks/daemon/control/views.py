@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from gcks.daemon.control.event_lines import SCHEMA_VERSION, event_schema
 
+_CONFIG: Final = ConfigDict(
+    extra="forbid",
+    frozen=True,
+    use_attribute_docstrings=True,
+    json_schema_serialization_defaults_required=True,
+)
+
 
 class View(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    schema_version: int = SCHEMA_VERSION
+    model_config = _CONFIG
+    schema_version: Literal[1] = SCHEMA_VERSION
 
 
 class Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _CONFIG
 
 
 class ServerView(View):
@@ -209,6 +216,19 @@ class VersionView(View):
     openssl: str
 
 
+class AuditView(View):
+    entries: int
+    """Lines that were read, those of all files."""
+    first_at: str
+    """When the first was written; "" without entries, as `last_at` is."""
+    last_at: str
+    number: int
+    """Of the last line, which with its hash is a checkpoint."""
+    hash: str
+    problem: str
+    """Where and why the chain is broken; "" if it isn't."""
+
+
 class FeatureRow(Row):
     document: str
     title: str
@@ -231,10 +251,11 @@ VIEWS: Final[dict[str, type[View]]] = {
     "census": CensusView, "features": FeaturesView, "plan": PlanView, "reload": DoneView,
     "rekey": DoneView,
     "exclude": ExclusionView, "readmit": DoneView, "events": EventsView, "version": VersionView,
+    "audit": AuditView,
 }  # fmt: skip
-"""Subject of `show`, or order -> its answer."""
+"""Subject of `show`, or command -> its answer."""
 
 
 def schemas() -> dict[str, Any]:
     """Return the JSON Schema of every answer."""
-    return {name: view.model_json_schema() for name, view in VIEWS.items()}
+    return {name: view.model_json_schema(mode="serialization") for name, view in VIEWS.items()}

@@ -35,7 +35,7 @@ from tests.fuzz.seeds import inside_sk, messages, vectors
 from tests.unit.decode.captures import with_length
 from tests.unit.wire.test_gsa import REKEY
 
-PUBLISHED = Path(__file__).parents[3] / "docs" / "decode.schema.json"
+PUBLISHED = Path(__file__).parents[3] / "config" / "decode.schema.json"
 SPI_I, SPI_R = b"initiatr", b"respondr"
 IKE = IkeKeyLogEntry(SPI_I, SPI_R, Encr.AES_GCM_16, 256, Integ.NONE, b"e" * 36, b"f" * 36, b"", b"")
 SUITE = IkeSuite(Encr.AES_GCM_16, 256, 5, Integ.NONE, 31, 3)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from gcks.errors import LocalError
-from gcks.events import GroupRemovedEvent, OperatorExcluded, OperatorReadmitted
+from gcks.events import Event, GroupRemovedEvent, OperatorExcluded, OperatorReadmitted
 from gcks.group.group import Group
 from gcks.group.group_outcome import GroupOutcome
 from gcks.group.policy import GroupPolicy
@@ -14,7 +14,7 @@ from gcks.group.policy_change import PolicyChange
 from gcks.group.spi import SpiPool
 from gcks.group.spread import default_cost
 from gcks.journal import GroupRemoved, StoredGroup
-from gcks.keyserver.commands import Exclude, GroupCommand, Readmit, RekeyGroup
+from gcks.keyserver.commands import Exclude, GroupCommand, RekeyGroup
 
 
 class ServedGroups:
@@ -95,10 +95,10 @@ class ServedGroups:
             done = group.order_exclusion(
                 order.kind, order.names, now, order.by, immediate=order.immediate
             )
+            event: Event = OperatorExcluded(group.name, order.kind, order.names, order.by)
         else:
             done = group.lift_exclusion(order.kind, order.names)
-        kind = OperatorReadmitted if isinstance(order, Readmit) else OperatorExcluded
-        event = kind(group.name, order.kind, order.names, order.by)
+            event = OperatorReadmitted(group.name, order.kind, order.names, order.by)
         return self._timed([GroupOutcome(events=(event,)), done])
 
     def _named(self, name: str) -> Group:

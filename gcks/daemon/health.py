@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gcks.crypto.certificate_reading import validity
+from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 
 BEAT_SECONDS: Final = 0.25
@@ -52,13 +53,21 @@ def commit_histogram(registry: CollectorRegistry) -> Histogram:
 
 
 def registration_histogram(registry: CollectorRegistry) -> Histogram:
-    """Return where the seconds go from IKE_SA_INIT to the answer of a registration."""
-    return Histogram(
+    """Return where the seconds go until a registration is answered.
+
+    In GSA_AUTH they count from IKE_SA_INIT: the peer's share and the network's are in them.
+    Over an IKE SA that is there, the server can't know when its peer began.
+    """
+    histogram = Histogram(
         "gcks_registration_seconds",
-        "Time from IKE_SA_INIT to a registration in GSA_AUTH, the peer's share included",
+        "Time until a registration was answered: from IKE_SA_INIT, or the GSA_REGISTRATION request",
+        ("exchange",),
         registry=registry,
         buckets=(*_BUCKETS, 5.0, 10.0, 30.0),
     )
+    for exchange in (ExchangeType.GSA_AUTH, ExchangeType.GSA_REGISTRATION):
+        histogram.labels(exchange.name.lower())  # with 0, before the first
+    return histogram
 
 
 def rekey_histogram(registry: CollectorRegistry) -> Histogram:

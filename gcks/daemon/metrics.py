@@ -31,9 +31,11 @@ from gcks.daemon.health import (
     rekey_histogram,
 )
 from gcks.errors import DropReason
+from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.engine import ServerStatus
 from gcks.member.status import MemberStatus
+from gcks.outcome import Awaited
 
 
 def _nothing(_: Any) -> tuple[str, ...]:
@@ -223,7 +225,7 @@ class ServerMetrics:
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
         self.loop_lag = LoopLag("gcks_", self.registry)
         self.commit_seconds = commit_histogram(self.registry)
-        self.rekey_seconds = rekey_histogram(self.registry)
+        self._rekey_seconds = rekey_histogram(self.registry)
         self._registration_seconds = registration_histogram(self.registry)
         if credentials is not None:
             self.registry.register(_Gauges(lambda: certificate_ends("gcks_", credentials())))
@@ -234,11 +236,16 @@ class ServerMetrics:
 
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
-        events = tuple(events)
         self._counters.count(map(self._bounded, events))
-        for event in events:
-            if type(event) is e.MemberRegistered and event.seconds:
-                self._registration_seconds.observe(event.seconds)
+
+    def sent(self, awaited: Awaited, now: float) -> None:
+        """Measure how long was waited for what has just left."""
+        histogram = (
+            self._rekey_seconds
+            if awaited.exchange is ExchangeType.GSA_REKEY
+            else self._registration_seconds.labels(awaited.exchange.name.lower())
+        )
+        histogram.observe(now - awaited.since)
 
     def _bounded(self, event: e.Event) -> e.Event:
         """Leave out the name of a group that a peer asked for and we don't serve."""

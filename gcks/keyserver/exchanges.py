@@ -38,6 +38,7 @@ from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
+from gcks.outcome import Awaited
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
@@ -62,6 +63,8 @@ class Reply:
     """Group that the GM has left."""
     successor: Successor | None = None
     """The IKE SA that the peer has made in place of this one."""
+    awaited: Awaited | None = None
+    """Since when a registration waits for this answer."""
 
 
 class Serving(Keeper, Protocol):
@@ -93,6 +96,7 @@ def registered(
     identity: Identity,
     remote: str,
     method: str,
+    awaited: Awaited,
     seconds: float = 0.0,
 ) -> Reply:
     """Return GSA and KD, and the event of a new or renewed membership."""
@@ -115,6 +119,7 @@ def registered(
         events,
         due=registration.due,
         inband=inband,
+        awaited=awaited,
     )
 
 
@@ -169,7 +174,8 @@ def first_registration(
     except PeerError as error:
         event = registration_refused(contents, sa.identity, remote, error)
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
-    reply = registered(group, done, sa.identity, remote, peer.method, waited)
+    awaited = Awaited(ExchangeType.GSA_AUTH, now - waited)
+    reply = registered(group, done, sa.identity, remote, peer.method, awaited, waited)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
 
@@ -207,7 +213,8 @@ def gsa_registration_request(
     except PeerError as error:
         reply = refused(error, registration_refused(contents, sa.identity, remote, error))
         return replace(reply, due=_due(serving, contents))
-    return registered(group, done, sa.identity, remote, "ike_sa")
+    awaited = Awaited(ExchangeType.GSA_REGISTRATION, now)
+    return registered(group, done, sa.identity, remote, "ike_sa", awaited)
 
 
 def informational_request(

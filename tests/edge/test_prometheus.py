@@ -138,4 +138,4 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
         url = expression.replace("$group", ".*")
         assert asked(url) is not REFUSED, f"{title}: Prometheus doesn't understand {expression}"
     assert asked('up{job="gcks"}') == ["1"]
-    assert asked("gcks_registration_seconds_count") == ["1"]
+    assert asked('gcks_registration_seconds_count{exchange="gsa_auth"}') == ["1"]

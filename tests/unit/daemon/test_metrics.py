@@ -59,6 +59,7 @@ BOUNDED_LABELS = {
     "kind",
     "le",
     "cause",
+    "exchange",
 }
 
 

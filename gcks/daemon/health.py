@@ -17,7 +17,7 @@ from gcks.ike.credentials import Credentials
 
 BEAT_SECONDS: Final = 0.25
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
+XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
 _WITHOUT_SA: Final = "XfrmInNoStates"
 
 
@@ -99,7 +99,7 @@ def _ends(certificates: Iterable[bytes]) -> float | None:
     return min((validity(der)[1] for der in certificates), default=None)
 
 
-def packets_without_sa(statistics: Path = _XFRM_STATISTICS) -> Iterator[Metric]:
+def packets_without_sa(statistics: Path) -> Iterator[Metric]:
     """Yield how many packets came to this host for which it had no SA, of whatever program."""
     try:
         lines = statistics.read_text().splitlines()

@@ -45,6 +45,8 @@ class GroupStatus:
     spread_seconds: float = 0.0
     """Over how long a registration is spread that everybody has to renew."""
     rekeys_missed: int = 0
+    data_sa_ends_in_seconds: float | None = None
+    """When the first Data-Security SA ends that nothing has replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         _seconds_until(group.due, now),
         group.delay.most_seconds(Reach.EVERYBODY),
         group.rekeys_missed,
+        _seconds_until(group.holding.next_gap(), now),
     )
 
 

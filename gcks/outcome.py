@@ -5,10 +5,11 @@ Everything in `journal` is made durable *before* any of `transmits` leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gcks.events import Event
+from gcks.iana import ExchangeType
 from gcks.journal import JournalEntry
 
 
@@ -36,6 +37,14 @@ class Path(NamedTuple):
     """Number of the TCP connection (RFC 9329); 0 for UDP."""
 
 
+class Awaited(NamedTuple):
+    """What is waited for until a datagram has left: a rekey, or the answer to a registration."""
+
+    exchange: ExchangeType
+    since: float
+    """Monotonic seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transmit:
     """One datagram to send: unicast along `path`, or multicast from its local endpoint."""
@@ -43,8 +52,8 @@ class Transmit:
     octets: bytes
     path: Path
     multicast: bool = False
-    due: float | None = None
-    """Monotonic seconds since when a new GSA_REKEY waits to leave; with its last octets only."""
+    awaited: Awaited | None = field(default=None, compare=False)
+    """With the last octets of what has not been sent before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gcks.crypto.certificate_reading import validity
+from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 
 BEAT_SECONDS: Final = 0.25
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
+XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
 _WITHOUT_SA: Final = "XfrmInNoStates"
 
 
@@ -52,13 +53,21 @@ def commit_histogram(registry: CollectorRegistry) -> Histogram:
 
 
 def registration_histogram(registry: CollectorRegistry) -> Histogram:
-    """Return where the seconds go from IKE_SA_INIT to the answer of a registration."""
-    return Histogram(
+    """Return where the seconds go until a registration is answered.
+
+    In GSA_AUTH they count from IKE_SA_INIT: the peer's share and the network's are in them.
+    Over an IKE SA that is there, the server can't know when its peer began.
+    """
+    histogram = Histogram(
         "gcks_registration_seconds",
-        "Time from IKE_SA_INIT to a registration in GSA_AUTH, the peer's share included",
+        "Time until a registration was answered: from IKE_SA_INIT, or the GSA_REGISTRATION request",
+        ("exchange",),
         registry=registry,
         buckets=(*_BUCKETS, 5.0, 10.0, 30.0),
     )
+    for exchange in (ExchangeType.GSA_AUTH, ExchangeType.GSA_REGISTRATION):
+        histogram.labels(exchange.name.lower())  # with 0, before the first
+    return histogram
 
 
 def rekey_histogram(registry: CollectorRegistry) -> Histogram:
@@ -90,7 +99,7 @@ def _ends(certificates: Iterable[bytes]) -> float | None:
     return min((validity(der)[1] for der in certificates), default=None)
 
 
-def packets_without_sa(statistics: Path = _XFRM_STATISTICS) -> Iterator[Metric]:
+def packets_without_sa(statistics: Path) -> Iterator[Metric]:
     """Yield how many packets came to this host for which it had no SA, of whatever program."""
     try:
         lines = statistics.read_text().splitlines()

@@ -175,7 +175,7 @@ class EventLog:
             fields = {LIMITED_BY[kind]: _plain(value), "count": count}
             self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
         if lost := LOG_QUEUE.take_lost():
-            self._log(logging.WARNING, "log_lines_lost", {"count": lost})
+            self._logger.warning("log_lines_lost", count=lost)
 
     def _may_log(self, kind: type[e.Event], event: Any) -> bool:
         return self._shares.take((kind, getattr(event, LIMITED_BY[kind])), event.remote)

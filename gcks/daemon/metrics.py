@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import (
@@ -23,6 +24,7 @@ from prometheus_client.registry import Collector
 from gcks import __version__
 from gcks import events as e
 from gcks.daemon.health import (
+    XFRM_STATISTICS,
     LoopLag,
     certificate_ends,
     commit_histogram,
@@ -31,9 +33,11 @@ from gcks.daemon.health import (
     rekey_histogram,
 )
 from gcks.errors import DropReason
+from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.engine import ServerStatus
 from gcks.member.status import MemberStatus
+from gcks.outcome import Awaited
 
 
 def _nothing(_: Any) -> tuple[str, ...]:
@@ -48,11 +52,16 @@ def _one(_: Any) -> float:
     return 1.0
 
 
+_GROUP: Final = ("group",)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One counter: which event, its name without prefix and _total, and what to make of the event.
 
-    `values` gives the labels' values in their order, `amount` what is added.
+    `values` gives the labels' values in their order, `amount` what is added.  `known` is
+    what they can be, behind a group's name if that is the first, as far as alerts and
+    panels ask for it.
     """
 
     event: type[e.Event]
@@ -61,6 +70,13 @@ class Row:
     labels: tuple[str, ...] = ()
     values: Callable[[Any], tuple[str, ...]] = _nothing
     amount: Callable[[Any], float] = _one
+    known: tuple[tuple[str, ...], ...] = ()
+
+    def beginnings(self, group: str) -> Iterator[tuple[str, ...]]:
+        """Yield the labels' values of a group's series that are there from the start."""
+        if self.labels[:1] == _GROUP:
+            for rest in ((),) if self.labels == _GROUP else self.known:
+                yield (group, *rest)
 
 
 def _sa(event: Any) -> tuple[str, ...]:
@@ -85,7 +101,6 @@ def _copy(event: e.RekeySent) -> tuple[str, ...]:
     return event.group, "first" if event.copy == 1 else "repeat"
 
 
-_GROUP: Final = ("group",)
 _REKEYED: Final = Row(e.IkeSaRekeyed, "ike_sas_rekeyed", "IKE SAs that a new one replaced")
 _DROPS: Final = Row(
     e.DatagramDropped,
@@ -93,6 +108,7 @@ _DROPS: Final = Row(
     "Datagrams dropped without an answer",
     ("reason",),
     lambda event: (event.reason.value,),
+    known=tuple((one.value,) for one in DropReason),
 )
 _REFUSALS: Final = Row(
     e.RequestRefused,
@@ -116,13 +132,15 @@ SERVER_ROWS: Final = (
     Row(e.PeerAuthenticated, "childless_ike_sas", "IKE SAs established by IKE_AUTH"),
     Row(e.IkeSaClosed, "ike_sas_closed", "IKE SAs closed"),
     _REKEYED,
-    Row(e.MemberRegistered, *_RESULTS, _registration),
+    Row(e.MemberRegistered, *_RESULTS, _registration,
+        known=(("registered", ""), ("reregistered", ""))),
     Row(e.RegistrationRefused, *_RESULTS, _refusal),
     Row(e.RegistrationAbandoned, *_RESULTS, lambda event: ("", "abandoned", event.reason.value)),
     Row(
         e.MemberRegistered, "reregistrations",
         "Members that came back: after a rekey that they may have missed, or with nothing changed",
         ("group", "cause"), _again, lambda event: float(event.again),
+        known=(("after_rekey",), ("unchanged",)),
     ),
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
     Row(e.ServerRefused, "server_refusals",
@@ -133,10 +151,12 @@ SERVER_ROWS: Final = (
         e.MemberCertificateEnded, "certificates_ended",
         "Registered members whose certificate expired or was revoked",
         ("group", "reason"), lambda event: (event.group, event.cause),
+        known=(("certificate_expired",), ("certificate_revoked",)),
     ),
     Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
     Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
-    Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy),
+    Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy,
+        known=(("first",), ("repeat",), ("reminder",))),
     Row(
         e.RekeySent, "rekey_octets", "Octets of GSA_REKEY messages sent", _GROUP, _group,
         lambda event: event.octets,
@@ -182,6 +202,7 @@ MEMBER_ROWS: Final = (
         e.RekeyReceived, "rekeys", "GSA_REKEY messages carried out; a reminder told nothing new",
         ("group", "kind"),
         lambda event: (event.group, "reminder" if event.reminder else "rekey"),
+        known=(("rekey",), ("reminder",)),
     ),
     Row(e.StrangeRekeysSeen, "strange_rekeys",
         "Times, one an hour at most, that rekeys came over an SA that this member doesn't have",
@@ -190,12 +211,14 @@ MEMBER_ROWS: Final = (
         e.DataPlaneFailed, "data_plane_failures",
         "What the data plane could not do with Data-Security SAs",
         ("command",), lambda event: (event.command.value,),
+        known=tuple((one.value,) for one in e.SaChange),
     ),
     Row(e.ReceivesOnly, "receive_only_sas",
         "SAs installed that this host can't send on, though the policy lets it", _GROUP, _group),
     Row(
         e.Reregistering, "reregistrations", "Times that a registration had to be renewed",
         ("group", "cause"), lambda event: (event.group, event.reason.value),
+        known=tuple((why.value,) for why in e.RegisterAgain),
     ),
     Row(e.LeftGroup, "groups_left", "Groups left", _GROUP, _group),
 )  # fmt: skip
@@ -213,15 +236,18 @@ class _Counters:
                     f"{prefix}{row.name}", row.text, row.labels, registry=registry
                 )
             self._rows.setdefault(row.event, []).append((row, made[row.name]))
-        for reason in DropReason:  # so that the first drop is an increase, not a beginning
-            made[_DROPS.name].labels(reason.value)
+            for values in row.known if row.labels[:1] != _GROUP else ():
+                made[row.name].labels(*values)
 
-    def begin(self, name: str, values: Iterable[str]) -> None:
-        """Show a counter with 0, so that its first event is an increase, not a beginning."""
-        counters = (c for rows in self._rows.values() for row, c in rows if row.name == name)
-        counter = next(counters)
-        for value in values:
-            counter.labels(value)
+    def begin(self, group: str) -> None:
+        """Show what a group counts with 0: its first event is then an increase for Prometheus.
+
+        A series that begins with 1 has not increased, and no alert would see it.
+        """
+        for rows in self._rows.values():
+            for row, counter in rows:
+                for values in row.beginnings(group):
+                    counter.labels(*values)
 
     def count(self, events: Iterable[e.Event]) -> None:
         for event in events:
@@ -255,7 +281,7 @@ class ServerMetrics:
         self.registry.register(_Gauges(lambda: _edge_counters(commits, send_errors)))
         self.loop_lag = LoopLag("gcks_", self.registry)
         self.commit_seconds = commit_histogram(self.registry)
-        self.rekey_seconds = rekey_histogram(self.registry)
+        self._rekey_seconds = rekey_histogram(self.registry)
         self._registration_seconds = registration_histogram(self.registry)
         if credentials is not None:
             self.registry.register(_Gauges(lambda: certificate_ends("gcks_", credentials())))
@@ -267,10 +293,19 @@ class ServerMetrics:
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
         events = tuple(events)
-        self._counters.count(map(self._bounded, events))
         for event in events:
-            if type(event) is e.MemberRegistered and event.seconds:
-                self._registration_seconds.observe(event.seconds)
+            if type(event) is e.GroupStarted:
+                self._counters.begin(event.group)
+        self._counters.count(map(self._bounded, events))
+
+    def sent(self, awaited: Awaited, now: float) -> None:
+        """Measure how long was waited for what has just left."""
+        histogram = (
+            self._rekey_seconds
+            if awaited.exchange is ExchangeType.GSA_REKEY
+            else self._registration_seconds.labels(awaited.exchange.name.lower())
+        )
+        histogram.observe(now - awaited.since)
 
     def _bounded(self, event: e.Event) -> e.Event:
         """Leave out the name of a group that a peer asked for and we don't serve."""
@@ -286,15 +321,17 @@ class MemberMetrics:
         self,
         status: Callable[[], MemberStatus],
         credentials: Callable[[], Credentials] | None = None,
+        statistics: Path = XFRM_STATISTICS,
     ) -> None:
         self.registry = _registry(_Gauges(lambda: _member_gauges(status())))
         self.loop_lag = LoopLag("gcks_member_", self.registry)
-        self.registry.register(_Gauges(packets_without_sa))
+        self.registry.register(_Gauges(lambda: packets_without_sa(statistics)))
         if credentials is not None:
             ends = "gcks_member_"
             self.registry.register(_Gauges(lambda: certificate_ends(ends, credentials())))
         self._counters = _Counters("gcks_member_", MEMBER_ROWS, self.registry)
-        self._counters.begin("data_plane_failures", (change.value for change in e.SaChange))
+        for group in status().groups:
+            self._counters.begin(group.group)
 
     def count(self, events: Iterable[e.Event]) -> None:
         """Add events; never fails."""
@@ -307,14 +344,9 @@ GaugeRows = tuple[tuple[str, str, Callable[[Any], float | None]], ...]
 """Name, text, and the value; None: there is none now."""
 
 
-def _at(seconds: float) -> float:
+def _at(seconds: float | None) -> float | None:
     """Return the POSIX time so many seconds from now."""
-    return time.time() + seconds
-
-
-def _first_end(group: Any) -> float | None:
-    ends = [sa.expires_in_seconds for sa in group.data_sas if sa.expires_in_seconds is not None]
-    return _at(min(ends)) if ends else None
+    return None if seconds is None else time.time() + seconds
 
 
 _SERVER_GROUP_ROWS: Final[GaugeRows] = (
@@ -354,10 +386,9 @@ _MEMBER_GROUP_ROWS: Final[GaugeRows] = (
     ),
     ("sender_ids", "Sender-IDs held", lambda g: len(g.sender_ids)),
     ("rekey_next_message_id", "Least Message ID accepted", lambda g: g.next_message_id),
-    ("sa_expiry_timestamp_seconds", "When the first Data-Security SA held ends, POSIX time",
-     _first_end),
-    ("rekeys_missed", "GSA_REKEY messages that never came, by gaps in the Message IDs",
-     lambda g: g.rekeys_missed),
+    ("sa_expiry_timestamp_seconds",
+     "When the first Data-Security SA ends that nothing has replaced, POSIX time",
+     lambda g: _at(g.data_sa_ends_in_seconds)),
     ("reregistration_spread_seconds", "Longest random delay before registering again",
      lambda g: g.spread_seconds),
 )  # fmt: skip
@@ -406,6 +437,11 @@ def _member_gauges(status: MemberStatus) -> Iterator[Metric]:
     established.add_metric([], status.ike_sa == "established")
     yield established
     yield from _by_group("gcks_member_", _MEMBER_GROUP_ROWS, status.groups)
+    text = "GSA_REKEY messages that never came, by gaps in the Message IDs"
+    missed = CounterMetricFamily("gcks_member_rekeys_missed", text, labels=["group"])
+    for group in status.groups:
+        missed.add_metric([group.group], group.rekeys_missed)
+    yield missed
 
 
 def _by_group(prefix: str, rows: GaugeRows, groups: Iterable[Any]) -> Iterator[Metric]:

@@ -424,40 +424,46 @@ class ServerRuntime:
 
     def _send(self, transmits: Sequence[Transmit]) -> None:
         for transmit in transmits:
-            if transmit.multicast:
-                self._multicast(transmit)
-            elif transmit.path.stream:
-                self._streams.send(transmit.octets, transmit.path)
-            else:
-                port = self._port_of(transmit.path.local)
-                if port is not None:
-                    port.send(transmit.octets, transmit.path)
+            if self._sent(transmit) and transmit.awaited is not None:
+                self.metrics.sent(transmit.awaited, time.monotonic())
         if self._held_back and not self.pipeline.full and not self._stopped.is_set():
             self._read_again()
+
+    def _sent(self, transmit: Transmit) -> bool:
+        """Send one datagram; tell whether there was a way for it."""
+        if transmit.multicast:
+            return self._multicast(transmit)
+        if transmit.path.stream:
+            self._streams.send(transmit.octets, transmit.path)
+            return True
+        port = self._port_of(transmit.path.local)
+        if port is not None:
+            port.send(transmit.octets, transmit.path)
+        return port is not None
 
     def _port_of(self, local: Endpoint) -> UdpPort | None:
         """Return the port with that address, or the one for all addresses."""
         return self._ports.get(local) or self._ports.get(Endpoint(any_of(local.host), local.port))
 
-    def _multicast(self, transmit: Transmit) -> None:
+    def _multicast(self, transmit: Transmit) -> bool:
         found = self._sender(transmit.path)
         if found is None:
             self._rekeys_not_sent += 1
             self._logger.error(
                 "rekey_not_sent", destination=str(transmit.path.remote), cause=_MOVED
             )
-            return
+            return False
         sock, group, rekey = found
         try:
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
             octets = framed(transmit.octets, transmit.path)
             pktinfo.send(sock, octets, rekey.source.host, transmit.path.remote)
-            if transmit.due is not None:
-                self.metrics.rekey_seconds.observe(time.monotonic() - transmit.due)
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1
             self._logger.error("rekey_not_sent", group=group, cause=str(error))
+            return False
+        return True
 
     def _sender(self, path: Path) -> Sender | None:
         """Return what reaches `path`: of its destination, else of its source.

@@ -9,8 +9,9 @@ from typing import Final
 
 from gcks.events import Event, RekeySent
 from gcks.group.policy import RekeyPolicy
+from gcks.iana import ExchangeType
 from gcks.journal import JournalEntry, RekeyMessageSaved
-from gcks.outcome import Endpoint, Path, Transmit
+from gcks.outcome import Awaited, Endpoint, Path, Transmit
 from gcks.wire.traffic_selector import TrafficSelector
 
 SETTLE_SECONDS: Final = 1.0
@@ -47,7 +48,8 @@ class PendingCopies:
         saved = self.saved
         transmits = [Transmit(octets, self.path, multicast=True) for octets in saved.datagrams]
         if self.sent == 1 and not self.reminder and transmits:
-            transmits[-1] = replace(transmits[-1], due=due)
+            awaited = Awaited(ExchangeType.GSA_REKEY, due)
+            transmits[-1] = replace(transmits[-1], awaited=awaited)
         octets = sum(map(len, saved.datagrams))
         return transmits, RekeySent(
             saved.group, saved.message_id, self.sent, self.copies, octets, self.reminder

@@ -172,7 +172,7 @@ class Admission:
             host.credentials,
             settings,
             host.entropy,
-            now + settings.half_open_seconds,
+            now,
         )
         self._rates.take(address_of(remote.host), settings.rate_per_address, now)
         host.ike_sas.add(half)

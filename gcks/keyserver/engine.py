@@ -250,7 +250,7 @@ class Engine:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
             work = partial(self._auth, sa, header, datagram, path, now)
-            return self.load.measured(sa, work, now - sa.due + self.settings.half_open_seconds)
+            return self.load.measured(sa, work, now - sa.began_at)
         return self._refused_again(sa, datagram, path)
 
     # --- IKE_SA_INIT ----------------------------------------------------------------
@@ -319,8 +319,7 @@ class Engine:
         if exchange == ExchangeType.IKE_AUTH:
             reply = authenticated_only(sa, contents, peer)
         else:
-            waited = now - half.due + self.settings.half_open_seconds
-            reply = first_registration(self, sa, contents, peer, now, waited)
+            reply = first_registration(self, sa, contents, peer, now, now - half.began_at)
         reply = replace(reply, events=(*events, *reply.events)) if events else reply
         return self._reply(sa, exchange, reply, now)
 
@@ -380,6 +379,8 @@ class Engine:
 
     def _reply(self, sa: Established, exchange: int, reply: Reply, now: float) -> Outcome:
         transmits = sa.channel.respond(exchange, reply.payloads)
+        if reply.awaited is not None:
+            transmits = (*transmits[:-1], replace(transmits[-1], awaited=reply.awaited))
         self._served.wake(reply.due)
         if sa.certificates:
             self._certificates.plan(self.groups, now)

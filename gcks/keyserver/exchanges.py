@@ -40,6 +40,7 @@ from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
+from gcks.outcome import Awaited
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
@@ -64,6 +65,8 @@ class Reply:
     """Group that the GM has left."""
     successor: Successor | None = None
     """The IKE SA that the peer has made in place of this one."""
+    awaited: Awaited | None = None
+    """Since when a registration waits for this answer."""
 
 
 class Serving(Keeper, Protocol):
@@ -95,6 +98,7 @@ def registered(
     identity: Identity,
     remote: str,
     method: str,
+    awaited: Awaited,
     seconds: float = 0.0,
 ) -> Reply:
     """Return GSA and KD, and the event of a new or renewed membership."""
@@ -117,6 +121,7 @@ def registered(
         events,
         due=registration.due,
         inband=inband,
+        awaited=awaited,
     )
 
 
@@ -175,7 +180,8 @@ def first_registration(
         return replace(refused(error, event, *peer.proof), due=_due(serving, contents))
     if not done.again:
         sa.admitted = group.name, done.at
-    reply = registered(group, done, sa.identity, remote, peer.method, waited)
+    awaited = Awaited(ExchangeType.GSA_AUTH, now - waited)
+    reply = registered(group, done, sa.identity, remote, peer.method, awaited, waited)
     return replace(reply, payloads=(*peer.proof, *reply.payloads))
 
 
@@ -205,7 +211,8 @@ def gsa_registration_request(
         )
         reply = refused(error, event)
         return replace(reply, due=_due(serving, contents))
-    return registered(group, done, sa.identity, remote, "ike_sa")
+    awaited = Awaited(ExchangeType.GSA_REGISTRATION, now)
+    return registered(group, done, sa.identity, remote, "ike_sa", awaited)
 
 
 def informational_request(

@@ -38,9 +38,9 @@ class HalfOpen:
     """
 
     __slots__ = (
-        "behind_nat", "due", "fragment_octets", "hashes", "init_path", "ni", "nr", "pair", "path",
-        "peer_public", "request", "response", "secured", "spent_seconds", "spi_i", "spi_r", "suite",
-        "timer_at",
+        "began_at", "behind_nat", "due", "fragment_octets", "hashes", "init_path", "ni", "nr",
+        "pair", "path", "peer_public", "request", "response", "secured", "spent_seconds", "spi_i",
+        "spi_r", "suite", "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +58,7 @@ class HalfOpen:
         hashes: frozenset[int],
         fragment_octets: int | None,
         behind_nat: bool,
+        began_at: float,
         due: float,
     ) -> None:
         self.spi_i, self.spi_r = spi_i, spi_r
@@ -67,7 +68,7 @@ class HalfOpen:
         self.path = self.init_path = path
         self.hashes, self.fragment_octets = hashes, fragment_octets
         self.behind_nat = behind_nat
-        self.due, self.timer_at = due, inf
+        self.began_at, self.due, self.timer_at = began_at, due, inf
         self.secured: Agreed | None = None
         self.spent_seconds = 0.0
         """What its GSA_AUTH has cost so far: it may come in fragments."""

@@ -116,7 +116,7 @@ def accept(
     credentials: Credentials,
     settings: ServerSettings,
     entropy: Callable[[int], bytes],
-    due: float,
+    now: float,
 ) -> HalfOpen:
     """Make the half-open IKE SA and its response.
 
@@ -141,7 +141,8 @@ def accept(
         hashes=announced_hashes(request.contents),
         fragment_octets=settings.fragment_octets if fragments else None,
         behind_nat=_behind_nat(request),
-        due=due,
+        began_at=now,
+        due=now + settings.half_open_seconds,
     )
     payloads: list[Payload] = [
         choice.answer,

@@ -20,7 +20,8 @@ class GroupStatus:
     data_sas: int
     sender_ids_left: int
     last_rekey_at: float | None
-    rekey_expires_in_seconds: float
+    rekey_expires_in_seconds: float | None
+    """None where the group has no Rekey SA."""
     replay_protected_sas: int = 0
     expected_members: int = 0
     data_sa_expires_in_seconds: float = 0.0
@@ -53,7 +54,7 @@ def group_status(group: Group, now: float) -> GroupStatus:
         len(group.sas.data),
         group.sender_ids.left,
         group.last_rekey_wall,
-        rekey.expires_at - now if rekey is not None else 0.0,
+        rekey.expires_at - now if rekey is not None else None,
         sum(sa.sequential for sa in group.policy.data_sas),
         group.policy.expected_members,
         min((sa.expires_at - now for sa in group.sas.data), default=0.0),

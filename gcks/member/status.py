@@ -49,6 +49,8 @@ class GroupStatus:
     """None: no rekey has come yet."""
     hint: str = ""
     """What to look at because rekeys don't come."""
+    data_sa_ends_in_seconds: float | None = None
+    """When the first Data-Security SA ends that nothing has replaced."""
     sas_not_installed: int = 0
     """By the data plane, which the member engine doesn't see."""
 
@@ -83,6 +85,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         group.rekeys_missed,
         None if group.last_rekey_at == -inf else round(now - group.last_rekey_at, 3),
         group.hint,
+        _seconds_until(group.holding.next_gap(), now),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from gcks import events as e
-from gcks.daemon.audit import TORN
+from gcks.daemon.audit import LOST
+from gcks.daemon.audit_chain import TORN
 from gcks.daemon.event_reference import page
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
 from tests.unit.daemon.conftest import ROOT
@@ -22,7 +23,7 @@ PACKAGE: Final = ROOT / "gcks"
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
 PLACES: Final = {
     "member": MEMBER, "keyserver": SERVER, "group": SERVER,
-    "daemon/member.py": MEMBER, "daemon/control/member.py": MEMBER,
+    "daemon/member.py": MEMBER, "daemon/sa_worker.py": MEMBER, "daemon/control/member.py": MEMBER,
     "daemon/server.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
     "daemon/control/answers.py": SERVER,
 }  # fmt: skip
@@ -99,11 +100,13 @@ def test_every_line_that_only_the_audit_log_has_is_in_the_table() -> None:
     tree = ast.parse((PACKAGE / "daemon" / "audit.py").read_text())
     found: dict[str, set[str]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Dict) and node.keys and ast.unparse(node.keys[0]) == "'event'":
-            keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        if not isinstance(node, ast.Dict):
+            continue
+        keys = [ast.literal_eval(key) for key in node.keys if isinstance(key, ast.Constant)]
+        if keys[:1] == ["event"]:
             found[ast.unparse(node.values[0])] = set(keys[1:])
     found.pop("event.name")
-    names = {"TORN": TORN}
+    names = {"TORN": TORN, "LOST": LOST}
     assert {names.get(name, name.strip("'")): keys for name, keys in found.items()} == {
         name: set(line.fields) for name, line in AUDIT_LINES.items()
     }

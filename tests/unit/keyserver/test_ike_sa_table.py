@@ -43,6 +43,7 @@ def half_open(table: IkeSaTable, spi_i: bytes = b"initiate", due: float = 30.0) 
         hashes=frozenset(),
         fragment_octets=None,
         behind_nat=False,
+        began_at=due - 30.0,
         due=due,
     )
     table.add(half)

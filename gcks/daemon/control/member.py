@@ -96,7 +96,7 @@ def read_member_request(line: bytes) -> MemberRequest:
     return parse(_ADAPTER, line)
 
 
-def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
+async def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
     if not isinstance(request, READ_ONLY) and role < Role.OPERATOR:
         raise LocalError(f"{by} may read, not order; see control.operators in member.yaml")

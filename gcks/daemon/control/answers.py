@@ -11,7 +11,7 @@ from gcks.daemon.control import requests as r
 from gcks.daemon.control import state
 from gcks.daemon.control import views as v
 from gcks.daemon.control.peers import Role
-from gcks.daemon.control.plan import plan_view
+from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered
 from gcks.group.excluding import Way
@@ -55,7 +55,8 @@ async def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
     del by
     new = await server.load(Path(asked.config) if asked.config is not None else None)
     name = asked.config or str(new.source or "")
-    return plan_view(server.config, new, server.engine.plan(new.groups), name)
+    changes = await in_slices(server.engine.plan(new.groups))
+    return plan_view(server.config, new, changes, name)
 
 
 async def _reload(server: Server, order: r.Reload, by: str) -> v.View:

@@ -90,6 +90,7 @@ class SaRow(Row):
 
 class SasView(View):
     sas: list[SaRow]
+    next: int | None
 
 
 class RekeyRow(Row):
@@ -109,6 +110,7 @@ class RekeyRow(Row):
 
 class RekeysView(View):
     rekeys: list[RekeyRow]
+    next: int | None
 
 
 class SenderRow(Row):
@@ -136,6 +138,7 @@ class ExclusionRow(Row):
 
 class ExclusionsView(View):
     exclusions: list[ExclusionRow]
+    next: int | None
 
 
 class CensusRow(Row):

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,6 +17,7 @@ DEFAULT_SOCKET: Final = Path("/run/gcks/control.sock")
 SOCKET_VARIABLE: Final = "GCKS_CONTROL"
 ANSWER_SECONDS: Final = 60.0
 _MAX_LINE_OCTETS: Final = 64 << 20
+_TIMEVAL: Final = Struct("ll")
 
 
 class NoServer(LocalError):
@@ -28,12 +30,16 @@ class Client:
     def __init__(self, path: Path, what: str = "key server") -> None:
         """Connect.  Raises `NoServer`, and `LocalError` where the server won't talk to us."""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(ANSWER_SECONDS)
+        # Blocking: where many others want in, the kernel then lets us wait for our turn.
+        self._sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(ANSWER_SECONDS), 0)
+        )
         try:
             self._sock.connect(str(path))
         except OSError as error:
             self._sock.close()
             raise _no_connection(path, what, error) from None
+        self._sock.settimeout(ANSWER_SECONDS)
         self._lines = self._sock.makefile("rb")
         hello = self._read()
         if "error" in hello:

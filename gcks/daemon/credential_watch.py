@@ -7,21 +7,23 @@ to tell the daemon.  What can't be read leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from gcks.daemon.config.loaded import CredentialSource
+from gcks.daemon.config.opening import Stamp, stamp
+from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
 from gcks.ike.credentials import Credentials
 
 LOOK_SECONDS: Final = 60.0
 
-Stamps = dict[Path, tuple[int, int, int] | None]
+Stamps = Mapping[Path, Stamp | None]
 
 
 class CredentialWatch:
-    """Looks at the files once a minute."""
+    """Looks at the files once a minute; everything but the taking over is done in a thread."""
 
     def __init__(
         self,
@@ -30,34 +32,45 @@ class CredentialWatch:
         logger: Any,
     ) -> None:
         self._take_over, self._logger = take_over, logger
-        self._timer: asyncio.TimerHandle | None = None
+        self._errors = InternalErrors(logger)
+        self._task: asyncio.Task[None] | None = None
         self.use(source)
 
     def use(self, source: CredentialSource | None) -> None:
-        """Watch the files of another configuration, which has just been read."""
+        """Watch the files of another configuration, from what they were when it was read."""
         self._source = source
-        self._seen = _stamps(source.files if source else ())
+        self._seen: Stamps = source.files if source else {}
 
     def start(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_again)
+        self._task = asyncio.create_task(self._keep_looking())
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    def _look_again(self) -> None:
-        self.look()
-        self.start()
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except Exception as error:  # or expired CRLs would lock everybody out one day
+                self._errors.tell("the look at the credentials' files", error)
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Read everything again if a file has changed."""
         source = self._source
-        if source is None or (found := _stamps(source.files)) == self._seen:
+        if source is None:
             return
+        found = await asyncio.to_thread(_stamps, source.files)
         changed = sorted(str(path) for path in found if found[path] != self._seen.get(path))
+        if not changed or source is not self._source:
+            return
         self._seen = found
         try:
-            self._take_over(source.read())
+            credentials = await asyncio.to_thread(source.read)
+            if source is not self._source:
+                return  # a reload has read them meanwhile, and others perhaps
+            self._take_over(credentials)
         except LocalError as error:
             self._logger.error("credentials_not_renewed", files=changed, cause=str(error))
         else:
@@ -68,9 +81,8 @@ def _stamps(files: Iterable[Path]) -> Stamps:
     return {path: _stamp(path) for path in files}
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> Stamp | None:
     try:
-        status = path.stat()
+        return stamp(path.stat())
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
+from gcks.daemon.exposition import Exposition
 from gcks.errors import LocalError
 from gcks.outcome import Endpoint
 
@@ -19,6 +20,7 @@ _METHODS: Final = (b"GET", b"HEAD")
 
 async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyncio.Server:
     """Listen on `endpoint`.  Raises `LocalError` naming it."""
+    exposition = Exposition(registry)
     readers: dict[asyncio.StreamWriter, None] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,7 +34,7 @@ async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyn
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_respond(head, registry))
+                writer.write(await _respond(head, exposition))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
             writer.transport.abort()
@@ -51,12 +53,12 @@ async def serve_metrics(endpoint: Endpoint, registry: CollectorRegistry) -> asyn
         ) from None
 
 
-def _respond(head: bytes, registry: CollectorRegistry) -> bytes:
+async def _respond(head: bytes, exposition: Exposition) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     if method not in _METHODS or path != _METRICS:
         return b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-    body = generate_latest(registry)
+    body = await exposition.render()
     header = (
         f"HTTP/1.0 200 OK\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"

@@ -10,7 +10,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from math import ceil
 from typing import Any, Final
@@ -37,6 +36,7 @@ from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
 from gcks.daemon.process import keep_memory_private, raise_descriptor_limit
+from gcks.daemon.reloading import Loader, Reloads
 from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
@@ -53,8 +53,6 @@ EXIT_FAILED: Final = 1
 TICK_SECONDS: Final = 0.02
 """Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
 
-Loader = Callable[[pathlib.Path | None], ServerConfig]
-"""Reads the server's own configuration file, or another."""
 Ready = Callable[["ServerRuntime"], None]
 Watch = Callable[[Sequence[Event]], None]
 
@@ -77,7 +75,7 @@ class ServerRuntime:
         key_log: KeyLogFile | None = None,
     ) -> None:
         self.config = config
-        self._load_again, self._watch, self._key_log = reload, watch, key_log
+        self._watch, self._key_log = watch, key_log
         self._logger: Any = configure(config.logs)
         if key_log is not None:
             key_log.warn(self._logger)
@@ -88,7 +86,12 @@ class ServerRuntime:
         self._streams = Streams(self._receive, self._dropped)
         self._rekeys_not_sent = 0
         self._held_back = False
-        self._serving = self._reload_waits = False
+        self._reloads = Reloads(
+            reload,
+            self._reload,
+            self._manager,
+            lambda cause: self._logger.error("reload_refused", cause=cause),
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._stopped = asyncio.Event()
@@ -103,8 +106,8 @@ class ServerRuntime:
         config = self.config
         # Signals count from the very start.
         self._stop_on(signal.SIGTERM, signal.SIGINT)
-        if self._load_again:
-            self._handle(self.reload, signal.SIGHUP)
+        if self._reloads.possible:
+            self._handle(self._reloads.signal, signal.SIGHUP)
         else:  # there is no file to read again: the terminal is gone
             self._stop_on(signal.SIGHUP)
         raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
@@ -167,9 +170,7 @@ class ServerRuntime:
         if ready is not None:
             ready(self)
         self._manager.ready(self._summary())
-        self._serving = True
-        if self._reload_waits:
-            self.reload()
+        self._reloads.begin()
         await self._stopped.wait()
         failure = self._failure
         cause = str(failure) if failure is not None else self._cause
@@ -236,6 +237,7 @@ class ServerRuntime:
         self._pause()
         self.metrics.loop_lag.stop()
         self._credentials.stop()
+        self._reloads.stop()
         if self._timer is not None:
             self._timer.cancel()
         if self._failure is None:
@@ -266,27 +268,17 @@ class ServerRuntime:
 
     # --- reload ---------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """SIGHUP: take over a changed configuration as a whole or not at all."""
-        if self._load_again is None:
-            return
-        if not self._serving:
-            self._reload_waits = True
-            return
-        with suppress(LocalError):  # which is in the log
-            self.reload_now()
-
-    def reload_now(self) -> None:
+    async def reload_now(self) -> None:
         """Take over the configuration file.  Raises `LocalError`, and nothing has changed."""
-        self._manager.reloading(time.monotonic())
-        try:
-            config = self.load(None)
-            self._check_reload(config)
-            self._take_over(config)
-        except LocalError as error:
-            self._logger.error("reload_refused", cause=str(error))
-            self._manager.ready("running; the last reload was refused")
-            raise
+        await self._reloads.now()
+
+    async def load(self, path: pathlib.Path | None) -> ServerConfig:
+        """Read the server's own configuration file again, or another.  Raises `LocalError`."""
+        return await self._reloads.load(path)
+
+    def _reload(self, config: ServerConfig) -> None:
+        self._check_reload(config)
+        self._take_over(config)
         self.config = config
         self._credentials.use(config.credential_source)
         self._logger = configure(config.logs)
@@ -308,12 +300,6 @@ class ServerRuntime:
             return  # what was recorded before goes on to be
         if before is not None:
             before.close()
-
-    def load(self, path: pathlib.Path | None) -> ServerConfig:
-        """Read the server's own configuration file again, or another.  Raises `LocalError`."""
-        if self._load_again is None:
-            raise LocalError("this server has no configuration file: it runs with --dev")
-        return self._load_again(path)
 
     def now(self) -> float:
         return time.monotonic()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from gcks.crypto.certificates import TrustStore
 from gcks.crypto.revocation import Revocation
@@ -69,7 +70,12 @@ class Credentials:
         """Take what there is; of `own` the first is the most wanted."""
         self.own, self.trust = own, trust
         self._exact = {k.identity: k for k in pre_shared_keys if not _GLOB & set(k.identity)}
-        self._patterns = tuple(k for k in pre_shared_keys if _GLOB & set(k.identity))
+        # Compiled here: a stranger's first message must not have to wait for it.
+        self._patterns = tuple(
+            (re.compile(translate(k.identity)).match, k)
+            for k in pre_shared_keys
+            if _GLOB & set(k.identity)
+        )
         self._raw: dict[str, tuple[RawPublicKey, ...]] = {}
         for one in raw_public_keys:
             self._raw[one.identity] = (*self._raw.get(one.identity, ()), one)
@@ -83,7 +89,7 @@ class Credentials:
         exact = self._exact.get(identity)
         if exact is not None:
             return exact
-        return next((k for k in self._patterns if fnmatchcase(identity, k.identity)), None)
+        return next((k for matches, k in self._patterns if matches(identity)), None)
 
     def raw_public_keys(self, identity: str) -> tuple[RawPublicKey, ...]:
         """Return the raw public keys of a peer: two while it goes from one to the next."""

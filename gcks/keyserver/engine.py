@@ -5,7 +5,7 @@ One boundary per datagram catches what goes wrong, counts it and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -165,8 +165,8 @@ class Engine:
         self.credentials = command.credentials
         return self._merged([*outcomes, *self._revoked(now)], now)
 
-    def plan(self, groups: Mapping[str, GroupPolicy]) -> tuple[PolicyChange, ...]:
-        """Say what a reload with these groups would do; nothing changes."""
+    def plan(self, groups: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
+        """Say, group by group, what a reload with these would do; nothing changes."""
         return self._served.plan(groups)
 
     def _revoked(self, now: float) -> list[GroupOutcome]:

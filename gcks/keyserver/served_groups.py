@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 
 from gcks.errors import LocalError
@@ -71,20 +71,14 @@ class ServedGroups:
             return self._begin(policy, None, now)
         return group.replace_policy(policy, now)
 
-    def plan(self, policies: Mapping[str, GroupPolicy]) -> tuple[PolicyChange, ...]:
-        """Say what `reload` will do."""
-        gone = [
-            PolicyChange(name, len(group.members), ends=True)
-            for name, group in self.by_name.items()
-            if name not in policies
-        ]
-        kept = [
-            self.by_name[name].plan(new)
-            if name in self.by_name
-            else PolicyChange(name, 0, begins=True)
-            for name, new in policies.items()
-        ]
-        return (*gone, *kept)
+    def plan(self, policies: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
+        """Say what `reload` will do, group by group."""
+        for name, group in list(self.by_name.items()):
+            if name not in policies:
+                yield PolicyChange(name, len(group.members), ends=True)
+        for name, new in policies.items():
+            known = self.by_name.get(name)
+            yield known.plan(new) if known is not None else PolicyChange(name, 0, begins=True)
 
     def command(self, order: GroupCommand, now: float) -> list[GroupOutcome]:
         """Carry out an operator's order.  Raises `LocalError`, and then nothing has changed."""

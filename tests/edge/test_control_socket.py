@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from jsonschema import Draft202012Validator
 
 from gcks.daemon.control import listener as listening
+from gcks.daemon.control import peers
 from gcks.daemon.control.answers import answer
 from gcks.daemon.control.event_lines import (
     KEPT_OF_A_KIND,
@@ -27,16 +29,24 @@ from gcks.daemon.control.event_lines import (
 )
 from gcks.daemon.control.listener import ControlSocket
 from gcks.daemon.control.peers import Access, Gate, Role
-from gcks.daemon.control.requests import Events, Rekey, Request, read_request, request_schema
+from gcks.daemon.control.requests import (
+    Events,
+    Rekey,
+    Request,
+    only_reads,
+    read_request,
+    request_schema,
+)
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
 from gcks.events import CookieRequired, Event, GroupStarted
 from tests.unit.daemon.samples import kinds, sample
 
+LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
 
 
-def done(request: Request, role: Role, by: str) -> View:
+async def done(request: Request, role: Role, by: str) -> View:
     """Answer as the server does for orders: only operators."""
     if isinstance(request, Rekey) and role < Role.OPERATOR:
         raise LocalError(f"{by} may read, not order")
@@ -51,7 +61,9 @@ async def control(tmp_path: Path) -> AsyncIterator[Open]:
     opened: list[ControlSocket[Request]] = []
 
     async def start(access: Access | None = None) -> ControlSocket[Request]:
-        made = ControlSocket(tmp_path / "c.sock", Gate(access or Access()), read_request, done)
+        made = ControlSocket(
+            tmp_path / "c.sock", Gate(access or Access()), read_request, done, LOGGER
+        )
         await made.open()
         opened.append(made)
         return made
@@ -124,7 +136,7 @@ async def test_a_line_without_end_ends_the_connection(
 async def test_no_more_peers_than_there_is_room_for(
     control: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "MAX_PEERS", 2)
+    monkeypatch.setattr(peers, "MAX_PEERS", 2)
     await control()
     held = [await asyncio.open_unix_connection(tmp_path / "c.sock") for _ in range(2)]
     for reader, _ in held:
@@ -162,11 +174,11 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
     """In one answer; none is lost or told twice between it and the first line that follows."""
     recent: list[Any] = []
 
-    def last(request: Request, role: Role, by: str) -> View:
+    async def last(request: Request, role: Role, by: str) -> View:
         assert isinstance(request, Events)
         return EventsView(events=recent[0].last(request.last))
 
-    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last)
+    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
     recent.append(made.recent)
     await made.open()
     for members in range(5):
@@ -335,7 +347,9 @@ async def test_what_a_killed_server_left_is_taken_over_and_nothing_else(
 
 async def test_a_path_that_is_too_long_says_so(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="shorter"):
-        await ControlSocket(tmp_path / ("x" * 120), Gate(Access()), read_request, done).open()
+        await ControlSocket(
+            tmp_path / ("x" * 120), Gate(Access()), read_request, done, LOGGER
+        ).open()
 
 
 # --- schemas -------------------------------------------------------------------------------
@@ -357,3 +371,19 @@ def test_requests_and_answers_have_schemas() -> None:
     assert not validator.is_valid({"do": "show", "what": "weather"})
     assert isinstance(read_request(b'{"do": "events"}'), Events)
     assert answer is not None and set(VIEWS) > {"plan", "groups"}
+
+
+# --- what the server's readers may ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"do": "plan", "config": "/etc/shadow"}', b'{"do": "reload"}',
+     b'{"do": "rekey", "group": "keyid:a"}'],
+)  # fmt: skip
+async def test_a_reader_asks_for_no_file_and_orders_nothing(line: bytes) -> None:
+    """The file would be read with the server's rights: errors quote it and its environment."""
+    server: Any = None  # it must not be asked
+    with pytest.raises(LocalError, match="an operator is"):
+        await answer(server, read_request(line), Role.READER, "uid 7")
+    assert only_reads(read_request(b'{"do": "plan"}'))

@@ -16,8 +16,8 @@ class ControlSection(Section):
     """UNIX socket that the commands for a running daemon talk to. Root and the daemon's own user
     may always use it."""
     readers: str | None = None
-    """UNIX group whose members may look: `gcks show`, `plan` and `events`, or `gcks-member status`.
-    """
+    """UNIX group whose members may look: `gcks show`, `plan` without a file and `events`, or
+    `gcks-member status`."""
     operators: str | None = None
     """UNIX group whose members may look and order: `gcks reload`, `rekey`, `exclude` and so on, or
     `gcks-member leave`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -11,7 +11,7 @@ from gcks.daemon.control import requests as r
 from gcks.daemon.control import state
 from gcks.daemon.control import views as v
 from gcks.daemon.control.peers import Role
-from gcks.daemon.control.plan import plan_view
+from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered
 from gcks.group.excluding import Way
@@ -24,51 +24,55 @@ class Server(state.Server, Protocol):
 
     def command(self, command: Command) -> None: ...
 
-    def reload_now(self) -> None: ...
+    async def reload_now(self) -> None: ...
 
     def note(self, event: Event) -> None: ...
 
     def last_events(self, most: int) -> list[dict[str, Any]]: ...
 
-    def load(self, path: Path | None) -> ServerConfig: ...
+    async def load(self, path: Path | None) -> ServerConfig: ...
 
 
-def answer(server: Server, request: r.Request, role: Role, by: str) -> v.View:
+async def answer(server: Server, request: r.Request, role: Role, by: str) -> v.View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
-    if role < Role.OPERATOR and not isinstance(request, r.READ_ONLY):
+    if role < Role.OPERATOR and not r.only_reads(request):
+        what = (
+            "plan with the server's own file only" if isinstance(request, r.Plan) else "not order"
+        )
         raise LocalError(
-            f"{by} may read, not order; "
+            f"{by} may read, {what}; "
             "an operator is root, the server's user or a member of control.operators"
         )
-    return _ANSWERS[type(request)](server, request, by)
+    return await _ANSWERS[type(request)](server, request, by)
 
 
-def _show(server: Server, asked: r.Show, by: str) -> v.View:
+async def _show(server: Server, asked: r.Show, by: str) -> v.View:
     del by
     return state.show(server, asked)
 
 
-def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
+async def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
     del by
-    new = server.load(Path(asked.config) if asked.config is not None else None)
+    new = await server.load(Path(asked.config) if asked.config is not None else None)
     name = asked.config or str(new.source or "")
-    return plan_view(server.config, new, server.engine.plan(new.groups), name)
+    changes = await in_slices(server.engine.plan(new.groups))
+    return plan_view(server.config, new, changes, name)
 
 
-def _reload(server: Server, order: r.Reload, by: str) -> v.View:
+async def _reload(server: Server, order: r.Reload, by: str) -> v.View:
     del order
     server.note(OperatorOrdered("reload", "", by))
-    server.reload_now()
+    await server.reload_now()
     return v.DoneView(done="reloaded")
 
 
-def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
+async def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
     server.command(RekeyGroup(order.group))
     server.note(OperatorOrdered("rekey", order.group, by))
     return v.DoneView(done=f"{order.group} has new keys")
 
 
-def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
+async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     group = _group(server, order.group)
     excluded = group.named(order.kind, order.names)
     way = group.way_without(excluded, group.policy)
@@ -84,12 +88,12 @@ def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     )
 
 
-def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
+async def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
     server.command(Readmit(order.group, order.kind, tuple(order.names), by))
     return v.DoneView(done=f"{', '.join(order.names)} may register to {order.group} again")
 
 
-def _events(server: Server, asked: r.Events, by: str) -> v.View:
+async def _events(server: Server, asked: r.Events, by: str) -> v.View:
     del by
     return v.EventsView(events=server.last_events(asked.last))
 
@@ -108,7 +112,7 @@ _HOW: Final = {
     Way.START_OVER: "without a key tree for it: all others have to register again",
 }
 
-_ANSWERS: Final[dict[type, Callable[[Any, Any, str], v.View]]] = {
+_ANSWERS: Final[dict[type, Callable[[Any, Any, str], Awaitable[v.View]]]] = {
     r.Show: _show,
     r.Plan: _plan,
     r.Reload: _reload,

@@ -20,30 +20,39 @@ import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from pydantic_core import from_json
 
 from gcks import __version__
 from gcks.daemon.config.loaded import ControlOptions
 from gcks.daemon.control.event_lines import Recent, event_line, missed_line
-from gcks.daemon.control.peers import Gate, Role
+from gcks.daemon.control.peers import Gate, Peer, Role, Seats
 from gcks.daemon.control.requests import PROTOCOL, Events
 from gcks.daemon.control.views import View
+from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
 from gcks.events import Event
 
-MAX_PEERS: Final = 32
 MAX_REQUEST_OCTETS: Final = 1 << 20
 MAX_WAITING_EVENTS: Final = 1_000
 """Per follower."""
 READ_SECONDS: Final = 30.0
 """How long a peer may take to read an answer."""
+IDLE_SECONDS: Final = 300.0
+"""How long a peer that follows no events may ask nothing; a person may have to say yes first."""
+_BACKLOG: Final = 4_096
+_ACCEPTED_AT_ONCE: Final = 32
+_PAUSE_SECONDS: Final = 1.0
+"""Where there is no descriptor for another connection."""
+_INTERNAL: Final = "internal error; the server's log says more"
 _MAX_PATH_OCTETS: Final = 107
 """What a UNIX address holds."""
 _FOR_OWNER: Final = 0o600
+_FOR_GROUP: Final = 0o660
 _FOR_ALL: Final = 0o666
-"""Where groups may come: their members are told from others by their credentials."""
+"""Where several groups may come: their members are told from others by their credentials."""
 
 
 class Request(Protocol):
@@ -56,8 +65,8 @@ class Request(Protocol):
 R = TypeVar("R", bound=Request)
 Read = Callable[[bytes], R]
 """Reads one line.  Raises `LocalError`."""
-Answer = Callable[[R, Role, str], View | Awaitable[View]]
-"""Answers what was read, or in time.  Raises `LocalError`."""
+Answer = Callable[[R, Role, str], Awaitable[View]]
+"""Answers what was read.  Raises `LocalError`."""
 
 
 class Follower:
@@ -92,31 +101,37 @@ class Follower:
 class ControlSocket(Generic[R]):
     """Listens at a path; everything happens on the event loop."""
 
-    def __init__(self, path: Path, gate: Gate, read: Read[R], answer: Answer[R]) -> None:
+    def __init__(
+        self, path: Path, gate: Gate, read: Read[R], answer: Answer[R], logger: Any
+    ) -> None:
         self._path, self._gate = path, gate
         self._read, self._answer = read, answer
+        self._errors = InternalErrors(logger)
         self._followers: set[Follower] = set()
         self.recent = Recent()
+        self._seats = Seats()
         self._peers: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._sock: socket.socket | None = None
+        self._pause: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Begin to listen.  Raises `LocalError` that says why it can't."""
-        sock = _bind(self._path)
-        try:
-            self._path.chmod(_FOR_ALL if self._gate.is_for_groups else _FOR_OWNER)
-            self._server = await asyncio.start_unix_server(
-                self._begin, sock=sock, limit=MAX_REQUEST_OCTETS
-            )
-        except OSError as error:
-            sock.close()
-            raise LocalError(f"control socket {self._path}: {error.strerror or error}") from None
+        self._sock = _bind(self._path, self._gate.groups)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._sock is not None:
+            asyncio.get_running_loop().add_reader(self._sock, self._accept, self._sock)
 
     def close(self) -> None:
         for peer in self._peers:
             peer.cancel()
-        if self._server is not None:
-            self._server.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._sock is not None:
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self._sock.close()
+            self._sock = None
             self._path.unlink(missing_ok=True)
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -132,51 +147,65 @@ class ControlSocket(Generic[R]):
 
     # --- one peer -----------------------------------------------------------------------
 
-    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._peers.add(peer)
-        peer.add_done_callback(self._peers.discard)
+    def _accept(self, listening: socket.socket) -> None:
+        """Let in who may come; who may not costs as little as can be."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                sock, _ = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listening)
+                self._pause = loop.call_later(_PAUSE_SECONDS, self._listen)
+                return
+            sock.settimeout(0.0)
+            self._admit(sock)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _admit(self, sock: socket.socket) -> None:
         try:
-            role, name = self._admit(writer)
-            await _write(writer, _hello(role))
-            while line := await reader.readline():
-                request, answer = await self._respond(line, role, name)
+            peer = self._gate.admit(sock)
+            self._seats.take(peer)
+        except (LocalError, OSError) as error:
+            with sock, contextlib.suppress(OSError):
+                sock.send(_line({"ok": False, "error": str(error)}))
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(sock, peer))
+        self._peers.add(task)
+        task.add_done_callback(self._peers.discard)
+        task.add_done_callback(lambda _: self._seats.leave(peer))
+
+    async def _serve(self, sock: socket.socket, peer: Peer) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=MAX_REQUEST_OCTETS)
+        try:
+            await _write(writer, _hello(peer.role))
+            while line := await _next_line(reader):
+                request, answer = await self._respond(line, peer)
                 if isinstance(request, Events) and request.follow:
                     await self._follow(reader, writer, answer)
                     return
                 await _write(writer, answer)
-        except LocalError as error:
-            await _write(writer, _line({"ok": False, "error": str(error)}))
         except (OSError, ValueError, TimeoutError):
-            return  # it is gone, sends a line without end, or doesn't read
+            return  # it is gone, sends a line without end, asks nothing, or doesn't read
         finally:
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
-    def _admit(self, writer: asyncio.StreamWriter) -> tuple[Role, str]:
-        if len(self._peers) > MAX_PEERS:
-            raise LocalError(f"{MAX_PEERS} programs are connected already; end one of them")
-        number = os.dup(writer.get_extra_info("socket").fileno())
-        with socket.socket(fileno=number) as sock:
-            role, name = self._gate.admit(sock)
-        if role is Role.NOBODY:
-            raise LocalError(
-                f"{name} may not use this socket: ask as root, or name a UNIX group of yours "
-                "under control.readers or control.operators"
-            )
-        return role, name
-
-    async def _respond(self, line: bytes, role: Role, name: str) -> tuple[R | None, bytes]:
+    async def _respond(self, line: bytes, peer: Peer) -> tuple[R | None, bytes]:
+        """Return a request that could be answered, and the answer that every line gets."""
         request: R | None = None
         try:
             request = self._read(line)
-            view = self._answer(request, role, name)
-            result = (await view if isawaitable(view) else view).model_dump(mode="json")
+            result = await self._answer(request, peer.role, await peer.name())
+            return request, _line(
+                {"id": request.id, "ok": True, "result": result.model_dump(mode="json")}
+            )
         except LocalError as error:
-            number = request.id if request is not None else _id_of(line)
-            return None, _line({"id": number, "ok": False, "error": str(error)})
-        return request, _line({"id": request.id, "ok": True, "result": result})
+            cause = str(error)
+        except Exception as error:
+            self._errors.tell("a request of the control socket", error)
+            cause = _INTERNAL
+        number = request.id if request is not None else _id_of(line)
+        return None, _line({"id": number, "ok": False, "error": cause})
 
     async def _follow(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes
@@ -206,7 +235,7 @@ async def open_control(
     if options is None:
         return None
     try:
-        control = ControlSocket(options.path, Gate(options.access), read, answer)
+        control = ControlSocket(options.path, Gate(options.access), read, answer, logger)
         await control.open()
     except LocalError as error:
         if options.required:
@@ -214,6 +243,11 @@ async def open_control(
         logger.warning("no_control_socket", cause=str(error))
         return None
     return control
+
+
+async def _next_line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE_SECONDS):
+        return await reader.readline()
 
 
 async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:
@@ -236,12 +270,12 @@ def _line(content: dict[str, Any]) -> bytes:
 def _id_of(line: bytes) -> int | str | None:
     """Return the id of a request that is otherwise wrong."""
     with contextlib.suppress(ValueError, AttributeError):
-        found = json.loads(line).get("id")
+        found = from_json(line).get("id")  # unlike json.loads it bears any depth
         return found if isinstance(found, int | str) else None
     return None
 
 
-def _bind(path: Path) -> socket.socket:
+def _bind(path: Path, groups: Sequence[int]) -> socket.socket:
     """Bind, over what a killed server has left.  Raises `LocalError`."""
     if len(os.fsencode(path)) > _MAX_PATH_OCTETS:
         raise LocalError(f"control socket {path}: the path is too long; choose a shorter one")
@@ -253,7 +287,9 @@ def _bind(path: Path) -> socket.socket:
             sock.bind(str(path))
         finally:
             os.umask(old)
-        sock.listen()
+        path.chmod(_mode_for(path, groups))
+        sock.listen(_BACKLOG)
+        sock.settimeout(0.0)
     except OSError as error:
         sock.close()
         raise LocalError(f"control socket {path}: {error.strerror or error}") from None
@@ -261,6 +297,19 @@ def _bind(path: Path) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _mode_for(path: Path, groups: Sequence[int]) -> int:
+    """Give the socket to the one group that may come, if the kernel lets us."""
+    if not groups:
+        return _FOR_OWNER
+    if len(groups) > 1:
+        return _FOR_ALL
+    try:
+        os.chown(path, -1, groups[0])
+    except PermissionError:
+        return _FOR_ALL  # only root gives to a group that it isn't in
+    return _FOR_GROUP
 
 
 def _remove_stale(path: Path) -> None:

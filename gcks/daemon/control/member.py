@@ -108,16 +108,14 @@ def member_request_schema() -> dict[str, Any]:
     return _ADAPTER.json_schema(schema_generator=WithoutTitles)
 
 
-def answer_member(
-    member: Member, request: MemberRequest, role: Role, by: str
-) -> View | Awaitable[View]:
+async def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
     if not isinstance(request, READ_ONLY) and role < Role.OPERATOR:
         raise LocalError(f"{by} may read, not order; see control.operators in member.yaml")
-    return _ANSWERS[type(request)](member, request)
+    return await _ANSWERS[type(request)](member, request)
 
 
-def _status(member: Member, asked: Status) -> View:
+async def _status(member: Member, asked: Status) -> View:
     del asked
     status = member.status()
     return MemberView(
@@ -141,16 +139,16 @@ async def _leave(member: Member, order: Leave) -> View:
     return DoneView(done="the member leaves its groups, which the server knows, and ends")
 
 
-def _deafen(member: Member, order: Deafen) -> View:
+async def _deafen(member: Member, order: Deafen) -> View:
     member.deafen(order.seconds)
     return DoneView(done="the member loses all multicast")
 
 
-def _events(member: Member, asked: Events) -> View:
+async def _events(member: Member, asked: Events) -> View:
     return EventsView(events=member.last_events(asked.last))
 
 
-_ANSWERS: Final[dict[type, Callable[[Any, Any], View | Awaitable[View]]]] = {
+_ANSWERS: Final[dict[type, Callable[[Any, Any], Awaitable[View]]]] = {
     Status: _status,
     Leave: _leave,
     Deafen: _deafen,

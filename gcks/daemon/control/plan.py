@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import fields
+from time import monotonic
 from typing import Final
 
 from gcks.daemon.config.loaded import ServerConfig
@@ -15,11 +18,24 @@ NEEDS_RESTART: Final = {
 }  # fmt: skip
 """What can't change while the server runs: field of the configuration -> its key in the file."""
 _SECONDS: Final = "{:g} s"
+_SLICE_SECONDS: Final = 0.01
 
 
 def needs_restart(old: ServerConfig, new: ServerConfig) -> list[str]:
     """Name the keys that only a restart can change."""
     return [key for name, key in NEEDS_RESTART.items() if getattr(old, name) != getattr(new, name)]
+
+
+async def in_slices(changes: Iterator[PolicyChange]) -> tuple[PolicyChange, ...]:
+    """Let datagrams be answered between two groups; there may be a thousand."""
+    found: list[PolicyChange] = []
+    until = monotonic() + _SLICE_SECONDS
+    for one in changes:
+        found.append(one)
+        if monotonic() >= until:
+            await asyncio.sleep(0)
+            until = monotonic() + _SLICE_SECONDS
+    return tuple(found)
 
 
 def plan_view(

@@ -102,8 +102,18 @@ class Events(BaseRequest):
 
 
 Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events
-READ_ONLY: Final = (Show, Plan, Events)
-"""What readers may ask."""
+
+
+def only_reads(request: Request) -> bool:
+    """Tell whether readers may ask this.
+
+    A file that the asker names is read with the server's rights and environment, and
+    errors tell of what is in it: that is for operators.
+    """
+    if isinstance(request, Plan):
+        return request.config is None
+    return isinstance(request, Show | Events)
+
 
 _ADAPTER: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(IdentityPattern)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from gcks import __version__
 from gcks.daemon.config.loaded import ServerConfig
@@ -18,11 +19,15 @@ from gcks.group.authorization import authorize
 from gcks.group.group import Group
 from gcks.group.live_sa import LiveSa
 from gcks.group.membership import Member
-from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy
+from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy, RekeyPolicy
 from gcks.group.policy_change import census
 from gcks.group.sa_set import REKEY
 from gcks.iana import ProtocolId
+from gcks.journal import ExclusionSaved
 from gcks.keyserver.engine import Engine
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _STEPS: Final = ("open", "cookies", "puzzles")
 _REKEYED_BY: Final = {True: "in-band", False: "multicast"}
@@ -158,24 +163,54 @@ def _member(group: Group, identity: str, member: Member) -> v.MemberRow:
     )
 
 
+_MAX_ROWS: Final = 200
+"""Of a page that many groups share: they take about ten milliseconds."""
+
+
+def _rows_of(
+    server: Server,
+    asked: Show,
+    count: Callable[[Group], int],
+    items: Callable[[Group], Iterable[T]],
+    row: Callable[[Group, T], R],
+) -> tuple[list[R], int | None]:
+    """Return one page of the rows of all groups, and where the next one starts."""
+    found: list[R] = []
+    most = min(asked.limit, _MAX_ROWS)
+    skip = asked.start
+    for group in _groups(server, asked):
+        if skip >= count(group):
+            skip -= count(group)
+            continue
+        page = islice(items(group), skip, skip + most + 1 - len(found))
+        found += (row(group, one) for one in page)
+        skip = 0
+        if len(found) > most:
+            return found[:most], asked.start + most
+    return found, None
+
+
 def _sas(server: Server, asked: Show) -> v.View:
     now = server.now()
-    rows = [
-        row
-        for group in _groups(server, asked)
-        for row in (*_current_sas(group, now), *_replaced_sas(group, now))
-    ]
-    return v.SasView(sas=rows)
+    rows, more = _rows_of(
+        server,
+        asked,
+        lambda group: len(group.sas.current) + len(group.sas.replaced),
+        lambda group: (
+            *group.sas.current.items(),
+            *((None, sa) for sa in group.sas.replaced),
+        ),
+        lambda group, named: _sa_row(group, *named, now),
+    )
+    return v.SasView(sas=rows, next=more)
 
 
-def _current_sas(group: Group, now: float) -> Iterator[v.SaRow]:
-    for name, sa in group.sas.current.items():
-        announced = group.sas.next_spis.get(name)
-        yield _sa(group, sa, now, "current", announced, _seconds(group.renew_at(name, sa), now))
-
-
-def _replaced_sas(group: Group, now: float) -> Iterator[v.SaRow]:
-    return (_sa(group, sa, now, "replaced", None, None) for sa in group.sas.replaced)
+def _sa_row(group: Group, name: str | None, sa: LiveSa, now: float) -> v.SaRow:
+    """`name` is None of what has been replaced."""
+    if name is None:
+        return _sa(group, sa, now, "replaced", None, None)
+    announced = group.sas.next_spis.get(name)
+    return _sa(group, sa, now, "current", announced, _seconds(group.renew_at(name, sa), now))
 
 
 def _sa(
@@ -228,15 +263,23 @@ def replay_of(name: str, policy: DataSaPolicy | None) -> str:
 
 def _rekeys(server: Server, asked: Show) -> v.View:
     now = server.now()
-    rows = [row for group in _groups(server, asked) for row in _rekey(group, now)]
-    return v.RekeysView(rekeys=rows)
+    rows, more = _rows_of(
+        server,
+        asked,
+        lambda group: len(_rekey_sas(group)),
+        _rekey_sas,
+        lambda group, found: _rekey(group, *found, now),
+    )
+    return v.RekeysView(rekeys=rows, next=more)
 
 
-def _rekey(group: Group, now: float) -> Iterator[v.RekeyRow]:
+def _rekey_sas(group: Group) -> list[tuple[RekeyPolicy, LiveSa]]:
     rekey, sa = group.policy.rekey, group.sas.current.get(REKEY)
-    if rekey is None or sa is None:
-        return
-    yield v.RekeyRow(
+    return [(rekey, sa)] if rekey is not None and sa is not None else []
+
+
+def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyRow:
+    return v.RekeyRow(
         group=group.name,
         spi=sa.spi.hex(),
         next_message_id=group.next_message_id,
@@ -276,20 +319,27 @@ def _sends_on(policy: GroupPolicy, identity: str, address: str) -> list[str]:
 
 
 def _exclusions(server: Server, asked: Show) -> v.View:
-    rows = [row for group in _groups(server, asked) for row in _excluded(group)]
-    return v.ExclusionsView(exclusions=rows)
+    rows, more = _rows_of(
+        server,
+        asked,
+        lambda group: len(group.exclusions) + len(group.policy.excluded),
+        _exclusions_of,
+        _excluded,
+    )
+    return v.ExclusionsView(exclusions=rows, next=more)
 
 
-def _excluded(group: Group) -> Iterator[v.ExclusionRow]:
-    for one in group.exclusions:
-        at = _time(one.excluded_at)
-        yield v.ExclusionRow(
-            group=group.name, kind=one.kind, name=one.name, excluded_at=at, by=one.by
+def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:
+    return chain(group.exclusions, group.policy.excluded)
+
+
+def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
+    if isinstance(one, str):
+        return v.ExclusionRow(
+            group=group.name, kind="identity", name=one, excluded_at=None, by="configuration"
         )
-    for pattern in group.policy.excluded:
-        yield v.ExclusionRow(
-            group=group.name, kind="identity", name=pattern, excluded_at=None, by="configuration"
-        )
+    at = _time(one.excluded_at)
+    return v.ExclusionRow(group=group.name, kind=one.kind, name=one.name, excluded_at=at, by=one.by)
 
 
 def _census(server: Server, asked: Show) -> v.View:

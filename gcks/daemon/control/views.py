@@ -97,6 +97,7 @@ class SaRow(Row):
 
 class SasView(View):
     sas: list[SaRow]
+    next: int | None
 
 
 class RekeyRow(Row):
@@ -116,6 +117,7 @@ class RekeyRow(Row):
 
 class RekeysView(View):
     rekeys: list[RekeyRow]
+    next: int | None
 
 
 class SenderRow(Row):
@@ -143,6 +145,7 @@ class ExclusionRow(Row):
 
 class ExclusionsView(View):
     exclusions: list[ExclusionRow]
+    next: int | None
 
 
 class CensusRow(Row):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from gcks.crypto.revocation import Revocation
+from gcks.daemon import credential_watch
 from gcks.daemon.config.check import Report, check_file
-from gcks.daemon.config.loaded import LogOptions
+from gcks.daemon.config.loaded import CredentialSource, LogOptions
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.credential_watch import CredentialWatch
@@ -171,11 +175,13 @@ class Watched:
         config = load_server(write(directory, text))
         self.taken: list[Credentials] = []
         logger = configure(LogOptions())
-        self.watch = CredentialWatch(config.credential_source, self.taken.append, logger)
+        assert config.credential_source is not None
+        self.source = config.credential_source
+        self.watch = CredentialWatch(self.source, self.taken.append, logger)
 
     def look(self) -> list[str]:
         with capture_logs() as lines:
-            self.watch.look()
+            asyncio.run(self.watch.look())
         return [line["event"] for line in lines]
 
 
@@ -234,3 +240,83 @@ def test_a_reload_brings_its_own_files(watched: Watched, directory: Path) -> Non
     watched.authority.crl("member")
     assert watched.look() == []
     assert replace(config, credential_source=None) == config, "no part of what a reload compares"
+
+
+async def test_the_watch_outlives_what_nobody_thought_of(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once dead it would leave CRLs to expire, and one day nobody could register."""
+    monkeypatch.setattr(credential_watch, "LOOK_SECONDS", 0.01)
+    taken = asyncio.Event()
+
+    def take_over(credentials: Credentials) -> None:
+        if not failed:
+            failed.append(credentials)
+            raise RuntimeError("a mistake of ours")
+        taken.set()
+
+    failed: list[Credentials] = []
+    with capture_logs() as lines:
+        watch = CredentialWatch(watched.source, take_over, structlog.get_logger())
+        watch.start()
+        watched.authority.crl("member")
+        async with asyncio.timeout(20):
+            while not lines:
+                await asyncio.sleep(0.01)
+            watched.authority.crl()
+            await taken.wait()
+        watch.stop()
+    assert [line["event"] for line in lines] == ["internal_error", "credentials_renewed"]
+
+
+def test_a_file_of_the_configuration_that_is_away_is_no_end(
+    directory: Path, authority: Authority
+) -> None:
+    """The PSK in it is checked again together with the files that have changed."""
+    psk = f"authentication: {{psk: [{{identity: 'fqdn:b', secret: 'hex:{'22' * 32}'}}]}}\n"
+    (directory / "psk.yaml").write_text(psk)
+    (directory / "psk.yaml").chmod(0o600)
+    text = SERVER.format(server=PAIR, authentication=CA)
+    path = write(directory, f"include: [psk.yaml]\n{text}")
+    path.chmod(0o600)
+    taken: list[Credentials] = []
+    watch = CredentialWatch(
+        load_server(path).credential_source, taken.append, structlog.get_logger()
+    )
+    (directory / "psk.yaml").unlink()
+    for expected in (["credentials_not_renewed"], ["credentials_renewed"]):
+        authority.leaf("server", "gcks.example")
+        with capture_logs() as lines:
+            asyncio.run(watch.look())
+        assert [line["event"] for line in lines] == expected
+        (directory / "psk.yaml").write_text(psk)
+        (directory / "psk.yaml").chmod(0o600)
+    assert len(taken) == 1
+
+
+async def test_what_a_reload_overtakes_is_not_taken_over(watched: Watched) -> None:
+    """The reload has read newer files than the look that began before it."""
+    reading, go = threading.Event(), threading.Event()
+
+    def read() -> Credentials:
+        reading.set()
+        assert go.wait(20)
+        return watched.source.read()
+
+    watched.watch.use(CredentialSource(watched.source.files, read))
+    watched.authority.crl("member")
+    look = asyncio.create_task(watched.watch.look())
+    await asyncio.to_thread(reading.wait, 20)
+    watched.watch.use(watched.source)
+    go.set()
+    await look
+    assert watched.taken == []
+    await watched.watch.look()
+    assert len(watched.taken) == 1
+
+
+def test_what_changes_after_it_was_read_is_noticed(watched: Watched) -> None:
+    """Between the reading of a configuration and the first look at its files may lie seconds."""
+    (watched.directory / "ca.crl").touch()
+    watched.watch.use(watched.source)
+    assert watched.look() == ["credentials_renewed"]

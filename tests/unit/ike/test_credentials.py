@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
+
+import pytest
+
 from gcks.ike.credentials import Credentials, PreSharedKey
 
 KEYS = Credentials(
@@ -46,3 +51,19 @@ def test_an_identity_made_of_wildcards_is_only_a_name() -> None:
 
 def test_a_secret_is_not_shown() -> None:
     assert "hush" not in repr(PreSharedKey("fqdn:a", b"hush"))
+
+
+def test_patterns_are_compiled_before_a_stranger_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them would take a tenth of a second of its first message."""
+    keys = Credentials(tuple(PreSharedKey(f"fqdn:b{at}-*.dev", b"x") for at in range(1_000)))
+    monkeypatch.setattr(re, "compile", lambda *_: pytest.fail("compiled late"))
+    monkeypatch.setattr(fnmatch, "translate", lambda _: pytest.fail("translated late"))
+    assert keys.find_psk("fqdn:stranger.dev") is None
+    assert keys.find_psk("fqdn:b999-1.dev") is not None
+
+
+def test_a_pattern_fits_a_whole_identity() -> None:
+    keys = Credentials((PreSharedKey("fqdn:gm[1-3]?.dev", b"x"),))
+    assert keys.find_psk("fqdn:gm12.dev") is not None
+    for other in ("fqdn:gm12.dev\n", "fqdn:gm12.dev.x", "xfqdn:gm12.dev", "fqdn:gm42.dev"):
+        assert keys.find_psk(other) is None

@@ -25,10 +25,15 @@ class NoServer(LocalError):
 class Client:
     """One connection; requests are answered in their order."""
 
-    def __init__(self, path: Path, what: str = "key server") -> None:
-        """Connect.  Raises `NoServer`, and `LocalError` where the server won't talk to us."""
+    def __init__(
+        self, path: Path, what: str = "key server", seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """Connect; `seconds` is how long an answer may take.
+
+        Raises `NoServer`, and `LocalError` where the server won't talk to us.
+        """
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(ANSWER_SECONDS)
+        self._sock.settimeout(seconds)
         try:
             self._sock.connect(str(path))
         except OSError as error:

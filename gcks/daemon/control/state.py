@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import islice
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -282,8 +283,12 @@ def _sends_on(policy: GroupPolicy, identity: str, address: str) -> list[str]:
 
 
 def _exclusions(server: Server, asked: Show) -> v.View:
-    rows = [row for group in _groups(server, asked) for row in _excluded(group)]
-    return v.ExclusionsView(exclusions=rows)
+    every = (row for group in _groups(server, asked) for row in _excluded(group))
+    wanted = (row for row in every if _matches(row.name, asked))
+    end = asked.start + asked.limit
+    rows = list(islice(wanted, asked.start, end + 1))
+    more = end if len(rows) > asked.limit else None
+    return v.ExclusionsView(exclusions=rows[: asked.limit], next=more)
 
 
 def _excluded(group: Group) -> Iterator[v.ExclusionRow]:

@@ -143,6 +143,7 @@ class ExclusionRow(Row):
 
 class ExclusionsView(View):
     exclusions: list[ExclusionRow]
+    next: int | None
 
 
 class CensusRow(Row):

@@ -1,16 +1,16 @@
 # gcks: completion for bash
 _gcks() {
-    local line=${COMP_LINE:0:COMP_POINT} IFS=$' \t\n' current before
-    local -a words
+    local line=${COMP_LINE:0:COMP_POINT} IFS=$' \t\n' current before= one
+    local -a words found
     read -ra words <<<"$line"
     [[ $line == *[[:space:]] ]] && words+=("")
     current=${words[-1]}
-    IFS=$'\n'
-    COMPREPLY=($(IFS=' '; COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) \
-        _GCKS_COMPLETE=complete_bash "$1" 2>/dev/null))
-    if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        before=${current%"${current##*:}"}
-        COMPREPLY=("${COMPREPLY[@]#"$before"}")
-    fi
+    mapfile -t found < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) \
+        _GCKS_COMPLETE=complete_bash "$1" 2>/dev/null)
+    [[ $current == *:* && $COMP_WORDBREAKS == *:* ]] && before=${current%"${current##*:}"}
+    COMPREPLY=()
+    for one in "${found[@]}"; do
+        [[ $one ]] && printf -v one %q "${one#"$before"}" && COMPREPLY+=("$one")
+    done
 }
 complete -o default -F _gcks gcks

@@ -27,19 +27,22 @@ class NoServer(LocalError):
 class Client:
     """One connection; requests are answered in their order."""
 
-    def __init__(self, path: Path, what: str = "key server") -> None:
-        """Connect.  Raises `NoServer`, and `LocalError` where the server won't talk to us."""
+    def __init__(
+        self, path: Path, what: str = "key server", seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """Connect; `seconds` is how long an answer may take.
+
+        Raises `NoServer`, and `LocalError` where the server won't talk to us.
+        """
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Blocking: where many others want in, the kernel then lets us wait for our turn.
-        self._sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(ANSWER_SECONDS), 0)
-        )
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(seconds), 0))
         try:
             self._sock.connect(str(path))
         except OSError as error:
             self._sock.close()
             raise _no_connection(path, what, error) from None
-        self._sock.settimeout(ANSWER_SECONDS)
+        self._sock.settimeout(seconds)
         self._lines = self._sock.makefile("rb")
         hello = self._read()
         if "error" in hello:

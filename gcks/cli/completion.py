@@ -1,7 +1,8 @@
-"""Completion for shells, as files to install; they ask the program itself, so also for groups.
+"""Completion for shells, as files to install; they ask the program itself, so also for names.
 
-bash and zsh have scripts of our own: names of groups hold a colon, at which bash
-breaks words and zsh's `_arguments` begins a description.
+bash and zsh have scripts of our own: names of groups and members hold a colon, at which
+bash breaks words and zsh's `_arguments` begins a description.  Of exclusions they may be
+patterns, which bash must not take for its own: it gets them quoted.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import typer.completion
 _BASH: Final = """\
 # {program}: completion for bash
 _{name}() {{
-    local line=${{COMP_LINE:0:COMP_POINT}} IFS=$' \\t\\n' current before
-    local -a words
+    local line=${{COMP_LINE:0:COMP_POINT}} IFS=$' \\t\\n' current before= one
+    local -a words found
     read -ra words <<<"$line"
     [[ $line == *[[:space:]] ]] && words+=("")
     current=${{words[-1]}}
-    IFS=$'\\n'
-    COMPREPLY=($(IFS=' '; COMP_WORDS="${{words[*]}}" COMP_CWORD=$((${{#words[@]}} - 1)) \\
-        {variable}=complete_bash "$1" 2>/dev/null))
-    if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        before=${{current%"${{current##*:}}"}}
-        COMPREPLY=("${{COMPREPLY[@]#"$before"}}")
-    fi
+    mapfile -t found < <(COMP_WORDS="${{words[*]}}" COMP_CWORD=$((${{#words[@]}} - 1)) \\
+        {variable}=complete_bash "$1" 2>/dev/null)
+    [[ $current == *:* && $COMP_WORDBREAKS == *:* ]] && before=${{current%"${{current##*:}}"}}
+    COMPREPLY=()
+    for one in "${{found[@]}}"; do
+        [[ $one ]] && printf -v one %q "${{one#"$before"}}" && COMPREPLY+=("$one")
+    done
 }}
 complete -o default -F _{name} {program}
 """

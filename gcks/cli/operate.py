@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gcks.cli import exits
+from gcks.cli import names as names_of
 from gcks.cli.client import Client, NoServer, socket_path
 from gcks.errors import LocalError
 
@@ -29,20 +30,20 @@ class Subject(StrEnum):
     features = "features"
 
 
-def _known_groups(incomplete: str) -> list[str]:
-    """Complete the names of groups in the shell; silent without a server."""
-    with suppress(LocalError, OSError), Client(socket_path(None)) as client:
-        answer = client.ask("show", what="groups")
-        return [g["group"] for g in answer["groups"] if g["group"].startswith(incomplete)]
-    return []
-
-
 SOCKET = typer.Option("--socket", help="The server's control socket.", readable=False)
 JSON = typer.Option("--json", help="Print JSON.")
-GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=_known_groups)
-ONE_GROUP = typer.Option("--group", help="Only this group.", autocompletion=_known_groups)
+GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=names_of.groups)
+ONE_GROUP = typer.Option("--group", help="Only this group.", autocompletion=names_of.groups)
 CONFIG = typer.Argument(help="A configuration; default: the server's own file.", readable=False)
-NAMES = typer.Argument(help="Identities, or patterns such as 'fqdn:gm1*.example'.")
+NAMES = typer.Argument(
+    help="Identities, or patterns such as 'fqdn:gm1*.example'.", autocompletion=names_of.members
+)
+EXCLUDED = typer.Argument(
+    help="Identities or patterns, as they were excluded.", autocompletion=names_of.exclusions
+)
+MATCH = typer.Option(
+    help="With members, senders, exclusions: a pattern.", autocompletion=names_of.matching
+)
 CERTIFICATE = typer.Option(
     "--certificate",
     help="Certificate of the member, or of an intermediate CA (PEM).",
@@ -80,7 +81,7 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
 def show(
     what: Annotated[Subject, typer.Argument(help="What to show.")] = Subject.server,
     group: Annotated[str | None, ONE_GROUP] = None,
-    match: Annotated[str | None, typer.Option(help="With members, senders: a pattern.")] = None,
+    match: Annotated[str | None, MATCH] = None,
     socket: Socket = None,
     as_json: Json = False,
 ) -> None:
@@ -157,7 +158,7 @@ def _confirm(outlook: dict[str, Any]) -> None:
 
 def readmit(
     group: Annotated[str, GROUP],
-    names: Annotated[list[str] | None, NAMES] = None,
+    names: Annotated[list[str] | None, EXCLUDED] = None,
     certificate: Annotated[Path | None, CERTIFICATE] = None,
     socket: Socket = None,
     as_json: Json = False,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gcks.cli.client import Client
 from gcks.daemon.control.event_lines import event_schema
 from gcks.daemon.control.member import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
@@ -223,6 +224,23 @@ def test_a_member_is_excluded_and_readmitted(site: Site, crowd: list[Daemon]) ->
     assert "is not excluded" in site.gcks("readmit", GROUP, "fqdn:gm7.test", code=1)
     site.gcks("readmit", GROUP, "fqdn:gm2.test")
     again.says("registered ")
+
+
+def test_exclusions_come_in_pages_and_by_a_pattern(site: Site) -> None:
+    site.serve()
+    names = [f"fqdn:out{number}.test" for number in range(5)]
+    site.gcks("exclude", GROUP, *names)
+    found: list[str] = []
+    start: int | None = 0
+    with Client(site.directory / "control.sock") as client:
+        while start is not None:
+            page = client.ask("show", what="exclusions", start=start, limit=2)
+            found += [row["name"] for row in page["exclusions"]]
+            start = page["next"]
+            assert len(page["exclusions"]) == (2 if start else 1)
+    assert found == names
+    (row,) = site.ask("show", "exclusions", "--match", "fqdn:out[4-9]*")["exclusions"]
+    assert row["name"] == names[4]
 
 
 def test_what_troubles_everybody_wants_a_yes(site: Site) -> None:

@@ -46,7 +46,7 @@ class Show(BaseRequest):
     ]
     group: Name | None = None
     match: Name | None = None
-    """With members: a pattern for identities."""
+    """With members, senders, exclusions: a pattern for identities."""
     start: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
 

@@ -326,7 +326,8 @@ def _exclusions(server: Server, asked: Show) -> v.View:
         _exclusions_of,
         _excluded,
     )
-    return v.ExclusionsView(exclusions=rows, next=more)
+    wanted = [row for row in rows if _matches(row.name, asked)]
+    return v.ExclusionsView(exclusions=wanted, next=more)
 
 
 def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:

@@ -18,7 +18,7 @@ from gcks.daemon.dev_files import (
     write_private,
 )
 from gcks.daemon.key_log import KeyLogFile
-from gcks.daemon.screen import Screen
+from gcks.daemon.screen import Screen, has_screen
 from gcks.daemon.server import ServerRuntime, run_to_end
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.iana import Encr, Kwa, ProtocolId, TransformType
@@ -142,7 +142,7 @@ def serve_dev(
     async def run() -> None:
         files = prepare((data_dir or default_data_dir()).absolute())
         config = server_config(files, rekey_seconds)
-        screen = Screen("gcks serve --dev", f"data directory  {files.directory}")
+        screen = Screen("gcks serve --dev")
         runtime = ServerRuntime(config, watch=screen.events, key_log=key_log)
 
         def ready(_: ServerRuntime) -> None:
@@ -167,10 +167,11 @@ def server_lines(runtime: ServerRuntime) -> list[tuple[str, str]]:
         ("metrics", f"http://{METRICS}/metrics"),
         ("group", f"{group.group}   members {group.members}"),
         ("rekey", f"to {REKEY_DESTINATION}, next Message ID {group.next_message_id}"),
+        ("files", str(runtime.config.store_path.parent)),
         ("join", f"gcks-member run --dev {runtime.config.store_path.parent}"),
     ]
 
 
 def dev_logs() -> LogOptions:
     """Return what is logged: a screen shows the events already."""
-    return LogOptions("console", "error" if Screen.wanted() else "info")
+    return LogOptions("console", "error" if has_screen() else "info")

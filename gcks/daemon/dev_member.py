@@ -17,7 +17,7 @@ from gcks.daemon.dev_files import (
 )
 from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.member import PROGRAM, MemberRuntime
-from gcks.daemon.screen import Screen
+from gcks.daemon.screen import Screen, has_screen
 from gcks.daemon.server import refuse, run_to_end
 from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.errors import LocalError
@@ -25,6 +25,7 @@ from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication, Transport
+from gcks.member.status import GroupStatus
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
@@ -89,11 +90,11 @@ def run_member(
 
 
 async def _run(config: MemberConfig, key_log: KeyLogFile | None) -> None:
-    screen = Screen("gcks-member run --dev", str(config.settings.identity))
+    screen = Screen("gcks-member run --dev")
     runtime = MemberRuntime(config, watch=screen.events, key_log=key_log)
 
     def ready() -> None:
-        if Screen.wanted():
+        if has_screen():
             screen.start(lambda: member_lines(runtime))
 
     try:
@@ -105,16 +106,27 @@ async def _run(config: MemberConfig, key_log: KeyLogFile | None) -> None:
 def member_lines(runtime: MemberRuntime) -> list[tuple[str, str]]:
     """What the screen says of the member."""
     status = runtime.status()
-    lines = [("server", f"{status.server}   IKE SA {status.ike_sa}")]
+    lines = [
+        ("member", status.identity),
+        ("server", f"{status.server}   IKE SA {status.ike_sa}"),
+    ]
     for group in status.groups:
-        rekeys = f"{group.rekeys} rekeys, next Message ID {group.next_message_id}"
-        lines += [
-            ("group", f"{group.group}   {group.state}"),
-            ("sender", f"Sender-IDs {', '.join(map(str, group.sender_ids)) or 'none'}"),
-            ("rekey SA", f"{group.rekey_spi}   {rekeys}"),
-        ]
-        for sa in group.data_sas:
-            sends = "sends and receives" if sa.active_outbound else "receives"
-            replay = "drops replays" if sa.replay_protection else "can't tell replays"
-            lines.append(("data SA", f"{sa.protocol} {sa.spi}   {sends}, {replay}"))
+        lines += _group_lines(group)
     return lines
+
+
+def _group_lines(group: GroupStatus) -> list[tuple[str, str]]:
+    again = group.registers_in_seconds
+    soon = f"   registers in {again:.0f} s" if again else ""
+    missed = f", {group.rekeys_missed} missed" if group.rekeys_missed else ""
+    rekeys = f"{group.rekeys} rekeys{missed}, next Message ID {group.next_message_id}"
+    lines = [
+        ("group", f"{group.group}   {group.state}{soon}"),
+        ("sender", f"Sender-IDs {', '.join(map(str, group.sender_ids)) or 'none'}"),
+        ("rekey SA", f"{group.rekey_spi}   {rekeys}" if group.rekey_spi else "none"),
+    ]
+    for sa in group.data_sas:
+        sends = "sends and receives" if sa.active_outbound else "receives"
+        replay = "drops replays" if sa.replay_protection else "can't tell replays"
+        lines.append(("data SA", f"{sa.protocol} {sa.spi}   {sends}, {replay}"))
+    return lines + [("last error", group.last_error)] * bool(group.last_error)

@@ -6,7 +6,7 @@ whole line, every field stands beside it as GCKS_NAME.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from gcks.daemon.log_queue import LOG_QUEUE
 PREFIX: Final = "GCKS_"
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3)."""
-_as_text = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+_as_text = structlog.processors.LogfmtRenderer(
+    key_order=["event"], drop_missing=True, bool_as_flag=False
+)
 
 Line = MutableMapping[str, Any]
 
@@ -31,12 +33,16 @@ def to_journal() -> bool:
         return False  # no standard error, or a JOURNAL_STREAM that isn't one
 
 
-def as_fields(logger: Any, method: str, line: Line) -> dict[str, object]:
+def as_fields(_: Any, __: str, line: Line) -> dict[str, object]:
     """Return a line of structlog as the fields of a journal entry."""
     fields: dict[str, object] = {"PRIORITY": _PRIORITIES[line.pop("level")]}
     fields |= {PREFIX + name.upper(): _plain(value) for name, value in line.items()}
-    text = _as_text(logger, method, {name: _plain(value) for name, value in line.items()})
-    return {"MESSAGE": text.removeprefix("event="), **fields}
+    return {"MESSAGE": as_text(line).removeprefix("event="), **fields}
+
+
+def as_text(fields: Mapping[str, object]) -> str:
+    """Return fields in one line, name=value; values with spaces stand in quotes."""
+    return _as_text(None, "", {name: _plain(value) for name, value in fields.items()})
 
 
 def _plain(value: object) -> str:

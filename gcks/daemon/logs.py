@@ -19,7 +19,7 @@ import structlog
 
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
-from gcks.daemon.journald import JournalLogger, as_fields, to_journal
+from gcks.daemon.journald import JournalLogger, as_fields, as_text, to_journal
 from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
 from gcks.daemon.shares import Shares
 from gcks.errors import DropReason
@@ -198,6 +198,11 @@ def fields_of(event: e.Event) -> dict[str, object]:
     """Return an event's fields as plain values; empty texts are left out."""
     names = _NAMES[type(event)]
     return {n: _plain(value) for n in names if (value := getattr(event, n)) != ""}
+
+
+def text_of(event: e.Event) -> str:
+    """Return an event's fields in one line that can be printed."""
+    return as_text(_printable(None, "", fields_of(event)))
 
 
 def _plain(value: object) -> object:

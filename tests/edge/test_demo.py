@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.edge.test_dev import ROOT, Terminal, wait_for
+from tests.edge.test_dev import ROOT, SMALL, Terminal, wait_for
 
 DEMO = [sys.executable, "-m", "gcks", "demo"]
 
@@ -50,8 +50,23 @@ def test_on_a_terminal_until_somebody_ends_it() -> None:
     terminal = Terminal(DEMO)
     terminal.shows("gm4 is cut off and misses a rekey")
     terminal.shows(r"gm5 +registered")
+    terminal.reads_well()
     (where,) = set(re.findall(r"/tmp/gcks-demo-\w+", terminal.drawn))
     assert len(processes_of(Path(where))) == 6
     assert terminal.stop() == 0
     wait_for(lambda: not Path(where).exists(), "the directory is gone")
     assert processes_of(Path(where)) == []
+
+
+def test_on_a_small_terminal_without_colour() -> None:
+    """Up to the exclusion, which has the longest error."""
+    terminal = Terminal(DEMO, SMALL)
+    try:
+        for pattern in (
+            r"gm1 +not started +none", r"gm5 +registered +current", r"gm4 +registered +old",
+            r"gm4 is reminded .*\n.*Done after", r"gm3 +waiting +none", "AUTHORIZATION_FAILED",
+        ):  # fmt: skip
+            terminal.shows(pattern)
+        terminal.reads_well()
+    finally:
+        assert terminal.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import json
@@ -16,12 +17,16 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.unit.cli.frames import check, frames, has_colour, plain
 
 ROOT = Path(__file__).parents[2]
 SERVE = [sys.executable, "-m", "gcks", "serve"]
@@ -61,30 +66,55 @@ class Daemon:
         return self.process.wait(20)
 
 
-class Terminal:
-    """A process on a pseudo-terminal of 160 columns, and all that it drew."""
+class Screen(NamedTuple):
+    """A terminal of so many columns and rows, with something in its environment."""
 
-    def __init__(self, command: list[str]) -> None:
+    columns: int
+    rows: int
+    environment: dict[str, str]
+
+
+LARGE, SMALL = Screen(160, 50, {}), Screen(80, 24, {"NO_COLOR": "1"})
+
+
+class Terminal:
+    """A process on a pseudo-terminal, and all that it drew."""
+
+    def __init__(self, command: list[str], screen: Screen = LARGE) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT)
+        size = struct.pack("4H", screen.rows, screen.columns, 0, 0)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+        environment = {**os.environ, "TERM": "xterm-256color", **screen.environment}
+        self.screen = screen
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment
+        )
         os.close(slave)
-        os.set_blocking(self._master, False)
         self.drawn = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        """Take what is drawn at once: who draws waits for it."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        with contextlib.suppress(OSError):
+            while True:
+                self.drawn += decoder.decode(os.read(self._master, 1 << 16))
 
     def shows(self, pattern: str) -> None:
-        def found() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                self.drawn += os.read(self._master, 1 << 16).decode(errors="replace")
-            return re.search(pattern, re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", self.drawn)) is not None
+        wait_for(lambda: re.search(pattern, plain(self.drawn)), pattern)
 
-        wait_for(found, pattern)
+    def reads_well(self) -> None:
+        """All that was drawn fits, is whole, and has no colour where none is wanted."""
+        check(frames(self.drawn), self.screen.columns, self.screen.rows)
+        assert has_colour(self.drawn) is not ("NO_COLOR" in self.screen.environment)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
         try:
             return self.process.wait(20)
         finally:
+            self._reader.join(20)
             os.close(self._master)
 
 
@@ -214,12 +244,14 @@ def test_a_killed_server_goes_on_and_its_member_notices_nothing(
     assert member.stop() == 0
 
 
-def test_a_terminal_shows_server_and_member_on_one_screen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("screen", [LARGE, SMALL])
+def test_a_terminal_shows_server_and_member_on_one_screen(tmp_path: Path, screen: Screen) -> None:
     directory = tmp_path / "dev"
-    server = Terminal([*SERVE, "--dev", "--data-dir", str(directory), "--rekey-seconds", "3"])
+    command = [*SERVE, "--dev", "--data-dir", str(directory), "--rekey-seconds", "3"]
+    server = Terminal(command, screen)
     try:
         server.shows("join +gcks-member run --dev")
-        member = Terminal([*MEMBER, "--dev", str(directory)])
+        member = Terminal([*MEMBER, "--dev", str(directory)], screen)
         try:
             member.shows("group +keyid:demo +registered")
             member.shows("ESP [0-9a-f]{8} +sends and receives")
@@ -229,6 +261,8 @@ def test_a_terminal_shows_server_and_member_on_one_screen(tmp_path: Path) -> Non
             assert member.stop() == 0
     finally:
         assert server.stop() == 0
+    for terminal in (server, member):
+        check(frames(terminal.drawn), screen.columns, screen.rows)
 
 
 def test_on_a_full_disk_the_server_says_so_and_what_it_could_not_keep_is_not_sent(

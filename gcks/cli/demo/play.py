@@ -30,7 +30,7 @@ def play(*, once: bool, directory: Path | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="gcks-demo-") as temporary:
         site = Site(directory or Path(temporary), NAMES)
         try:
-            with Stage(plain=once) as stage:
+            with Stage(NAMES, plain=once) as stage:
                 _act(site, stage, once=once)
         finally:
             site.stop()
@@ -58,7 +58,7 @@ def _scenes(site: Site, stage: Stage, scenes: Sequence[Scene], *, pause: bool) -
         began = time.monotonic()
         scene.begin(site)
         _wait(site, stage, scene, before)
-        stage.tell("  done", f"after {time.monotonic() - began:.1f} s", "green")
+        stage.done(time.monotonic() - began)
         if pause:
             _watch(site, stage, PAUSE_SECONDS)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from fnmatch import fnmatchcase
 from math import inf
 from typing import Final
 
 from gcks.crypto.key_wrap import kwk_octets
 from gcks.events import Event, GroupRemovedEvent, GroupStartedOver, MemberLeft
 from gcks.group.copies import Due
-from gcks.group.exclusions import CERTIFICATE, Exclusions, is_glob
+from gcks.group.exclusions import CERTIFICATE, Exclusions
+from gcks.group.globs import Globs
 from gcks.group.group_outcome import GroupOutcome, merged
 from gcks.group.key_tree import TreeChange
 from gcks.group.policy import LKH, GroupPolicy
@@ -133,16 +133,24 @@ class ExcludingGroup(RenewedSas):
         return GroupOutcome(tuple(journal), (), (event,))
 
     def order_exclusion(
-        self, kind: str, names: Iterable[str], now: float, by: str, *, immediate: bool = False
+        self,
+        kind: str,
+        names: Iterable[str],
+        now: float,
+        by: str,
+        *,
+        immediate: bool = False,
+        found: Sequence[str] | None = None,
     ) -> GroupOutcome:
         """Shut out whom the operator names, members or not, until the exclusion is lifted.
 
-        `kind` and `names` as in `ExclusionSaved`.  Raises `LocalError`, and then nothing
+        `kind` and `names` as in `ExclusionSaved`; `found` is what `named` says of them,
+        where that is known.  Raises `LocalError`, and then nothing
         has changed.
         """
         names = tuple(names)
         journal = self.exclusions.add(kind, names, self._wall(), by)
-        excluded = self.exclude(self.named(kind, names), now)
+        excluded = self.exclude(self.named(kind, names) if found is None else found, now)
         if immediate and self._shut_out_at < inf:
             self._shut_out_at = now
         return merged([GroupOutcome(tuple(journal)), excluded])
@@ -155,9 +163,7 @@ class ExcludingGroup(RenewedSas):
         """Return the members that the names of an exclusion stand for."""
         if kind == CERTIFICATE:
             return self.members.holders({bytes.fromhex(name) for name in names})
-        if not any(map(is_glob, names)):
-            return [name for name in names if name in self.members]
-        return [one for one in self.members.identities() if any(fnmatchcase(one, n) for n in names)]
+        return self.members.named(Globs(names))
 
     def exclude(self, identities: Iterable[str], now: float, cause: str = EXCLUDED) -> GroupOutcome:
         """Shut members out: they read nothing that is sent after the group has changed its keys."""

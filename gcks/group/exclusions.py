@@ -6,18 +6,23 @@ is lifted, over restarts and changes of the policy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Final
 
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.errors import LocalError
+from gcks.group.globs import is_glob
 from gcks.journal import ExclusionLifted, ExclusionSaved, JournalEntry
 
 IDENTITY: Final = "identity"
 CERTIFICATE: Final = "certificate"
 MAX_EXCLUSIONS: Final = 100_000
-_GLOB: Final = frozenset("*?[")
+MAX_GLOBS: Final = 1_024
+"""Patterns among them: every registration is compared with all."""
+MAX_GLOBS_AT_ONCE: Final = 64
+"""In one order: all members are compared with each, while everything else waits."""
 
 
 class Exclusions:
@@ -28,8 +33,8 @@ class Exclusions:
     def __init__(self, group: str) -> None:
         self._group = group
         self._by_name: dict[tuple[str, str], ExclusionSaved] = {}
-        self._globs: tuple[str, ...] = ()
-        self._certificates: frozenset[bytes] = frozenset()
+        self._globs: dict[str, re.Pattern[str]] = {}
+        self._certificates: set[bytes] = set()
 
     def __iter__(self) -> Iterator[ExclusionSaved]:
         return iter(self._by_name.values())
@@ -39,14 +44,14 @@ class Exclusions:
 
     def restore(self, saved: Iterable[ExclusionSaved]) -> None:
         """Go on with what was kept."""
-        self._by_name = {(one.kind, one.name): one for one in saved}
-        self._sort()
+        self._put(saved)
 
     def add(self, kind: str, names: Iterable[str], at: float, by: str) -> list[JournalEntry]:
         """Shut out, from POSIX time `at` on; who is shut out already stays so.
 
         Raises `LocalError` where there are too many.
         """
+        names = tuple(names)
         new = [
             ExclusionSaved(self._group, kind, name, at, by)
             for name in dict.fromkeys(names)
@@ -57,8 +62,8 @@ class Exclusions:
                 f"{self._group}: more than {MAX_EXCLUSIONS} exclusions; lift some, use a pattern, "
                 "or take the members out of the rules"
             )
-        self._by_name.update({(one.kind, one.name): one for one in new})
-        self._sort()
+        self._check_globs(kind, names)
+        self._put(new)
         return list(new)
 
     def lift(self, kind: str, names: Iterable[str]) -> list[JournalEntry]:
@@ -72,7 +77,9 @@ class Exclusions:
             )
         for name in wanted:
             del self._by_name[kind, name]
-        self._sort()
+            self._globs.pop(name, None)
+            if kind == CERTIFICATE:
+                self._certificates.discard(bytes.fromhex(name))
         return [ExclusionLifted(self._group, kind, name) for name in wanted]
 
     def names(self, identity: str, certificates: bytes = b"") -> bool:
@@ -80,7 +87,7 @@ class Exclusions:
         if not self._by_name:
             return False
         if (IDENTITY, identity) in self._by_name or any(
-            fnmatchcase(identity, glob) for glob in self._globs
+            glob.match(identity) for glob in self._globs.values()
         ):
             return True
         return not self._certificates.isdisjoint(
@@ -88,15 +95,25 @@ class Exclusions:
             for at in range(0, len(certificates), REFERENCE_OCTETS)
         )
 
-    def _sort(self) -> None:
-        self._globs = tuple(
-            name for kind, name in self._by_name if kind == IDENTITY and is_glob(name)
-        )
-        self._certificates = frozenset(
-            bytes.fromhex(name) for kind, name in self._by_name if kind == CERTIFICATE
-        )
+    def _check_globs(self, kind: str, names: Iterable[str]) -> None:
+        if kind != IDENTITY:
+            return
+        globs = {name for name in names if is_glob(name)}
+        if len(globs) > MAX_GLOBS_AT_ONCE:
+            raise LocalError(
+                f"{self._group}: {len(globs)} patterns, and {MAX_GLOBS_AT_ONCE} are the most at "
+                "one time; exclude in several steps"
+            )
+        if len(globs | self._globs.keys()) > MAX_GLOBS:
+            raise LocalError(
+                f"{self._group}: more than {MAX_GLOBS} excluded patterns; lift some, or take the "
+                "members out of the rules"
+            )
 
-
-def is_glob(name: str) -> bool:
-    """Tell whether a name stands for several identities."""
-    return not _GLOB.isdisjoint(name)
+    def _put(self, saved: Iterable[ExclusionSaved]) -> None:
+        for one in saved:
+            self._by_name[one.kind, one.name] = one
+            if one.kind == CERTIFICATE:
+                self._certificates.add(bytes.fromhex(one.name))
+            elif is_glob(one.name):
+                self._globs[one.name] = re.compile(translate(one.name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Final
 
-from gcks.group.exclusions import is_glob
+from gcks.group.globs import is_glob
 from gcks.group.policy import GroupPolicy
 from gcks.wire.traffic_selector import TrafficSelector
 

@@ -1,27 +1,40 @@
 """The members of a group, a million of them in some 80 MB: columns, and an index by identity.
 
 One Python object each would cost four times as much.  A member has a slot, the
-same in all columns; what few members have is kept in dictionaries.
+same in all columns; what few members have is kept in dictionaries.  Nothing that
+happens often looks at all of them.
 """
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterator, Set
-from itertools import islice
 from math import inf
+from struct import Struct
 from typing import Final, NamedTuple
 
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
+from gcks.group.globs import Globs
 from gcks.group.identity_index import IdentityIndex
 from gcks.journal import MemberSaved
 
 MAX_SHARED_SAGS: Final = 256
 """Groups know a handful of kinds of member; whoever varies its SAg shares nothing."""
-_OWN_SAG: Final = 0xFFFF
-_REASSEMBLES: Final = 1
-_SENDER: Final = 2
+MAX_EXPIRED: Final = 256
+"""Certificates found to have expired at one time; some more, as blocks are looked at whole."""
+_BLOCK: Final = 256
+"""Slots whose first end of a certificate is known."""
+MAX_LOOKED_AT: Final = 10_000
+"""Slots, for one page of members."""
+_OWN_SAG: Final = 0x7FFF
+_NOBODY: Final = 0xFFFC
+"""No kind: what the column of kinds has for a slot that isn't used."""
+_REFERENCES: Final = Struct(f"{REFERENCE_OCTETS}s" * _BLOCK)
+_BLOCK_OCTETS: Final = _BLOCK * REFERENCE_OCTETS
+
+_NO_REFERENCE: Final = bytes(REFERENCE_OCTETS)
 
 Kind = tuple[bytes, bool]
 """What a member announced in SAg, and whether it is a sender."""
@@ -51,9 +64,9 @@ class Membership:
     """All members of one group."""
 
     __slots__ = (
-        "_certificates", "_ends", "_flags", "_index", "_leaves", "_own_sags", "_registered",
-        "_sag_numbers", "_sags", "_sender_ids", "_shared", "_whole_only",
-        "certificate_ends", "senders",
+        "_chains", "_counts", "_ends", "_first_ends", "_index", "_issuers", "_kinds", "_leaves",
+        "_own_sags", "_reassembles", "_references", "_registered", "_sag_numbers", "_sender_ids",
+        "_shared", "_whole_only", "certificate_ends", "senders",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,13 +76,22 @@ class Membership:
         """Remove everybody."""
         self._index = IdentityIndex()
         self._registered, self._ends = array("d"), array("d")
-        self._leaves, self._sags = array("i"), array("H")
-        self._flags = bytearray()
+        self._first_ends = array("d")
+        """For each block of slots, when its first certificate expires, or earlier."""
+        self._leaves, self._kinds = array("i"), array("H")
+        self._reassembles = bytearray()
+        self._counts: Counter[int] = Counter()
+        """How many members there are of each kind that is shared."""
         self._shared: list[bytes] = []
         self._sag_numbers: dict[bytes, int] = {}
         self._own_sags: dict[int, bytes] = {}
         self._sender_ids: dict[int, tuple[int, ...]] = {}
-        self._certificates: dict[int, bytes] = {}
+        self._references = bytearray()
+        """Of each member's own certificate, up to the last slot that has any."""
+        self._issuers: dict[int, bytes] = {}
+        """References of those between it and the anchor."""
+        self._chains: dict[bytes, bytes] = {}
+        """What `_issuers` holds, once each."""
         self._whole_only = 0
         self.senders = 0
         """How many registered as senders."""
@@ -87,102 +109,172 @@ class Membership:
         return self._member(slot) if slot is not None else None
 
     def _member(self, slot: int) -> Member:
-        flags = self._flags[slot]
+        sag, sender = self._kind(slot)
         return Member(
             self._index.note(slot),
             self._sender_ids.get(slot, ()),
-            self._sag(slot),
+            sag,
             self._registered[slot],
-            bool(flags & _REASSEMBLES),
+            bool(self._reassembles[slot]),
             self._ends[slot],
-            self._certificates.get(slot, b""),
+            self._certificates(slot),
             self._leaves[slot],
-            bool(flags & _SENDER),
+            sender,
         )
 
-    def _sag(self, slot: int) -> bytes:
-        number = self._sags[slot]
-        return self._own_sags[slot] if number == _OWN_SAG else self._shared[number]
+    def _kind(self, slot: int) -> Kind:
+        number, sender = divmod(self._kinds[slot], 2)
+        return self._own_sags[slot] if number == _OWN_SAG else self._shared[number], sender == 1
 
     def items(self) -> Iterator[tuple[str, Member]]:
         """Yield every identity with what is kept of it."""
-        return ((identity, self._member(slot)) for identity, slot in self._index.items())
+        index = self._index
+        return ((index.identity(slot), self._member(slot)) for slot in index.slots())
 
-    def page(self, start: int, count: int) -> tuple[list[tuple[str, Member]], int | None]:
-        """Return up to `count` members from slot `start` on, and the slot to go on from."""
-        slots = list(islice(self._index.slots(start), count + 1))
-        more = slots[count] if len(slots) > count else None
-        return [(self._index.identity(s), self._member(s)) for s in slots[:count]], more
+    def page(
+        self,
+        start: int,
+        count: int,
+        wanted: re.Pattern[str] | None = None,
+        *,
+        senders: bool = False,
+    ) -> tuple[list[tuple[str, Member]], int | None]:
+        """Return up to `count` members from slot `start` on, and the slot to go on from.
+
+        Perhaps none, where a long stretch has none whose identity is wanted.
+        """
+        index = self._index
+        stop = min(start + MAX_LOOKED_AT, index.end)
+        rows: list[tuple[str, Member]] = []
+        for slot in index.slots(start, stop):
+            if len(rows) == count:
+                return rows, slot
+            if senders and not self._kinds[slot] & 1:
+                continue
+            identity = index.identity(slot)
+            if wanted is None or wanted.match(identity):
+                rows.append((identity, self._member(slot)))
+        return rows, stop if stop < index.end else None
 
     def kinds(self) -> dict[Kind, int]:
         """Count the members of each kind."""
-        return Counter(map(self._kind, self._index.slots()))
+        shared = {self._shared_kind(code): count for code, count in self._counts.items() if count}
+        return shared | Counter(map(self._kind, self._own_sags))
+
+    def _shared_kind(self, code: int) -> Kind:
+        return self._shared[code // 2], code % 2 == 1
 
     def of_kinds(self, kinds: Container[Kind]) -> list[tuple[str, Kind]]:
         """Return the members of these kinds, each with its own."""
-        found = ((name, self._kind(slot)) for name, slot in self._index.items())
-        return [one for one in found if one[1] in kinds]
-
-    def _kind(self, slot: int) -> Kind:
-        return self._sag(slot), bool(self._flags[slot] & _SENDER)
+        codes = {code for code in self._counts if self._shared_kind(code) in kinds}
+        slots = [slot for slot, code in enumerate(self._kinds) if code in codes]
+        slots += [slot for slot in self._own_sags if self._kind(slot) in kinds]
+        return [(self._index.identity(slot), self._kind(slot)) for slot in slots]
 
     def identities(self) -> tuple[str, ...]:
         return tuple(self._index)
+
+    def named(self, names: Globs) -> list[str]:
+        """Return the members that names and patterns stand for, each once."""
+        found = [name for name in names.names if name in self]
+        more = self._index.matching(names) if names.globs else []
+        return found + [one for one in more if one not in names.names]
+
+    def unnamed(self, names: Globs) -> list[str]:
+        """Return the members that no name and no pattern stands for."""
+        return [one for one in self._index.others(names) if one not in names.names]
 
     def put(self, saved: MemberSaved) -> None:
         """Add a member, or replace its former registration."""
         self.remove(saved.identity)
         slot = self._index.add(saved.identity, saved.address)
         if slot == len(self._leaves):
-            self._extend()
+            self._extend(slot)
         self._registered[slot], self._ends[slot] = saved.registered_at, saved.certificate_ends
         self._leaves[slot] = saved.leaf
-        self._flags[slot] = _REASSEMBLES * saved.reassembles | _SENDER * saved.sender
-        self._sags[slot] = self._share(saved.sag, slot)
+        self._reassembles[slot] = saved.reassembles
+        self._kinds[slot] = self._count(saved.sag, saved.sender, slot)
         if saved.sender_ids:
             self._sender_ids[slot] = saved.sender_ids
         if saved.certificates:
-            self._certificates[slot] = saved.certificates
+            self._keep_references(slot, saved.certificates)
+        block = slot // _BLOCK
+        self._first_ends[block] = min(self._first_ends[block], saved.certificate_ends)
         self.certificate_ends = min(self.certificate_ends, saved.certificate_ends)
         self._whole_only += not saved.reassembles
         self.senders += saved.sender
 
-    def _extend(self) -> None:
+    def _extend(self, slot: int) -> None:
         self._registered.append(0.0)
         self._ends.append(inf)
         self._leaves.append(0)
-        self._sags.append(0)
-        self._flags.append(0)
+        self._kinds.append(_NOBODY)
+        self._reassembles.append(0)
+        if not slot % _BLOCK:
+            self._first_ends.append(inf)
 
     @property
     def all_reassemble(self) -> bool:
         """Tell whether every member takes fragments."""
         return not self._whole_only
 
-    def _share(self, sag: bytes, slot: int) -> int:
+    def _count(self, sag: bytes, sender: bool, slot: int) -> int:
+        """Count a member with those of its kind; return the kind's code."""
         number = self._sag_numbers.get(sag)
         if number is None and len(self._shared) < MAX_SHARED_SAGS:
             number = self._sag_numbers[sag] = len(self._shared)
             self._shared.append(sag)
         if number is None:
             self._own_sags[slot] = sag
-        return _OWN_SAG if number is None else number
+            return 2 * _OWN_SAG + sender
+        self._counts[2 * number + sender] += 1
+        return 2 * number + sender
+
+    def remove(self, identity: str) -> bool:
+        """Remove a member; tell whether it was one."""
+        slot = self._index.remove(identity)
+        if slot is None:
+            return False
+        code, self._kinds[slot] = self._kinds[slot], _NOBODY
+        if self._own_sags.pop(slot, None) is None:
+            self._counts[code] -= 1
+        self._ends[slot] = inf
+        self._whole_only -= not self._reassembles[slot]
+        self.senders -= code % 2
+        self._sender_ids.pop(slot, None)
+        self._drop_references(slot)
+        return True
+
+    # --- certificates -------------------------------------------------------------------
 
     def take_expired(self, at: float) -> list[str]:
-        """Return whose certificate has expired by POSIX time `at`, each once."""
+        """Return whose certificate has expired by POSIX time `at`, each once.
+
+        Of many only some: `certificate_ends` tells whether there are more.
+        """
         if at < self.certificate_ends:
             return []
-        ended = [(name, slot) for name, slot in self._index.items() if self._ends[slot] <= at]
-        for _, slot in ended:
-            self._ends[slot] = inf
-        self.certificate_ends = min((self._ends[s] for _, s in self._index.items()), default=inf)
-        return [name for name, _ in ended]
+        ended: list[int] = []
+        for block, first in enumerate(self._first_ends):
+            if first <= at and len(ended) < MAX_EXPIRED:
+                ended += self._take_expired(block, at)
+        self.certificate_ends = min(self._first_ends, default=inf)
+        return [self._index.identity(slot) for slot in ended]
+
+    def _take_expired(self, block: int, at: float) -> list[int]:
+        ends, first = self._ends, block * _BLOCK
+        last = min(first + _BLOCK, len(ends))
+        ended = [slot for slot in range(first, last) if ends[slot] <= at]
+        for slot in ended:
+            ends[slot] = inf
+        self._first_ends[block] = min(ends[first:last])
+        return ended
 
     def take_revoked(self, revoked: Set[bytes]) -> list[str]:
         """Return whose certificates are among those references, each once."""
         ended = self._holders(revoked)
         for slot in ended:
-            del self._certificates[slot]
+            self._drop_references(slot)
         return [self._index.identity(slot) for slot in ended]
 
     def holders(self, references: Set[bytes]) -> list[str]:
@@ -190,24 +282,38 @@ class Membership:
         return [self._index.identity(slot) for slot in self._holders(references)]
 
     def _holders(self, references: Set[bytes]) -> list[int]:
-        return [
-            slot
-            for slot, held in sorted(self._certificates.items())
-            if not references.isdisjoint(_references(held))
-        ]
+        found: list[int] = []
+        for start in range(0, len(self._references), _BLOCK_OCTETS):
+            held = _REFERENCES.unpack_from(self._references, start)
+            if not references.isdisjoint(held):
+                slots = enumerate(held, start // REFERENCE_OCTETS)
+                found += [slot for slot, one in slots if one in references]
+        named = {one for one in self._chains if not references.isdisjoint(_split(one))}
+        if named:
+            found += [slot for slot, chain in self._issuers.items() if chain in named]
+        return sorted(set(found))
 
-    def remove(self, identity: str) -> bool:
-        """Remove a member; tell whether it was one."""
-        slot = self._index.remove(identity)
-        if slot is None:
-            return False
-        self._whole_only -= not self._flags[slot] & _REASSEMBLES
-        self.senders -= bool(self._flags[slot] & _SENDER)
-        for sparse in (self._own_sags, self._sender_ids, self._certificates):
-            sparse.pop(slot, None)
-        return True
+    def _certificates(self, slot: int) -> bytes:
+        at = slot * REFERENCE_OCTETS
+        own = bytes(self._references[at : at + REFERENCE_OCTETS])
+        return b"" if own in (b"", _NO_REFERENCE) else own + self._issuers.get(slot, b"")
+
+    def _keep_references(self, slot: int, certificates: bytes) -> None:
+        own, issuers = certificates[:REFERENCE_OCTETS], certificates[REFERENCE_OCTETS:]
+        at = slot * REFERENCE_OCTETS
+        while len(self._references) <= at:
+            self._references += bytes(_BLOCK_OCTETS)
+        self._references[at : at + REFERENCE_OCTETS] = own
+        if issuers:
+            self._issuers[slot] = self._chains.setdefault(issuers, issuers)
+
+    def _drop_references(self, slot: int) -> None:
+        at = slot * REFERENCE_OCTETS
+        if at < len(self._references):
+            self._references[at : at + REFERENCE_OCTETS] = _NO_REFERENCE
+        self._issuers.pop(slot, None)
 
 
-def _references(certificates: bytes) -> Iterator[bytes]:
-    for at in range(0, len(certificates), REFERENCE_OCTETS):
-        yield certificates[at : at + REFERENCE_OCTETS]
+def _split(references: bytes) -> Iterator[bytes]:
+    for at in range(0, len(references), REFERENCE_OCTETS):
+        yield references[at : at + REFERENCE_OCTETS]

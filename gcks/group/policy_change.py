@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from gcks.errors import WireError
+from gcks.group.globs import Globs
 from gcks.group.membership import Membership
 from gcks.group.policy import GroupPolicy
 from gcks.group.restoring import terms_of
@@ -102,7 +103,8 @@ def left_outside(members: Membership, old: GroupPolicy, new: GroupPolicy) -> tup
     """Return the members that no rule names any more."""
     if (old.members, old.excluded) == (new.members, new.excluded):
         return ()
-    return tuple(one for one in members.identities() if new.rule_for(one) is None)
+    outside = members.unnamed(Globs(rule.identity for rule in new.members))
+    return tuple(dict.fromkeys((*outside, *members.named(Globs(new.excluded)))))
 
 
 def locked_out(

@@ -20,7 +20,7 @@ from gcks.keyserver import succession
 from gcks.keyserver.lifecycle import Keeper
 
 CHECK_SECONDS: Final = 60.0
-"""Certificates that expire within it are looked for together: a search costs time."""
+"""Certificates that expire within it are looked for together, and share a message."""
 
 
 class CertificateEnds:
@@ -33,9 +33,7 @@ class CertificateEnds:
 
     def plan(self, groups: Mapping[str, Group], now: float) -> None:
         """Make sure that somebody looks, if any member has a certificate."""
-        if self.next_check == inf and any(
-            g.members.certificate_ends != inf for g in groups.values()
-        ):
+        if self.next_check == inf and _first_end(groups) != inf:
             self.next_check = now + CHECK_SECONDS
 
     def expired(
@@ -52,8 +50,14 @@ class CertificateEnds:
                 keeper, group, group.members.take_expired(wall), "certificate_expired", now
             )
         ]
+        if _first_end(groups) <= wall:
+            self.next_check = now  # of many that expire at once, some at a time
         self.plan(groups, now)
         return outcomes
+
+
+def _first_end(groups: Mapping[str, Group]) -> float:
+    return min((one.members.certificate_ends for one in groups.values()), default=inf)
 
 
 def revoked(

@@ -44,6 +44,8 @@ class Exclude:
     """Who says so."""
     immediate: bool = False
     """Don't wait for others to share the message."""
+    found: tuple[str, ...] | None = None
+    """The members that the names stand for now, by who has looked already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,6 +283,7 @@ class Engine:
             payloads = decode_chain(received.first, received.chain)
             gsa_auth.check_offered(exchange, self.settings)
             contents = check(gsa_auth.REQUESTS[ExchangeType(exchange)], payloads)
+            gsa_auth.check_identities(contents)
             wishes = read_wishes(contents, half.hashes)
         except (WireError, PeerError) as error:
             return self._refuse(half, secured, exchange, datagram, payloads, error)
@@ -371,6 +372,7 @@ class Engine:
         try:
             payloads = decode_chain(request.first, request.chain)
             contents = check(RULES[request.exchange], payloads)
+            gsa_auth.check_identities(contents)
         except (WireError, PeerError) as error:
             reply = malformed(sa, request.exchange, payloads, error)
         else:

@@ -12,12 +12,14 @@ from gcks.iana import ExchangeType, NotifyType
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.outcome import Path
 from gcks.wire.header import Header
-from gcks.wire.identification import IDg, IDi
+from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.payloads import Payload
 
 MAX_REMEMBERED: Final = 1024
 REMEMBERED_SECONDS: Final = 60.0
 """Longer than a member repeats one IKE_SA_INIT request."""
+MAX_TOLD: Final = 256
+"""Characters of a text that a stranger can choose: events are kept, and anybody can cause them."""
 _CAPTURE: Final = (
     "what it sends is against RFC 7296 or RFC 9838: look at a capture with `gcks decode`"
 )
@@ -44,13 +46,26 @@ def registration_refused(
         remote,
         NotifyType(notify),
         reason,
-        str(error),
+        _told(str(error)),
         hint or _CAPTURE,
     )
 
 
 def _named(payloads: tuple[Payload, ...], kind: type[P]) -> str:
-    return next((str(one.identity) for one in payloads if isinstance(one, kind)), "")
+    identity = next((one.identity for one in payloads if isinstance(one, kind)), None)
+    if identity is None:
+        return ""
+    octets = len(identity.data)
+    if octets > MAX_TOLD:
+        text = str(Identity(identity.type, identity.data[:MAX_TOLD]))
+        return f"{text[:MAX_TOLD]}… ({octets} octets)"
+    return _told(str(identity))
+
+
+def _told(text: str) -> str:
+    if len(text) <= MAX_TOLD:
+        return text
+    return f"{text[:MAX_TOLD]}… ({len(text)} characters)"
 
 
 def abandoned(half: HalfOpen) -> RegistrationAbandoned:

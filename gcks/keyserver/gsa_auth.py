@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gcks.errors import AuthenticationFailed, RefusalReason
+from gcks.errors import AuthenticationFailed, InvalidSyntax, RefusalReason
 from gcks.iana import AuthMethod, ExchangeType
 from gcks.ike.authenticator import (
     psk_authentication,
@@ -32,9 +32,11 @@ from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
-from gcks.wire.identification import Identity, IDi, IDr
+from gcks.wire.identification import Identity, IDg, IDi, IDr
 from gcks.wire.payloads import Payload
 
+MAX_IDENTITY_OCTETS: Final = 1024
+"""Of a member or a group.  No RFC has a limit; distinguished names stay far below."""
 REQUESTS: Final = {
     exchange: Rule(exchange, is_response=False)
     for exchange in (ExchangeType.GSA_AUTH, ExchangeType.IKE_AUTH)
@@ -52,6 +54,17 @@ def check_offered(exchange: int, settings: ServerSettings) -> None:
             RefusalReason.PLAIN_IKEV2,
             hint="let it be a group member, or set ike.childless to let it authenticate first",
         )
+
+
+def check_identities(contents: Contents) -> None:
+    """Refuse names that nobody has: everything keeps and tells them.  Raises `InvalidSyntax`."""
+    for named in (contents.maybe(IDi), contents.maybe(IDg)):
+        octets = len(named.identity.data) if named is not None else 0
+        if octets > MAX_IDENTITY_OCTETS:
+            raise InvalidSyntax(
+                f"a name of {octets} octets, and {MAX_IDENTITY_OCTETS} are the most",
+                hint="give the member and its group shorter names",
+            )
 
 
 _NOBODY: Final = b"a secret that no peer has"

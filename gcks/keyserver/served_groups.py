@@ -87,7 +87,12 @@ class ServedGroups:
             return self._timed([group.rekey(now)])
         if isinstance(order, Exclude):
             done = group.order_exclusion(
-                order.kind, order.names, now, order.by, immediate=order.immediate
+                order.kind,
+                order.names,
+                now,
+                order.by,
+                immediate=order.immediate,
+                found=order.found,
             )
             event: Event = OperatorExcluded(group.name, order.kind, order.names, order.by)
         else:

@@ -21,6 +21,7 @@ from gcks.events import (
 )
 from gcks.group.policy import LKH, GroupPolicy
 from gcks.ike.credentials import Credentials
+from gcks.journal import MemberSaved
 from gcks.keyserver.certificate_end import CHECK_SECONDS
 from gcks.keyserver.commands import RenewCredentials
 from tests.exchange.demo import (
@@ -164,6 +165,21 @@ def test_a_restart_forgets_no_certificate() -> None:
     scene.world.start_server()
     scene.revoke()
     assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+
+
+def test_a_thousand_that_expire_at_once_are_all_reported_within_the_same_check() -> None:
+    scene = Scene(MULTICAST, removes=False, until=NOW + datetime.timedelta(seconds=SOON))
+    scene.world.run(10.0)
+    group = scene.world.server.groups["keyid:demo"]
+    for number in range(2, 1000):
+        name, ends = f"fqdn:gm{number}.dev", NOW.timestamp() + SOON
+        group.members.put(
+            MemberSaved(group.name, name, "10.0.0.1", (), b"", 0.0, certificate_ends=ends)
+        )
+    scene.world.run(SOON + CHECK_SECONDS + 5)
+    told = [event.identity for event in scene.events(MemberCertificateEnded)]
+    others = {f"fqdn:gm{number}.dev" for number in range(2, 1000)}
+    assert len(told) == len(set(told)) and set(told) == {"fqdn:gm1.dev", *others}
 
 
 def test_members_without_certificate_cost_no_timer() -> None:

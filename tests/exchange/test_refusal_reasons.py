@@ -23,8 +23,8 @@ from gcks.events import (
 )
 from gcks.group.exclusions import IDENTITY
 from gcks.group.policy import MemberRule
-from gcks.iana import AuthMethod, ExchangeType, NotifyType
-from gcks.ike.credentials import Credentials, OwnCredential
+from gcks.iana import AuthMethod, ExchangeType, IdType, NotifyType
+from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.ike.negotiation import without_kwa
 from gcks.keyserver.commands import Exclude
@@ -94,13 +94,15 @@ def bad_signature() -> Scene:
     return server, peer, request
 
 
-def issued(since: datetime.timedelta, *extensions: x509.ExtensionType) -> OwnCredential:
+def issued(
+    since: datetime.timedelta, *extensions: x509.ExtensionType, subject: x509.Name | None = None
+) -> OwnCredential:
     """A certificate that begins that long from now, of a CA that doesn't look at what it signs."""
     made = CA.issue("gm1.dev")
     found = x509.load_der_x509_certificate(made.chain[0])
     builder = (
         x509.CertificateBuilder()
-        .subject_name(found.subject)
+        .subject_name(subject or found.subject)
         .issuer_name(CA.name)
         .public_key(found.public_key())
         .serial_number(1)
@@ -249,6 +251,67 @@ def test_a_failure_is_one_event_with_reason_first_mismatch_and_hint(reason: R) -
     assert isinstance(event, RegistrationRefused)
     assert event.group.startswith("keyid:")
     assert event.identity == str(peer.identity)
+
+
+BIG = b"\x7f" * 32_770
+"""As text more than 65,535 characters."""
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        (Identity(IdType.ID_KEY_ID, BIG), DEMO),
+        (Identity(IdType.ID_FQDN, b"x" * 40_000), DEMO),
+        (Identity(IdType.ID_KEY_ID, b"x" * 1025), DEMO),
+        (Identity.parse("fqdn:gm1.dev"), IDg(Identity(IdType.ID_KEY_ID, BIG))),
+    ],
+    ids=["unprintable", "printable", "just too long", "group"],
+)
+def test_who_has_an_enormous_name_is_refused_in_few_words(name: Identity, group: IDg) -> None:
+    server, peer = Server(), Initiator()
+    peer.identity = name
+    peer.meet(server)
+    (event,) = server.receive(peer.auth(group), peer).events
+    assert isinstance(event, RegistrationRefused)
+    assert event.reason is R.MALFORMED and event.notify is NotifyType.INVALID_SYNTAX
+    assert re.search(r"a name of \d+ octets, and 1024 are the most", event.cause)
+    assert size(event) < 1000
+    assert "octets)" in event.identity + event.group
+
+
+def test_a_group_of_an_enormous_name_is_not_asked_for_later_either() -> None:
+    server, peer = Server(), Initiator()
+    peer.register(server)
+    request = peer.request(ExchangeType.GSA_REGISTRATION, IDg(Identity(IdType.ID_KEY_ID, BIG)))
+    (event, *_) = server.receive(request, peer).events
+    assert isinstance(event, RegistrationRefused)
+    assert event.reason is R.MALFORMED and size(event) < 1000
+    assert event.identity == "fqdn:gm1.dev"
+
+
+def test_what_a_stranger_writes_into_a_certificate_is_cut_too() -> None:
+    names = [x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60)] * 100
+    own = issued(365 * DAY, subject=x509.Name(names))
+    server, peer, request = by_certificate(own)()
+    (event,) = server.receive(request, peer).events
+    assert isinstance(event, RegistrationRefused)
+    assert event.reason is R.CERTIFICATE_NOT_YET_VALID and size(event) < 1000
+    assert re.search(r"OU=xxx.*… \(\d{4} characters\)$", event.cause)
+
+
+def test_names_as_long_as_allowed_register() -> None:
+    """A distinguished name has some hundred octets, and its text twice as many characters."""
+    policy = replace(group_policy(), members=(MemberRule("dn:*"),))
+    peer = Initiator()
+    peer.identity = Identity(IdType.ID_DER_ASN1_DN, b"\x30" * 1024)
+    psk = PreSharedKey(str(peer.identity), peer.secret)
+    server = Server((policy,), credentials=Credentials((psk,), ()))
+    peer.register(server)
+    assert server.engine.groups["keyid:demo"].members.identities() == (str(peer.identity),)
+
+
+def size(event: RegistrationRefused) -> int:
+    return len(str(event))
 
 
 def test_the_runbook_explains_every_reason_and_no_other() -> None:

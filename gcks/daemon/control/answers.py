@@ -78,7 +78,8 @@ async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     way = group.way_without(excluded, group.policy)
     if not order.dry_run:
         names = tuple(order.names)
-        server.command(Exclude(order.group, order.kind, names, by, order.immediate))
+        found = tuple(excluded)
+        server.command(Exclude(order.group, order.kind, names, by, order.immediate, found))
     return v.ExclusionView(
         group=group.name,
         excluded=excluded,

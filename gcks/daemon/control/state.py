@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from itertools import chain, islice
 from math import inf
 from typing import Any, Final, Protocol, TypeVar
@@ -120,29 +121,17 @@ def _members(server: Server, asked: Show) -> v.View:
     found = group.members.get(asked.match) if asked.match is not None else None
     if asked.match is not None and found is not None:
         return _member_page(group, [(asked.match, found)], None)
-    return _member_page(group, *_page(group, asked, lambda name, _: _matches(name, asked)))
-
-
-def _matches(name: str, asked: Show) -> bool:
-    return asked.match is None or fnmatchcase(name, asked.match)
+    return _member_page(group, *_page(group, asked))
 
 
 def _page(
-    group: Group, asked: Show, wanted: Callable[[str, Member], bool]
+    group: Group, asked: Show, *, senders: bool = False
 ) -> tuple[list[tuple[str, Member]], int | None]:
-    """Return the first of those that are wanted, none for a long stretch without any."""
-    start: int | None = asked.start
-    found: list[tuple[str, Member]] = []
-    scanned = 0
-    while start is not None and not found and scanned < _MAX_SCANNED:
-        rows, start = group.members.page(start, asked.limit)
-        scanned += asked.limit
-        found = [one for one in rows if wanted(*one)]
-    return found, start
+    return group.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
 
 
-_MAX_SCANNED: Final = 20_000
-"""Members that are looked at for one page: the event loop has other things to do."""
+def _pattern(asked: Show) -> re.Pattern[str] | None:
+    return re.compile(translate(asked.match)) if asked.match is not None else None
 
 
 def _member_page(group: Group, rows: Sequence[tuple[str, Member]], more: int | None) -> v.View:
@@ -296,7 +285,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
 
 def _senders(server: Server, asked: Show) -> v.View:
     group = _one_group(server, asked)
-    rows, more = _page(group, asked, lambda name, one: one.sender and _matches(name, asked))
+    rows, more = _page(group, asked, senders=True)
     return v.SendersView(senders=[_sender(group, *one) for one in rows], next=more)
 
 
@@ -326,7 +315,8 @@ def _exclusions(server: Server, asked: Show) -> v.View:
         _exclusions_of,
         _excluded,
     )
-    wanted = [row for row in rows if _matches(row.name, asked)]
+    pattern = _pattern(asked)
+    wanted = [row for row in rows if pattern is None or pattern.match(row.name)]
     return v.ExclusionsView(exclusions=wanted, next=more)
 
 

@@ -58,6 +58,24 @@ def test_each_is_journaled_once_and_there_is_a_limit(monkeypatch: pytest.MonkeyP
     assert made.names("fqdn:a")
 
 
+def test_patterns_are_few_and_in_small_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All members, and every registration, are compared with each."""
+    monkeypatch.setattr(exclusions, "MAX_GLOBS", 3)
+    monkeypatch.setattr(exclusions, "MAX_GLOBS_AT_ONCE", 2)
+    made = names("fqdn:a*", "fqdn:b*", "fqdn:c", "fqdn:d", "fqdn:e")
+    with pytest.raises(LocalError, match="3 patterns, and 2 are the most"):
+        made.add(IDENTITY, ["fqdn:x*", "fqdn:y*", "fqdn:z*"], 1.0, "root")
+    with pytest.raises(LocalError, match="more than 3 excluded patterns"):
+        made.add(IDENTITY, ["fqdn:x*", "fqdn:y*"], 1.0, "root")
+    assert len(made) == 5 and not made.names("fqdn:x1")
+    made.add(IDENTITY, ["fqdn:b*", "fqdn:x*"], 1.0, "root")
+    made.lift(IDENTITY, ["fqdn:a*"])
+    assert not made.names("fqdn:a1") and made.names("fqdn:b1") and made.names("fqdn:x1")
+    again = Exclusions("keyid:a")
+    again.restore([*made, *names("fqdn:p*", "fqdn:q*")])
+    assert again.names("fqdn:q1") and again.names("fqdn:x1"), "what is stored stays"
+
+
 def test_by_certificate_members_go_and_cannot_come_back() -> None:
     stage = Stage(group_policy(key_management=LKH))
 

@@ -1,0 +1,135 @@
+"""What holds up the server in a big group: the longest single step of each operation.
+
+Everything runs on one loop: what takes long here delays every datagram.
+CPU milliseconds.  python tests/benchmarks/bench_big_group.py [MEMBERS]
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import inf
+from types import SimpleNamespace
+from typing import Any
+
+from gcks.daemon.control import state
+from gcks.daemon.control.requests import Show
+from gcks.group.exclusions import IDENTITY
+from gcks.group.group import Group
+from gcks.group.policy import LKH, MemberRule
+from gcks.group.policy_change import census
+from gcks.group.spi import SpiPool
+from gcks.journal import MemberSaved
+from tests.exchange.demo import group_policy
+
+MEMBERS = 1_000_000
+GLOBS = 64
+ENDS = 1e9
+SECOND = 1.0
+POLICY = replace(group_policy(), key_management=LKH, members=(MemberRule("fqdn:*"),))
+
+
+def main() -> None:
+    members = int(sys.argv[1]) if len(sys.argv) > 1 else MEMBERS
+    group, _ = Group.create(POLICY, SpiPool(os.urandom), os.urandom, time.time, 0.0)
+    print(f"{members:,} members\n  {'':52} CPU ms")
+    row("a registration, the slowest", longest(group.members.put, map(saved, range(members))))
+    row("... all of them, on average", Clock.total / members)
+    looked_at(group)
+    certificates(group)
+    patterns(group)
+    names = [name(one) for one in range(members)]
+    random.shuffle(names)
+    row("a removal, the slowest", longest(group.members.remove, names))
+    row("... all of them, on average", Clock.total / members)
+
+
+def name(number: int) -> str:
+    return f"fqdn:member{number:07}.example.com"
+
+
+def saved(number: int) -> MemberSaved:
+    """Every member has a certificate; one expires each second."""
+    host = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    own = number.to_bytes(16, "big")
+    return MemberSaved(
+        POLICY.name, name(number), host, (), b"", 1e9, certificate_ends=ENDS + number,
+        certificates=own, leaf=-1,
+    )  # fmt: skip
+
+
+def looked_at(group: Group) -> None:
+    server: Any = SimpleNamespace(engine=SimpleNamespace(groups={POLICY.name: group}))
+    row("show census", once(lambda: census(group.members)))
+    for what, match in (("members", None), ("members", "fqdn:nobody*"), ("senders", None)):
+        asked = Show(do="show", what=what, group=POLICY.name, match=match)
+        said = f" --match {match}" if match else ""
+        row(f"show {what}{said}, one page", once(lambda asked=asked: state.show(server, asked)))
+
+
+def certificates(group: Group) -> None:
+    row("one of all certificates expires", once(lambda: group.members.take_expired(ENDS)))
+    row("the next", once(lambda: group.members.take_expired(ENDS + SECOND)))
+    many = {number.to_bytes(16, "big") for number in range(1 << 40, (1 << 40) + 100_000)}
+    row("a CRL that names 100,000 others", once(lambda: group.members.take_revoked(many)))
+    one = (12345).to_bytes(16, "big")
+    row("a CRL that names one of them", once(lambda: group.members.take_revoked({one})))
+    at = ENDS + len(group.members) / 2
+    row("half of all expire: one look", once(lambda: group.members.take_expired(at)))
+
+
+def patterns(group: Group) -> None:
+    added = replace(POLICY, members=(MemberRule("fqdn:a*"), *POLICY.members))
+    row("plan: a rule is added", once(lambda: group.plan(added)))
+    shut = replace(POLICY, excluded=("fqdn:member0000017*",))
+    row("plan: a pattern is excluded", once(lambda: group.plan(shut)))
+    for said, globs in (
+        ("exclude, a pattern for nobody", ["fqdn:nobody*"]),
+        ("exclude, a pattern for ten", ["fqdn:member000017*"]),
+        ("exclude, a pattern with a common part", ["fqdn:*17*.org"]),
+        (f"exclude, {GLOBS} patterns", [f"fqdn:nobody{one}*" for one in range(GLOBS)]),
+    ):
+        row(said, once(lambda globs=globs: group.named(IDENTITY, globs)))
+    group.exclusions.add(IDENTITY, [f"fqdn:gone{one}*" for one in range(GLOBS)], 0.0, "me")
+    row(f"{GLOBS} excluded patterns, the next registration", once(shut_out(group)))
+    row("... and one more", once(shut_out(group)))
+
+
+def shut_out(group: Group) -> Callable[[], bool]:
+    return lambda: group.exclusions.names("fqdn:new.example.com")
+
+
+class Clock:
+    """Times single steps."""
+
+    total = 0.0
+
+
+def once(step: Callable[[], object]) -> float:
+    began = time.process_time()
+    step()
+    return (time.process_time() - began) * 1e3
+
+
+def longest(step: Callable[[Any], object], values: Iterable[Any]) -> float:
+    """Return the longest step; each is taken once."""
+    Clock.total, slowest = 0.0, -inf
+    for value in values:
+        began = time.process_time()
+        step(value)
+        taken = time.process_time() - began
+        Clock.total += taken * 1e3
+        slowest = max(slowest, taken)
+    return slowest * 1e3
+
+
+def row(said: str, milliseconds: float) -> None:
+    print(f"  {said:52} {milliseconds:10.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,10 +36,10 @@ KEYS = {
 class Authority:
     """A CA for one test."""
 
-    def __init__(self, name: str = "CA") -> None:
+    def __init__(self, name: str = "CA", until: datetime.datetime = NOW + 365 * DAY) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self._build(self.name, self.key.public_key(), None, NOW + 365 * DAY)
+        self.certificate = self._build(self.name, self.key.public_key(), None, until)
         self.trust = TrustStore([self.certificate.public_bytes(Encoding.DER)])
 
     def _build(self, subject, public, name, until):  # type: ignore[no-untyped-def]

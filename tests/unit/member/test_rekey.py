@@ -169,6 +169,33 @@ def test_message_ids_may_skip() -> None:
     assert [one.spi for one in member.of(InstallSa)] == [ESP3]
 
 
+def test_message_ids_that_never_came_are_counted() -> None:
+    """Copies, replays, and what comes over a new Rekey SA are no gaps."""
+    gcks, member = joined()
+    messages = [gcks.rekey(esp(number)) for number in (2, 3, 4, 5)]
+    member.receive(messages[0])
+    assert member.group.rekeys_missed == 0
+    member.receive(messages[3])
+    member.receive(messages[3])
+    with pytest.raises(Discard):
+        member.receive(messages[1])
+    assert (member.group.rekeys_missed, member.group.rekeys) == (2, 2)
+    member.receive(gcks.rekey(new_rekey_spi=b"\x08" * 16))
+    member.receive(gcks.rekey(esp(6)))
+    assert member.group.rekeys_missed == 2
+    gcks.message_id += 3
+    member.receive(gcks.rekey(esp(7)))
+    assert member.group.rekeys_missed == 5
+
+
+def test_the_first_rekey_may_be_missed_too() -> None:
+    """Counted from GSA_INITIAL_MESSAGE_ID, which the registration told."""
+    gcks, member = joined(gcks=LittleGcks(message_id=17))
+    gcks.message_id = 19
+    member.receive(gcks.rekey(esp(2)))
+    assert member.group.rekeys_missed == 2
+
+
 def test_the_first_message_id_may_equal_the_initial_one() -> None:
     """RFC 9838 section 2.3.3: greater or equal to GSA_INITIAL_MESSAGE_ID."""
     gcks, member = joined(gcks=LittleGcks(message_id=17))

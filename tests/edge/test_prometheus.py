@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -17,6 +18,7 @@ import yaml
 from tests.edge.test_dev import MEMBER, ROOT, Daemon, wait_for
 from tests.edge.test_operator import JOIN, Site
 from tests.edge.test_serve_config import free_ports
+from tests.unit.daemon.pki import Authority
 
 RULES = ROOT / "config" / "prometheus"
 REFUSED = ["refused"]
@@ -79,49 +81,53 @@ def page(port: int) -> str:
         return answer.read().decode()
 
 
-def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> None:
-    server_port, member_port, prometheus_port = free_ports(3)
-    listen = "metrics: {{listen: '127.0.0.1:{}'}}\n"
-    site.config.write_text(site.config.read_text() + listen.format(server_port))
-    site.serve()
-    file = tmp_path / "gm1.yaml"
-    text = JOIN.format(name="gm1", local="", **vars(site)) + listen.format(member_port)
-    file.write_text(text)
-    member = Daemon([*MEMBER, "--config", str(file)], tmp_path / "gm1.log")
-    site.daemons.append(member)
-    member.says("registered ")
-    pages = page(server_port) + page(member_port)
-    for one in (page(server_port), page(member_port)):
-        promtool("check", "metrics", given=one)
-    known = set(re.findall(r"# TYPE (\w+)", pages))
-    for what, expression in (*alert_expressions(), *dashboard_expressions()):
-        for name in re.findall(r"\bgcks_\w+", expression):
-            told = name.removesuffix("_bucket") in known
-            assert told, f"{what} asks for {name}, which nobody tells"
-    config = tmp_path / "prometheus.yml"
-    targets = [f"127.0.0.1:{server_port}"], [f"127.0.0.1:{member_port}"]
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(RULES / "alerts.yml")],
-                "scrape_configs": [
-                    {"job_name": name, "static_configs": [{"targets": target}]}
-                    for name, target in zip(("gcks", "gcks-member"), targets, strict=True)
-                ],
-            }
-        )
-    )
-    promtool("check", "config", str(config))
-    prometheus = Daemon(
-        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-         f"--web.listen-address=127.0.0.1:{prometheus_port}"],
-        tmp_path / "prometheus.log",
-    )  # fmt: skip
-    site.daemons.append(prometheus)
+class Scraped:
+    """A site whose daemons tell their metrics, and a Prometheus that asks for them every second."""
 
-    def asked(query: str) -> list[str]:
-        url = f"http://127.0.0.1:{prometheus_port}/api/v1/query?query={urllib.parse.quote(query)}"
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.server_port, self.member_port, self._port = free_ports(3)
+
+    def serve(self, config: str) -> None:
+        self.site.config.write_text(config + self._listen(self.server_port))
+        self.site.serve()
+
+    def join(self, groups: str = "{id: 'keyid:ops', send: true}") -> None:
+        text = JOIN.format(name="gm1", local="", **vars(self.site))
+        text = text.replace("{id: 'keyid:ops', send: true}", groups)
+        file = self.site.directory / "gm1.yaml"
+        file.write_text(text + self._listen(self.member_port))
+        member = Daemon([*MEMBER, "--config", str(file)], self.site.directory / "gm1.log")
+        self.site.daemons.append(member)
+        member.says("registered ", groups.count("{id:"))
+
+    def _listen(self, port: int) -> str:
+        return f"metrics: {{listen: '127.0.0.1:{port}'}}\n"
+
+    def scrape(self) -> None:
+        config = self.site.directory / "prometheus.yml"
+        targets = {"gcks": self.server_port, "gcks-member": self.member_port}
+        content = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(RULES / "alerts.yml")],
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+                for job, port in targets.items()
+            ],
+        }
+        config.write_text(yaml.safe_dump(content))
+        promtool("check", "config", str(config))
+        prometheus = Daemon(
+            ["prometheus", f"--config.file={config}",
+             f"--storage.tsdb.path={self.site.directory / 'tsdb'}",
+             f"--web.listen-address=127.0.0.1:{self._port}"],
+            self.site.directory / "prometheus.log",
+        )  # fmt: skip
+        self.site.daemons.append(prometheus)
+
+    def asked(self, query: str) -> list[str]:
+        """Return the values that there are now."""
+        url = f"http://127.0.0.1:{self._port}/api/v1/query?query={urllib.parse.quote(query)}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 found = json.load(answer)["data"]["result"]
@@ -131,6 +137,21 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
             return []
         return [one["value"][1] for one in found]
 
+
+def test_a_real_prometheus_scrapes_both_daemons(site: Site) -> None:
+    scraped = Scraped(site)
+    scraped.serve(site.text())
+    scraped.join()
+    pages = page(scraped.server_port), page(scraped.member_port)
+    for one in pages:
+        promtool("check", "metrics", given=one)
+    known = set(re.findall(r"# TYPE (\w+)", "".join(pages)))
+    for what, expression in (*alert_expressions(), *dashboard_expressions()):
+        for name in re.findall(r"\bgcks_\w+", expression):
+            told = name.removesuffix("_bucket") in known
+            assert told, f"{what} asks for {name}, which nobody tells"
+    scraped.scrape()
+    asked = scraped.asked
     wait_for(lambda: asked('gcks_members{group="keyid:ops"}') == ["1"], "the server's members")
     wait_for(lambda: asked("gcks_member_registered") == ["1"], "the member's state")
     wait_for(lambda: asked("gcks_loop_lag_seconds_count"), "the loop's lag")
@@ -139,3 +160,49 @@ def test_a_real_prometheus_scrapes_both_daemons(site: Site, tmp_path: Path) -> N
         assert asked(url) is not REFUSED, f"{title}: Prometheus doesn't understand {expression}"
     assert asked('up{job="gcks"}') == ["1"]
     assert asked('gcks_registration_seconds_count{exchange="gsa_auth"}') == ["1"]
+    assert asked('gcks_registration_seconds_count{exchange="gsa_registration"}') == ["0"]
+
+
+QUIET = {
+    "What new peers must prove": "nobody floods the server",
+    "Members: rekeys missed": "loopback loses nothing",
+    "Members: registering again": "nobody has to",
+}
+"""Panels that show 0 here."""
+
+
+def busy_config(site: Site) -> str:
+    """Give the server a certificate, a number to expect, and a second group."""
+    authority = Authority(site.directory)
+    authority.leaf("server", "gcks.test")
+    text = site.text()
+    head, groups = text.split("groups:\n")
+    head = head.replace("gcks.test'", "gcks.test', certificate: server.pem, key: server.key")
+    head = head.replace("authentication: {psk", "authentication: {trust_anchors: [ca.pem], psk")
+    ops = groups.replace("id: keyid:ops\n", "id: keyid:ops\n    expected_members: 2\n")
+    other = groups.replace("keyid:ops", "keyid:other").replace("239.255.84.7", "239.255.84.17")
+    return f"{head}groups:\n{ops}{other}"
+
+
+def test_every_panel_shows_something(site: Site) -> None:
+    """Prometheus looks before anything happens, as it does where it has been there all the time."""
+    scraped = Scraped(site)
+    scraped.serve(busy_config(site))
+    scraped.scrape()
+    for name in ("gcks_registration_seconds_count", "gcks_store_commit_seconds_count"):
+        wait_for(lambda name=name: scraped.asked(name), name)  # type: ignore[misc]
+    scraped.join("{id: 'keyid:ops', send: true}, {id: 'keyid:other', send: true}")
+    site.gcks("rekey", "keyid:ops")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"no IKE message", ("127.0.0.1", site.port))
+
+    def shown(expression: str, *, quiet: bool) -> bool:
+        values = [float(one) for one in scraped.asked(expression.replace("$group", ".*"))]
+        return any(value >= 0 if quiet else value > 0 for value in values)
+
+    titles = set()
+    for title, expression in dashboard_expressions():
+        titles.add(title)
+        quiet = title in QUIET
+        wait_for(lambda e=expression, q=quiet: shown(e, quiet=q), f"{title}: {expression}")  # type: ignore[misc]
+    assert set(QUIET) <= titles

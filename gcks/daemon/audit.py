@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from gcks import __version__
 from gcks import events as e
+from gcks.daemon.config.problems import unreadable
 from gcks.daemon.logs import fields_of
 from gcks.errors import LocalError
 
@@ -179,7 +180,7 @@ def verify(files: Sequence[Path], checkpoint: tuple[int, str] | None = None) -> 
                 for place, line in enumerate(lines, 1):
                     state.follow(f"{file}:{place}", line.rstrip(b"\n"))
         except OSError as error:
-            raise LocalError(f"{file}: {error.strerror or error}") from None
+            raise unreadable(file, error) from None
     return state.verdict()
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,6 +59,20 @@ _FILES: Final = {
     "control": "control.sock",
     "description": "dev.json",
 }
+
+
+@contextmanager
+def usable(files: DevFiles) -> Iterator[None]:
+    """Raise `LocalError` where the files aren't those that gcks has made here."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{error.filename or files.directory}: {error.strerror or error}"
+    except ValueError as error:
+        told = f"{files.directory}: {error}"
+    else:
+        return
+    raise LocalError(f"{told}; empty that directory, or choose another --data-dir")
 
 
 # --- making the files -------------------------------------------------------------------
@@ -157,6 +173,14 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 # --- reading them -----------------------------------------------------------------------
+
+
+def secret_octets(path: Path) -> bytes:
+    """Read a secret that `prepare` has made.  Raises OSError and ValueError."""
+    octets = path.read_bytes()
+    if len(octets) != MASTER_KEY_OCTETS:
+        raise ValueError(f"{path.name} has {len(octets)} octets, not {MASTER_KEY_OCTETS}")
+    return octets
 
 
 def pem_certificate(path: Path) -> bytes:

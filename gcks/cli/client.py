@@ -18,6 +18,8 @@ SOCKET_VARIABLE: Final = "GCKS_CONTROL"
 ANSWER_SECONDS: Final = 60.0
 _MAX_LINE_OCTETS: Final = 64 << 20
 _TIMEVAL: Final = Struct("ll")
+_ENDED: Final = "the server has ended the connection"
+_NAME_IT: Final = f"name its socket with --socket or {SOCKET_VARIABLE}"
 
 
 class NoServer(LocalError):
@@ -34,6 +36,7 @@ class Client:
 
         Raises `NoServer`, and `LocalError` where the server won't talk to us.
         """
+        self._path = path
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Blocking: where many others want in, the kernel then lets us wait for our turn.
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(seconds), 0))
@@ -47,6 +50,8 @@ class Client:
         hello = self._read()
         if "error" in hello:
             raise LocalError(hello["error"])
+        if hello.get("hello") != "gcks":
+            raise NoServer(f"{path} is another program's socket; {_NAME_IT}")
         self.role = str(hello.get("role"))
 
     def __enter__(self) -> Self:
@@ -67,7 +72,10 @@ class Client:
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Return the result.  Raises `LocalError` with the server's words."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        self._sock.sendall(json.dumps({"do": do, **given}).encode() + b"\n")
+        try:
+            self._sock.sendall(json.dumps({"do": do, **given}).encode() + b"\n")
+        except OSError:
+            raise NoServer(_ENDED) from None
         answer = self._read()
         if not answer.get("ok"):
             raise LocalError(str(answer.get("error")))
@@ -89,8 +97,13 @@ class Client:
         except OSError as error:
             raise NoServer(f"the server doesn't answer: {error.strerror or error}") from None
         if not line:
-            raise NoServer("the server has ended the connection")
-        content: dict[str, Any] = json.loads(line)
+            raise NoServer(_ENDED)
+        try:
+            content = json.loads(line)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise NoServer(f"{self._path} is another program's socket; {_NAME_IT}")
         return content
 
 
@@ -100,8 +113,8 @@ def _no_connection(path: Path, what: str, error: OSError) -> LocalError:
             f"{path}: not allowed; ask as root, or see control.readers in its configuration"
         )
     return NoServer(
-        f"no {what} at {path} ({error.strerror or error}); start it, or name its socket with "
-        f"--socket or {SOCKET_VARIABLE} (with --dev it is control.sock in the data directory)"
+        f"no {what} at {path} ({error.strerror or error}); start it, or {_NAME_IT}"
+        " (with --dev it is control.sock in the data directory)"
     )
 
 

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Final
 
 import typer
 
+from gcks.daemon.config.problems import unreadable
 from gcks.decode.capture import CaptureError, is_capture
 from gcks.decode.carriers import MAX_HEXADECIMAL_OCTETS, Carried, Sniffer, read_hexadecimal
 from gcks.decode.key_log import KeyLogContent, decode_key_log
@@ -25,6 +27,7 @@ from gcks.wire.printable import printable
 MAX_CAPTURE_OCTETS: Final = 256 << 20
 MAX_KEY_LOG_OCTETS: Final = 64 << 20
 _PRIVATE: Final = 0o600
+_SHOWN_CHARACTERS: Final = 60
 _STDIN: Final = "-"
 
 WHAT = typer.Argument(
@@ -64,7 +67,8 @@ def decode(
         printer = _print_json if as_json else _print_text
         printer(messages, explainer, sniffer, keyring)
     except (LocalError, CaptureError) as error:
-        typer.echo(f"gcks: {error}", err=True)
+        told = error if isinstance(error, LocalError) else _unfit(what, error)
+        typer.echo(f"gcks: {told}", err=True)
         raise typer.Exit(1) from None
     except BrokenPipeError:
         # Whoever reads has seen enough; the interpreter must not complain at its end.
@@ -109,7 +113,7 @@ def _limited(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             return _checked(file.read(most + 1), str(path), most)
     except OSError as error:
-        raise LocalError(f"can't read {path}: {error.strerror}") from None
+        raise unreadable(path, error) from None
 
 
 def _checked(octets: bytes, name: str, most: int) -> bytes:
@@ -125,8 +129,15 @@ def _messages(octets: bytes, sniffer: Sniffer) -> Iterator[Carried]:
     if is_capture(octets):
         return sniffer.messages(octets)
     if len(octets) > MAX_HEXADECIMAL_OCTETS:
-        raise LocalError("neither a capture (pcap, pcapng) nor a message in hexadecimal")
+        raise CaptureError("neither a capture (pcap, pcapng) nor a message in hexadecimal")
     return read_hexadecimal(octets)
+
+
+def _unfit(what: str, error: CaptureError) -> str:
+    """Say what is wrong with what was given, and what to give."""
+    if what == _STDIN or _exists(what):
+        return f"{what}: {error}; give what `tcpdump -w` writes, or a message's hexadecimal digits"
+    return f"{shorten(what, _SHOWN_CHARACTERS)}: {error}, and there is no such file; check the path"
 
 
 # --- out ------------------------------------------------------------------------------
@@ -162,4 +173,5 @@ def _write_tables(directory: Path, contents: Mapping[str, str]) -> None:
             with os.fdopen(descriptor, "w") as file:
                 file.write(content)
     except OSError as error:
-        raise LocalError(f"can't write to {directory}: {error.strerror}") from None
+        reason = f"can't write to {directory}: {error.strerror}"
+        raise LocalError(f"{reason}; give --wireshark a directory of yours") from None

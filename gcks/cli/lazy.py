@@ -5,14 +5,17 @@ What typer makes of a command is its own matter (click's, or its own copy of it)
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import typer
 from typer.core import TyperGroup
 
-from gcks.cli.exits import sentence
+from gcks.cli.exits import REFUSED, sentence
 
 
 class LazyGroup(TyperGroup):
@@ -53,6 +56,26 @@ def lazy_app(name: str, text: str, table: Mapping[str, str]) -> typer.Typer:
     )
     app.callback()(_nothing)
     return app
+
+
+def run(app: typer.Typer, program: str) -> None:
+    """Run an application; that its output can't be written is one line, not a traceback."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_GONE:
+            raise
+        # What is buffered is lost; the interpreter must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            print(f"{program}: can't write the output: {error.strerror}", file=sys.stderr)
+        sys.exit(REFUSED)
+
+
+_OUTPUT_GONE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO})
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gcks.cli.lazy import lazy_app
+from gcks.cli.lazy import lazy_app, run
 
 COMMANDS: Final = {
     "run": "gcks.cli.run:run",
@@ -18,7 +18,7 @@ app = lazy_app("gcks-member", "Group member for encrypted multicast: G-IKEv2 (RF
 
 
 def main() -> None:
-    app()
+    run(app, "gcks-member")
 
 
 if __name__ == "__main__":

@@ -198,17 +198,23 @@ def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:
         raise typer.BadParameter("give either identities or --certificate")
     if certificate is None:
         return {"kind": "identity", "names": names}
-    try:
-        return {"kind": "certificate", "names": [_reference(certificate)]}
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{certificate}: {error}") from None
+    return {"kind": "certificate", "names": [_reference(certificate)]}
 
 
 def _reference(path: Path) -> str:
     """Return what the server knows a certificate by: issuer and serial number."""
     from cryptography import x509
 
-    from gcks.crypto.certificate_reading import reference
+    from gcks.crypto.certificate_reading import UNREADABLE, reference
+    from gcks.daemon.config.problems import unreadable
 
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    return reference(certificate.issuer, certificate.serial_number).hex()
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return reference(certificate.issuer, certificate.serial_number).hex()
+    except OSError as error:
+        raise typer.BadParameter(f"--certificate: {unreadable(path, error)}") from None
+    except UNREADABLE:
+        raise typer.BadParameter(
+            f"--certificate: {path} holds no PEM certificate; give the member's, or of DER make "
+            "PEM with: openssl x509 -inform DER -in FILE"
+        ) from None

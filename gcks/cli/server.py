@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gcks.cli.lazy import lazy_app
+from gcks.cli.lazy import lazy_app, run
 
 COMMANDS: Final = {
     "serve": "gcks.cli.serve:serve",
@@ -26,4 +26,4 @@ app = lazy_app("gcks", "Key server for encrypted multicast: G-IKEv2 (RFC 9838)."
 
 
 def main() -> None:
-    app()
+    run(app, "gcks")

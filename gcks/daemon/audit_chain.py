@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from gcks.errors import LocalError
+from gcks.daemon.config.problems import unreadable
 
 BEGINNING: Final = "0" * 64
 """The `prev` of the very first line."""
@@ -45,7 +45,7 @@ def verify(
                 for place, line in enumerate(lines, 1):
                     state.follow(f"{file}:{place}", line.rstrip(b"\n"))
         except OSError as error:
-            raise LocalError(f"{file}: {error.strerror or error}") from None
+            raise unreadable(file, error) from None
     return state.verdict()
 
 

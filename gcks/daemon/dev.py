@@ -15,6 +15,8 @@ from gcks.daemon.dev_files import (
     own_certificate,
     pem_certificate,
     prepare,
+    secret_octets,
+    usable,
     write_private,
 )
 from gcks.daemon.key_log import KeyLogFile
@@ -89,22 +91,25 @@ def demo_group(rekey_seconds: int) -> GroupPolicy:
 
 
 def server_config(files: DevFiles, rekey_seconds: int) -> ServerConfig:
-    """Return the development server's configuration."""
+    """Return the development server's configuration.  Raises `LocalError`."""
     group = demo_group(rekey_seconds)
+    with usable(files):
+        master_key = secret_octets(files.master_key)
+        credentials = Credentials(
+            (PreSharedKey(MEMBER_PATTERN, secret_octets(files.secret)),),
+            (own_certificate(files.server_certificate, files.server_key),),
+            TrustStore([pem_certificate(files.ca)]),
+        )
     return ServerConfig(
         # For GMs only: who offers no Key Wrap Algorithm learns it in IKE_SA_INIT.
         settings=ServerSettings(
             Identity.parse(SERVER_IDENTITY), parse_ike(DEFAULT_IKE), childless=False
         ),
-        credentials=Credentials(
-            (PreSharedKey(MEMBER_PATTERN, files.secret.read_bytes()),),
-            (own_certificate(files.server_certificate, files.server_key),),
-            TrustStore([pem_certificate(files.ca)]),
-        ),
+        credentials=credentials,
         groups={group.name: group},
         listeners=(Listener(ADDRESS, IKE_PORTS, (NATT_PORT,), (NATT_PORT,)),),
         store_path=files.store,
-        master_key=files.master_key.read_bytes(),
+        master_key=master_key,
         metrics=METRICS,
         control=ControlOptions(files.control),
         logs=dev_logs(),
@@ -147,7 +152,8 @@ def serve_dev(
 
         def ready(_: ServerRuntime) -> None:
             text = json.dumps(description(files), indent=2) + "\n"
-            write_private(files.description, text.encode())
+            with usable(files):
+                write_private(files.description, text.encode())
             screen.start(lambda: server_lines(runtime))
 
         try:

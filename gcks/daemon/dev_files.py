@@ -9,6 +9,8 @@ import datetime
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,6 +62,20 @@ _FILES: Final = {
 }
 
 
+@contextmanager
+def usable(files: DevFiles) -> Iterator[None]:
+    """Raise `LocalError` where the files aren't those that gcks has made here."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{error.filename or files.directory}: {error.strerror or error}"
+    except ValueError as error:
+        told = f"{files.directory}: {error}"
+    else:
+        return
+    raise LocalError(f"{told}; empty that directory, or choose another --data-dir")
+
+
 # --- making the files -------------------------------------------------------------------
 
 
@@ -85,7 +101,10 @@ def own_directory(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = directory.stat()
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise LocalError(f"{directory}: others can write there, and secrets are to be kept in it")
+        raise LocalError(
+            f"{directory}: others can write there, and secrets are to be kept in it; "
+            "choose another --data-dir"
+        )
 
 
 def _make_secret(path: Path) -> None:
@@ -169,6 +188,14 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 # --- reading them -----------------------------------------------------------------------
+
+
+def secret_octets(path: Path) -> bytes:
+    """Read a secret that `prepare` has made.  Raises OSError and ValueError."""
+    octets = path.read_bytes()
+    if len(octets) != MASTER_KEY_OCTETS:
+        raise ValueError(f"{path.name} has {len(octets)} octets, not {MASTER_KEY_OCTETS}")
+    return octets
 
 
 def pem_certificate(path: Path) -> bytes:

@@ -37,12 +37,28 @@ def member_config(
     certificate: bool = False,
     transport: Transport = Transport.UDP,
 ) -> MemberConfig:
-    """Return a member's configuration from dev.json.  Raises `LocalError`."""
+    """Return a member's configuration from dev.json.
+
+    Raises `LocalError`, and ValueError for an identity that is none.
+    """
     path = DevFiles(dev_dir).description
+    named = Identity.parse(CERTIFICATE_IDENTITY if certificate else identity)
     try:
         dev = json.loads(path.read_text())
     except (OSError, ValueError):
         raise LocalError(f"can't read {path}; is `gcks serve --dev` running?") from None
+    try:
+        return _config(dev, named, certificate=certificate, transport=transport)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise LocalError(
+            f"{path} and the files that it names are not what `gcks serve --dev` writes; start "
+            "that again, with another --data-dir if need be"
+        ) from None
+
+
+def _config(
+    dev: dict[str, Any], identity: Identity, *, certificate: bool, transport: Transport
+) -> MemberConfig:
     credentials = Credentials(
         (PreSharedKey(dev["identity"], bytes.fromhex(dev["psk"]["secret"].removeprefix("hex:"))),),
         (_own(dev),) if certificate else (),
@@ -51,7 +67,7 @@ def member_config(
     groups = tuple(GroupMembership(Identity.parse(g["id"]), sender=True) for g in dev["groups"])
     kind = OwnAuthentication.CERTIFICATE if certificate else OwnAuthentication.PSK
     settings = MemberSettings(
-        Identity.parse(CERTIFICATE_IDENTITY if certificate else identity),
+        identity,
         Endpoint(dev["address"], dev["udp_ports"][0]),
         Identity.parse(dev["identity"]),
         Endpoint(dev["address"], 0),
@@ -84,8 +100,11 @@ def run_member(
     """Run a member of the development server to its end; return the exit code."""
     try:
         config = member_config(dev_dir, identity, certificate=certificate, transport=transport)
-    except (LocalError, ValueError, KeyError) as error:
+    except LocalError as error:
         return refuse(error, PROGRAM)
+    except ValueError as error:
+        text = f"--identity: {error}; write it such as {MEMBER_IDENTITY}"
+        return refuse(LocalError(text), PROGRAM)
     return run_to_end(lambda: _run(config, key_log), PROGRAM)
 
 

@@ -41,7 +41,10 @@ class KeyLogFile:
         try:
             self._descriptor = os.open(path, flags, _PRIVATE)
         except OSError as error:
-            raise LocalError(f"can't write the key log {path}: {error.strerror}") from None
+            raise LocalError(
+                f"can't write the key log {path}: {error.strerror}; "
+                "name a file in a directory of the user that gcks runs as"
+            ) from None
         try:
             self._check()
         except LocalError:

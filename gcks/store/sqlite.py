@@ -415,9 +415,24 @@ def _make_private(path: Path) -> None:
             file.chmod(_FILE_MODE)
 
 
+_WRITABLE: Final = "let the user that gcks runs as write to the file and its directory"
+_REMEDIES: Final = {
+    "readonly": _WRITABLE,
+    "unable to open": _WRITABLE,
+    "disk is full": "make room",
+    "not a database": "move it away, or name another file",
+    "malformed": "restore a backup",
+}
+"""Words of SQLite's -> what to do."""
+
+
 def _explain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the directory does not exist; make it"
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; {_WRITABLE}"
+    told = str(error)
+    if isinstance(error, sqlite3.OperationalError) and "locked" in told:
         return "in use by another gcks; stop it, or give this one another data directory"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    remedy = next((what for words, what in _REMEDIES.items() if words in told), None)
+    return f"{told}; {remedy}" if remedy else told

@@ -30,6 +30,10 @@ def demo(
         play(once=once, directory=directory.absolute() if directory is not None else None)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-    except (LocalError, OSError) as error:
+    except LocalError as error:
         typer.echo(f"gcks: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        reason = f"can't write to {error.filename or directory}: {error.strerror or error}"
+        typer.echo(f"gcks: {reason}; give --dir a directory of yours", err=True)
         raise typer.Exit(1) from None

@@ -65,8 +65,8 @@ class ConfigError(LocalError):
 _BY_ERROR: Final = {
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
-    errno.EACCES: "let the user that gcks runs as read it, or run it as another",
-    errno.EPERM: "let the user that gcks runs as read it, or run it as another",
+    errno.EACCES: "let the user that runs gcks read it, or run gcks as another",
+    errno.EPERM: "let the user that runs gcks read it, or run gcks as another",
     errno.EISDIR: "name a file in it",
 }
 
@@ -74,6 +74,11 @@ _BY_ERROR: Final = {
 def reading_remedy(error: OSError) -> str:
     """Say what to do about a file that can't be read."""
     return _BY_ERROR.get(error.errno or 0, "name another file")
+
+
+def unreadable(path: Path, error: OSError) -> LocalError:
+    """Return the error of a command about a file that it was given."""
+    return LocalError(f"can't read {path}: {error.strerror or error}; {reading_remedy(error)}")
 
 
 def key_text(path: KeyPath) -> str:

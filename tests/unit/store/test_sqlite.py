@@ -325,7 +325,7 @@ def test_a_kill_while_the_file_is_made_does_no_harm(path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(path: Path) -> None:
     path.write_text("this is no database, and long enough that SQLite looks at it " * 20)
-    assert refusal(path) == f"{path}: file is not a database"
+    assert refusal(path) == f"{path}: file is not a database; move it away, or name another file"
     assert path.read_text().startswith("this is no database")
 
 

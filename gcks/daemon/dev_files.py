@@ -103,7 +103,7 @@ def own_directory(directory: Path) -> None:
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise LocalError(
             f"{directory}: others can write there, and secrets are to be kept in it; "
-            "choose another --data-dir"
+            "name a directory of yours"
         )
 
 

@@ -43,6 +43,8 @@ def test_once_without_privileges(tmp_path: Path) -> None:
     assert done.stdout.count("  done: after") == 6
     assert done.stdout.strip().endswith("everything happened as it should")
     assert processes_of(directory) == []
+    again = subprocess.run([*DEMO, "--dir", directory], capture_output=True, text=True, cwd=ROOT)
+    assert again.returncode == 1 and "isn't empty; give --dir a new" in again.stderr
     assert "Traceback" not in "".join(file.read_text() for file in directory.glob("*.log"))
 
 

@@ -23,10 +23,13 @@ def demo(
 ) -> None:
     """Show a key server at work with five members: rekeys, a loss, an exclusion; Ctrl-C ends."""
     from gcks.cli.demo.play import play
+    from gcks.daemon.dev_files import own_directory
 
     try:
         if directory is not None:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_directory(directory)
+            if any(directory.iterdir()):
+                raise LocalError(f"{directory} isn't empty; give --dir a new directory")
         play(once=once, directory=directory.absolute() if directory is not None else None)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

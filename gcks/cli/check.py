@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,11 @@ def check(
     reference: Annotated[bool, REFERENCE] = False,
     member: Annotated[bool, MEMBER] = False,
 ) -> None:
-    """Say everything that is wrong with CONFIG: line, key, reason and remedy."""
+    """Say everything that is wrong with CONFIG: line, key, reason and remedy.
+
+    Outside of the service, ${CREDENTIALS_DIRECTORY} stands for CONFIG's own directory, where
+    the units' LoadCredential= look for credentials.
+    """
     if [schema, reference, config is not None].count(True) != 1:
         raise typer.BadParameter("give either CONFIG, or --schema or --reference [--member]")
     if schema:
@@ -40,6 +45,7 @@ def check(
         return
     if config is None or member:
         raise typer.BadParameter("--member is for --schema and --reference")
+    os.environ.setdefault("CREDENTIALS_DIRECTORY", str(config.absolute().parent))
     report = check_file(config)
     typer.echo(json.dumps(describe_json(report)) if as_json else describe(report))
     raise typer.Exit(0 if report.usable else 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gcks.crypto.certificates import TrustStore
 from gcks.daemon.config.control import control_options
@@ -229,9 +229,11 @@ def _store(store: StoreSection | None, files: Files, findings: Findings) -> tupl
     try:
         path = files.path(store.path)
         if not path.parent.is_dir():
-            raise Unfit(
+            findings.add(
+                ("store", "path"),
                 f"there is no directory for {files.named(store.path)}",
-                "make it, or change the path",
+                "make it, or change the path; as a service, systemd makes /var/lib/gcks",
+                warning=path.parent == STATE_DIRECTORY,
             )
     except Unfit as error:
         findings.refuse(("store", "path"), error)
@@ -240,6 +242,10 @@ def _store(store: StoreSection | None, files: Files, findings: Findings) -> tupl
     except Unfit as error:
         findings.refuse(("store", "master_key"), error)
     return path, key
+
+
+STATE_DIRECTORY: Final = Path("/var/lib/gcks")
+"""gcks.service has it made when it starts (StateDirectory=)."""
 
 
 def _audit(model: ServerFile, files: Files, findings: Findings) -> Path | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
+from gcks.cli.server import app
 from gcks.daemon.config.check import (
     Report,
     check_member,
@@ -502,3 +504,21 @@ def test_a_hooks_command_keeps_its_own_references(
     text = example("member.yaml").replace("command: []  ", "#")
     path = write(directory, text.replace("  kind: xfrm", command))
     assert not [p for p in check_member(path).problems if "environment is for" in p.text]
+
+
+@pytest.mark.parametrize(("name", "warnings"), [("gcks.yaml", 1), ("member.yaml", 0)])
+def test_an_installed_configuration_is_checked_from_any_shell(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, warnings: int
+) -> None:
+    """Credentials are where LoadCredential= finds them: beside the file, as in /etc/gcks."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (directory / name).write_text(example(name))
+    done = CliRunner().invoke(app, ["check", str(directory / name)])
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    assert done.exit_code == 0, done.output
+    if not Path("/var/lib/gcks").is_dir():
+        assert done.output.count("warning: ") == warnings
+        assert ("systemd makes /var/lib/gcks" in done.output) is bool(warnings)
+    (directory / "gm1.psk").unlink()
+    (directory / "member.psk").unlink()
+    assert CliRunner().invoke(app, ["check", str(directory / name)]).exit_code == 1

@@ -314,6 +314,34 @@ class OperatorOrdered(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRefused(ServerEvent):
+    """Somebody wanted to order something over the control socket and may not."""
+
+    name = "order_refused"
+    order: str
+    """`reload`, `rekey`, `exclude` ..."""
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded(ServerEvent):
+    """The configuration file was taken over."""
+
+    name = "reloaded"
+    groups: int
+    """How many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRefused(ServerEvent):
+    """The configuration file was not taken over, and nothing has changed."""
+
+    name = "reload_refused"
+    cause: str
+    """All problems of the file, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
 class SenderIdsLow(ServerEvent):
     """The group will start over at its next rekey, before it runs out of Sender-IDs."""
 

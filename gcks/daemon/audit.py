@@ -30,6 +30,7 @@ from gcks.errors import LocalError
 RECORDED: Final = frozenset({
     e.MemberRegistered, e.RegistrationRefused, e.MemberLeft, e.MemberCertificateEnded,
     e.PeerAuthenticated, e.OperatorExcluded, e.OperatorReadmitted, e.OperatorOrdered,
+    e.OrderRefused, e.Reloaded, e.ReloadRefused,
     e.MembersLockedOut,
     e.GroupStarted, e.GroupRemovedEvent, e.GroupStartedOver, e.SenderIdsExhausted,
 })  # fmt: skip
@@ -105,9 +106,9 @@ class AuditLog:
                     self._append({"event": event.name, **fields})
 
     def _has_room(self, event: e.Event) -> bool:
-        if not isinstance(event, e.RegistrationRefused):
-            return True
-        return self._shares.take(type(event), event.remote)
+        if isinstance(event, e.RegistrationRefused):
+            return self._shares.take(type(event), event.remote)
+        return not isinstance(event, e.OrderRefused) or self._shares.take(type(event), "")
 
     def _say(self, left_out: Mapping[type[e.Event], int]) -> None:
         for count in left_out.values():

@@ -27,13 +27,6 @@ class Line(NamedTuple):
 
 
 LINES: Final[dict[str, Line]] = {
-    "reloaded": Line(
-        "info", SERVER, "The configuration file was taken over.", {"groups": "how many there are"}
-    ),
-    "reload_refused": Line(
-        "error", SERVER, "It was not, and nothing has changed.",
-        {"cause": "all problems of the file, one a line"},
-    ),
     "credentials_renewed": Line(
         "info", BOTH, "Certificates, CRLs, OCSP responses or keys were read again.",
         {"files": "those that had changed"},

@@ -48,6 +48,9 @@ LEVELS: Final[dict[type[e.Event], int]] = {
     e.OperatorExcluded: logging.INFO,
     e.OperatorReadmitted: logging.INFO,
     e.OperatorOrdered: logging.INFO,
+    e.OrderRefused: logging.WARNING,
+    e.Reloaded: logging.INFO,
+    e.ReloadRefused: logging.ERROR,
     e.SaCreated: logging.INFO,
     e.SaDeleted: logging.INFO,
     e.RekeySent: logging.INFO,
@@ -85,6 +88,7 @@ LIMITED_BY: Final[dict[type[e.Event], str]] = {
     e.RequestRefused: "notify",
     e.RegistrationRefused: "reason",
     e.RegistrationAbandoned: "reason",
+    e.OrderRefused: "order",
 }
 """Events that strangers can cause, and the field (an enumeration) each is limited by."""
 MAX_LINES_PER_SECOND: Final = 5
@@ -178,7 +182,8 @@ class EventLog:
             self._logger.warning("log_lines_lost", count=lost)
 
     def _may_log(self, kind: type[e.Event], event: Any) -> bool:
-        return self._shares.take((kind, getattr(event, LIMITED_BY[kind])), event.remote)
+        key = (kind, getattr(event, LIMITED_BY[kind]))
+        return self._shares.take(key, getattr(event, "remote", ""))
 
     def _log(self, level: int, name: str, fields: dict[str, object]) -> None:
         try:

@@ -42,7 +42,14 @@ from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.errors import LocalError
-from gcks.events import DatagramDropped, Event, ServerStarted, ServerStopping
+from gcks.events import (
+    DatagramDropped,
+    Event,
+    Reloaded,
+    ReloadRefused,
+    ServerStarted,
+    ServerStopping,
+)
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
@@ -90,7 +97,7 @@ class ServerRuntime:
             reload,
             self._reload,
             self._manager,
-            lambda cause: self._logger.error("reload_refused", cause=cause),
+            lambda cause: self._tell((ReloadRefused(cause),)),
         )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -284,7 +291,7 @@ class ServerRuntime:
         self._logger = configure(config.logs)
         self._log = EventLog(self._logger)
         self._reopen_audit(config.audit)
-        self._logger.info("reloaded", groups=len(config.groups))
+        self._tell((Reloaded(len(config.groups)),))
         self._manager.ready(self._summary())
 
     def _reopen_audit(self, path: pathlib.Path | None) -> None:

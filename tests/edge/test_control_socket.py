@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ from gcks.daemon.control.requests import (
 )
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
-from gcks.events import CookieRequired, Event, GroupStarted
+from gcks.events import CookieRequired, Event, GroupStarted, OrderRefused
 from tests.unit.daemon.samples import kinds, sample
 
 LOGGER = structlog.get_logger()
@@ -383,7 +384,10 @@ def test_requests_and_answers_have_schemas() -> None:
 )  # fmt: skip
 async def test_a_reader_asks_for_no_file_and_orders_nothing(line: bytes) -> None:
     """The file would be read with the server's rights: errors quote it and its environment."""
-    server: Any = None  # it must not be asked
+    noted: list[Event] = []
+    server: Any = SimpleNamespace(note=noted.append)  # it must not be asked for anything else
+    request = read_request(line)
     with pytest.raises(LocalError, match="an operator is"):
-        await answer(server, read_request(line), Role.READER, "uid 7")
+        await answer(server, request, Role.READER, "uid 7")
+    assert noted == [OrderRefused(request.do, "uid 7")]
     assert only_reads(read_request(b'{"do": "plan"}'))

@@ -13,7 +13,7 @@ from gcks.daemon.control import views as v
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
-from gcks.events import Event, OperatorOrdered
+from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.group.excluding import Way
 from gcks.group.group import Group
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
@@ -39,6 +39,7 @@ async def answer(server: Server, request: r.Request, role: Role, by: str) -> v.V
         what = (
             "plan with the server's own file only" if isinstance(request, r.Plan) else "not order"
         )
+        server.note(OrderRefused(request.do, by))
         raise LocalError(
             f"{by} may read, {what}; "
             "an operator is root, the server's user or a member of control.operators"

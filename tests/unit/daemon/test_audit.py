@@ -148,6 +148,15 @@ def test_a_noisy_host_does_not_hide_the_others(path: Path) -> None:
     assert refusals(path)[1] == [1000 - SHARE]
 
 
+def test_who_may_not_order_fills_no_disk_either(path: Path) -> None:
+    log = opened(path)
+    log.write([e.OrderRefused("reload", "ann (uid 1000)")] * 1000, 1.0)
+    log.write([], 2.0)
+    log.close()
+    names = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert names == ["audit_opened", *["order_refused"] * SHARE, "refusals_not_recorded"]
+
+
 def test_what_was_not_recorded_is_said_at_the_end(path: Path) -> None:
     async def second() -> None:
         trail = AuditTrail(path, structlog.get_logger())

@@ -115,7 +115,17 @@ def test_what_is_not_shown_is_not_said_to_be_left_out() -> None:
     assert lines_of(stream) == []
 
 
-@pytest.mark.parametrize("kind", LIMITED_BY, ids=lambda kind: kind.name)
+OF_STRANGERS = sorted(set(LIMITED_BY) - {e.OrderRefused}, key=lambda kind: kind.name)
+
+
+def test_who_may_not_order_fills_no_disk() -> None:
+    log, stream = event_log()
+    log.write([sample(e.OrderRefused, order="reload")] * 1000, 1.0)
+    log.write([sample(e.OrderRefused, order="rekey")], 1.0)
+    assert [line["order"] for line in lines_of(stream)] == ["reload", "reload", "rekey"]
+
+
+@pytest.mark.parametrize("kind", OF_STRANGERS, ids=lambda kind: kind.name)
 def test_a_flood_gives_a_few_lines_a_second_and_says_what_it_left_out(
     kind: type[e.Event],
 ) -> None:
@@ -139,7 +149,7 @@ def test_one_kind_of_drop_does_not_hide_another() -> None:
     assert lines_of(stream)[-1]["reason"] == "bad_signature"
 
 
-@pytest.mark.parametrize("kind", LIMITED_BY, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", OF_STRANGERS, ids=lambda kind: kind.name)
 def test_a_noisy_host_does_not_hide_the_others(kind: type[e.Event]) -> None:
     log, stream = event_log()
     noise = [sample(kind, remote=f"192.0.2.1:{port}") for port in range(1000, 2000)]

@@ -102,12 +102,12 @@ class MemberRuntime:
             wall=time.time,
             jitter=_jitter,
         )
+        self._plane = make_data_plane(self.config.data_plane)
+        self._sas = SaWorker(self._plane, self._tell)
         self.metrics = MemberMetrics(self.status, lambda: self.engine.credentials)
         http = None
         if self.config.metrics is not None:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
-        self._plane = make_data_plane(self.config.data_plane)
-        self._sas = SaWorker(self._plane, self._tell)
         worker = asyncio.create_task(self._sas.run())
         watch = CredentialWatch(
             self.config.credential_source, self.engine.renew_credentials, self._logger

@@ -20,8 +20,9 @@ from gcks.daemon.dev_files import (
     write_private,
 )
 from gcks.daemon.key_log import KeyLogFile
+from gcks.daemon.process import run_to_end
 from gcks.daemon.screen import Screen, has_screen
-from gcks.daemon.server import ServerRuntime, run_to_end
+from gcks.daemon.server import ServerRuntime
 from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.iana import Encr, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey

@@ -17,8 +17,8 @@ from gcks.daemon.dev_files import (
 )
 from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.member import PROGRAM, MemberRuntime
+from gcks.daemon.process import refuse, run_to_end
 from gcks.daemon.screen import Screen, has_screen
-from gcks.daemon.server import refuse, run_to_end
 from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.errors import LocalError
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey

@@ -23,8 +23,10 @@ from gcks.daemon.control.event_lines import MISSED
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
 from gcks.daemon.logs import LEVELS, LIMITED_BY
 from gcks.errors import DropReason, RefusalReason
+from gcks.events import base, member, server
 
 _COLUMNS: Final = 118
+_PARTS: Final = (base, server, member)
 _FIELDS: Final = {
     "group": "the group",
     "identity": "whom it is about",
@@ -68,7 +70,7 @@ def page() -> str:
     """Return docs/events.md.  Raises KeyError where nothing says what a field means."""
     told = field_docstrings()
     lines = [
-        "<!-- Made by docs/generate of gcks/events.py and gcks/daemon/log_lines.py. -->",
+        "<!-- Made by docs/generate of gcks/events and gcks/daemon/log_lines.py. -->",
         "",
         "# Events and other lines of the log",
         "",
@@ -84,8 +86,8 @@ def page() -> str:
 
 
 def field_docstrings() -> dict[str, dict[str, str]]:
-    """Return class -> field -> the text below the field in gcks/events.py."""
-    classes = ast.parse(inspect.getsource(e)).body
+    """Return class -> field -> the text below the field in gcks/events."""
+    classes = [one for part in _PARTS for one in ast.parse(inspect.getsource(part)).body]
     return {one.name: _texts_below(one) for one in classes if isinstance(one, ast.ClassDef)}
 
 

@@ -54,6 +54,10 @@ LINES: Final[dict[str, Line]] = {
     "keys_are_logged": Line(
         "critical", BOTH, "At every start with `--key-log`.", {"warning": "what that means"}
     ),
+    "internal_error": Line(
+        "error", BOTH, "A bug of gcks, which didn't stop it; at most one line in ten seconds.",
+        {"doing": "what failed", "cause": "error and place", "more": "how many were not told"},
+    ),
     "log_lines_lost": Line(
         "warning", BOTH, "Nobody took the lines of the log, and there was no more room for them.",
         {"count": "how many were lost"},

@@ -25,8 +25,8 @@ from gcks.daemon.key_log import KeyLogFile
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import MemberMetrics
 from gcks.daemon.multicast import check_receiver, multicast_receiver
+from gcks.daemon.process import run_to_end
 from gcks.daemon.sa_worker import SaWorker
-from gcks.daemon.server import run_to_end
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import Connection
 from gcks.daemon.udp import UdpPort, bind_udp

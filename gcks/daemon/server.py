@@ -7,17 +7,13 @@ import os
 import pathlib
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
 from typing import Any, Final
 
-import uvloop
-
 from gcks import __version__
-from gcks.crypto.errors import CryptoError
 from gcks.daemon import pktinfo
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.commit import CommitPipeline
@@ -30,12 +26,11 @@ from gcks.daemon.credential_watch import CredentialWatch
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.inherited import Inherited
 from gcks.daemon.key_log import KeyLogFile
-from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
-from gcks.daemon.process import keep_memory_private, raise_descriptor_limit
+from gcks.daemon.process import raise_descriptor_limit, run_to_end
 from gcks.daemon.reloading import Loader, Reloads
 from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
@@ -474,29 +469,3 @@ class ServerRuntime:
 def serve(config: ServerConfig, **options: Any) -> int:
     """Run a key server to its end; return the exit code."""
     return run_to_end(lambda: ServerRuntime(config, **options).run())
-
-
-def run_to_end(main: Callable[[], Any], program: str = "gcks") -> int:
-    """Run a daemon's main coroutine on uvloop; one clear message where it fails."""
-
-    async def start() -> None:
-        try:
-            await main()
-        finally:
-            LOG_QUEUE.flush()
-
-    keep_memory_private()
-    try:
-        uvloop.run(start())
-    except (LocalError, CryptoError) as error:
-        return refuse(error, program)
-    except KeyboardInterrupt:
-        return 0
-    return 0
-
-
-def refuse(error: Exception, program: str = "gcks") -> int:
-    """Say in one line why the daemon doesn't run; return the exit code."""
-    if LOG_QUEUE.flush():
-        print(f"{program}: {error}", file=sys.stderr)
-    return EXIT_FAILED

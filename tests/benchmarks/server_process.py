@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.key_log import KeyLogFile
-from gcks.daemon.server import ServerRuntime, run_to_end
+from gcks.daemon.process import run_to_end
+from gcks.daemon.server import ServerRuntime
 
 
 @dataclass

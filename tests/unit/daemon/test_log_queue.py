@@ -26,7 +26,7 @@ DAEMON = f"""
 import sys
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.logs import EventLog, configure
-from gcks.daemon.server import run_to_end
+from gcks.daemon.process import run_to_end
 from gcks.errors import LocalError
 from gcks.events import MemberLeft
 from tests.unit.daemon.samples import sample

@@ -13,7 +13,7 @@ from tests.unit.daemon.conftest import ROOT
 DUMPABLE = """
 import ctypes, os, sys
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from gcks.daemon.server import run_to_end
+from gcks.daemon.process import run_to_end
 
 prctl = ctypes.CDLL(None).prctl
 if os.geteuid() == 0:  # like a service's user

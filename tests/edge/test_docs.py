@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +17,12 @@ import pytest
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.config.check import check_file
 from gcks.daemon.control.requests import read_request
-from gcks.decode.key_log import HEADER
+from gcks.decode.key_log import HEADER, encode_entry
 from gcks.errors import LocalError
 from gcks.iana import ExchangeType
 from gcks.wire.message import encode_message
 from tests.edge.test_dev import ROOT, Daemon, wait_for
+from tests.interop.test_tshark import GCM, SPI, esp_gcm
 from tests.unit.decode.captures import ipv4, pcap, udp
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,10 +40,23 @@ def blocks(kind: str) -> list[tuple[str, str]]:
 
 
 def test_there_is_no_block_that_nobody_looks_at() -> None:
+    """Nor commands in one that says of no language that it is in."""
+    for document in DOCUMENTS:
+        lines = document.read_text().splitlines()
+        fences = [n for n, line in enumerate(lines) if line.lstrip().startswith(("```", "~~~"))]
+        for begin, end in zip(fences[::2], fences[1::2], strict=True):
+            assert re.fullmatch(r"```\w*", lines[begin]) and lines[end] == "```"
+            if lines[begin] == "```":
+                assert not [line for line in lines[begin + 1 : end] if is_command(line)], document
     kinds = {kind for document in DOCUMENTS for kind, _ in BLOCK.findall(document.read_text())}
     assert kinds <= {"sh", "yaml", "json"}
     names = {name for name, _ in blocks("sh")}
     assert names == {"README.md", *FOLLOWED, *FOLLOWED_IN_A_GUEST}
+
+
+def is_command(line: str) -> bool:
+    first = (*line.removeprefix("$ ").split(), "")[0]
+    return first.startswith(("gcks", "sudo")) or shutil.which(first) is not None
 
 
 # --- YAML and JSON --------------------------------------------------------------------------
@@ -90,22 +105,58 @@ def audit(text: str, tmp_path: Path) -> None:
 
 
 def decode(text: str, tmp_path: Path) -> None:
-    """The capture is one message of ours; what captures and shows it is another's program."""
+    """The capture has a message of ours, and a packet that the key log opens."""
     request = encode_message(b"i" * 8, bytes(8), ExchangeType.IKE_SA_INIT, 8, 0, ())
-    (tmp_path / "group.pcap").write_bytes(pcap([ipv4(udp(request))]))
-    (tmp_path / "keys.log").write_text(f"{HEADER}\n")
+    inner = ipv4(udp(b"to a camera", 4242, 5000))
+    packets = [ipv4(udp(request)), ipv4(esp_gcm(SPI, GCM, inner), 50)]
+    (tmp_path / "group.pcap").write_bytes(pcap(packets))
+    (tmp_path / "keys.log").write_text(f"{HEADER}\n{encode_entry(GCM)}\n")
     (tmp_path / "keys.log").chmod(0o600)
-    for line in text.replace("696e6974...", request.hex()).splitlines():
-        if not line.startswith("gcks decode"):
-            assert line.startswith(("tcpdump ", "WIRESHARK_CONFIG_DIR"))
-            continue
-        command = line.replace("gcks decode", f"{sys.executable} -m gcks decode", 1)
+
+    def run(command: str) -> str:
+        command = command.replace("gcks decode", f"{sys.executable} -m gcks decode", 1)
         done = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30,
+            ["bash", "-o", "pipefail", "-c", command],
+            capture_output=True, text=True, cwd=tmp_path, timeout=60,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        assert done.returncode == 0, line + done.stdout + done.stderr
-        assert "jq" in line or "IKE_SA_INIT" in done.stdout
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        return done.stdout
+
+    for line in text.replace("696e6974...", request.hex()).splitlines():
+        if line.startswith("tcpdump "):
+            if os.geteuid() == 0:
+                capture(line, request, tmp_path)
+        elif line.startswith("WIRESHARK_CONFIG_DIR"):
+            run("gcks decode group.pcap --keys keys.log --wireshark DIR")
+            line = line.replace(" wireshark ", " tshark ").replace(" group.pcap", " -r group.pcap")
+            shown = run(line)
+            assert "IKE_SA_INIT" in shown and "4242 → 5000" in shown
+        else:
+            assert "IKE_SA_INIT" in run(line) or "jq" in line
+
+
+def capture(line: str, datagram: bytes, tmp_path: Path) -> None:
+    """Capture in a network that has nothing but a loopback interface."""
+    inside = ["unshare", "--net", "bash", "-c", f"ip link set lo up && exec {line}"]
+    (tmp_path / "datagram").write_bytes(datagram)
+    report = tmp_path / "tcpdump.log"
+    with report.open("wb") as file:
+        tcpdump = subprocess.Popen(inside, stderr=file, cwd=tmp_path)
+    try:
+        wait_for(lambda: "listening on" in report.read_text(), "tcpdump listens")
+        send = "exec cat datagram >/dev/udp/127.0.0.1/848"
+        enter = ["nsenter", f"--net=/proc/{tcpdump.pid}/ns/net", "bash", "-c", send]
+        subprocess.run(enter, check=True, timeout=10, cwd=tmp_path)
+
+        def captured() -> bool:
+            tcpdump.send_signal(signal.SIGUSR1)  # it tells how many
+            return re.search(r"\b[1-9]\d* packets? captured", report.read_text()) is not None
+
+        wait_for(captured, "a packet is captured")
+    finally:
+        tcpdump.terminate()
+        assert tcpdump.wait(20) == 0
 
 
 FOLLOWED: dict[str, Callable[[str, Path], None]] = {"audit.md": audit, "decode.md": decode}
@@ -116,7 +167,10 @@ FOLLOWED_IN_A_GUEST = {
     "configuration.md": "tests/kernel/guest_systemd.py",
     "operating.md": "tests/kernel/guest_systemd.py",
 }
-"""Commands that need a systemd, and who follows every line of them."""
+"""Commands that need a systemd, and who follows every line of them.
+
+The first block of operating.md, which installs without a package, is for test_debian.py.
+"""
 
 
 @pytest.mark.parametrize("document", FOLLOWED_IN_A_GUEST)
@@ -146,17 +200,10 @@ INSTALLED = (
 """What comes with the wheel besides the programs."""
 
 
-def test_the_first_five_minutes(tmp_path: Path) -> None:
+def test_the_first_five_minutes(clone: Path, tmp_path: Path) -> None:
     """README, word by word, in a clone without anything: a server, and a member that joins."""
     serve, join, tests = [text.strip() for name, text in blocks("sh") if name == "README.md"]
     assert tests == "tests/run"  # which runs this
-    clone = tmp_path / "clone"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, clone / name)
     home = tmp_path / "home"
     home.mkdir()
     shell = ["env", "-u", "XDG_STATE_HOME", f"HOME={home}", "bash", "-c"]

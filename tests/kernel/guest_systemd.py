@@ -1,6 +1,7 @@
-"""Inside the guest: the shipped units with the shipped configurations, under a real systemd.
+"""Inside the guest: the Debian package with the shipped configurations, under a real systemd.
 
-usage: guest_systemd.py RESULT_DIRECTORY.  Leaves report.json and the journal there.
+usage: guest_systemd.py RESULT_DIRECTORY CLONE.  Leaves report.json and the journal there.  CLONE is
+a clone of the repository where docs/operating.md has been followed up to the built package.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,12 @@ from guest import RESULT, ROOT, sh, wait_for
 GROUP = "keyid:video"
 ETC, UNITS, PREFIX = Path("/etc/gcks"), Path("/etc/systemd/system"), Path("/opt/gcks")
 READER, STRANGER = "looker", "stranger"
-LIBRARIES = f"LD_LIBRARY_PATH={PREFIX}/python/lib"
-"""A Python that wasn't installed by the distribution looks for its library where it was built."""
+CLONE = Path(sys.argv[2])
 report: dict[str, Any] = {}
 
 
 def out(*command: str, code: int | None = 0) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     if code is not None and done.returncode != code:
         raise SystemExit(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
@@ -36,30 +37,7 @@ def ctl(*arguments: str) -> None:
     out("systemctl", *arguments)
 
 
-# --- as the comments in the units say --------------------------------------------------------
-
-
-def install_program() -> None:
-    """Make /opt/gcks what `python3 -m venv` and `pip install .` make it; nothing is copied."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    places = {
-        "python": sys.base_prefix,
-        "packages": next(p for p in sys.path if p.endswith("site-packages")),
-        "source": str(ROOT),
-    }
-    for name, place in places.items():
-        (PREFIX / name).mkdir(parents=True)
-        sh(f"mount --bind {place} {PREFIX / name}")
-    site = PREFIX / "lib" / version / "site-packages"
-    site.mkdir(parents=True)
-    (site / "places.pth").write_text(f"{PREFIX}/source\n{PREFIX}/packages\n")
-    (PREFIX / "pyvenv.cfg").write_text(f"home = {PREFIX}/python/bin\n")
-    (PREFIX / "bin").mkdir()
-    (PREFIX / "bin/python3").symlink_to(f"{PREFIX}/python/bin/{version}")
-    for name, module in (("gcks", "server"), ("gcks-member", "member")):
-        script = PREFIX / "bin" / name
-        script.write_text(f"#!{PREFIX}/bin/python3\nfrom gcks.cli.{module} import main\nmain()\n")
-        script.chmod(0o755)
+# --- as the documents say ----------------------------------------------------------------------
 
 
 def documented(document: str) -> list[list[str]]:
@@ -68,19 +46,22 @@ def documented(document: str) -> list[list[str]]:
     return [block.splitlines() for block in blocks]
 
 
-def follow(lines: list[str]) -> dict[str, str]:
+_, PACKAGE, SERVER, MEMBER, DAILY = documented("docs/operating.md")
+"""The first block installs without a package: tests/edge/test_debian.py follows it."""
+
+
+def follow(lines: list[str], code: int | None = 0) -> dict[str, str]:
     """Carry commands out, each by itself, in the clone; return what they say."""
-    os.chdir(ROOT)
-    return {line: out("sh", "-c", line, code=None) for line in lines}
+    os.chdir(CLONE)
+    return {line: out("sh", "-c", line, code=code) for line in lines}
 
 
-def install() -> None:
-    """As docs/operating.md has it, but for the first line and what starts something."""
-    server, member, report["daily"] = documented("docs/operating.md")
-    assert server[0].startswith("python3 -m venv /opt/gcks")
-    for line in (*server[1:], *member):
-        if not line.startswith("systemctl start"):
-            out("sh", "-c", f"cd {ROOT} && {line}")
+def installs() -> None:
+    """All but the last lines, which start something."""
+    Path("/var/lib/man-db/auto-update").unlink(missing_ok=True)  # its index takes minutes here
+    follow(PACKAGE[1:])
+    follow([*SERVER[:-1], *MEMBER[:-1]])
+    ctl("daemon-reload")
 
 
 def drop_in(unit: str, text: str) -> None:
@@ -98,7 +79,7 @@ def network() -> None:
     )
     drop_in(
         "gcks-member.service",
-        f"[Service]\nNetworkNamespacePath=/run/netns/gm1\nEnvironment={LIBRARIES}\n",
+        "[Service]\nNetworkNamespacePath=/run/netns/gm1\n",
     )
 
 
@@ -146,9 +127,10 @@ def states_in_kernel() -> int:
 
 
 def starts() -> None:
-    ctl("start", "gcks")
+    report["fresh"] = state("gcks")["ActiveState"]
+    follow(SERVER[-1:])
     report["server"] = {**state("gcks"), **process("gcks")}
-    ctl("start", "gcks-member")
+    follow(MEMBER[-1:])
     happens("gcks-member", "registered", 1)
     report["member"] = {**state("gcks-member"), **process("gcks-member")}
     wait_for("states", lambda: states_in_kernel() == 3, 10)
@@ -174,13 +156,12 @@ def writes_a_journal() -> None:
     )  # fmt: skip
     happens("gcks", "registration_refused", 1)
     (about_logs,) = documented("docs/configuration.md")
-    report["documented"] = follow(about_logs)
+    report["documented"] = follow(about_logs, code=None)
 
 
 def works_day_by_day() -> None:
     """With what it says: nothing may fail."""
-    os.chdir(ROOT)
-    report["daily"] = {line: out("sh", "-c", line) for line in report["daily"]}
+    report["daily"] = follow(DAILY)
 
 
 def reloads() -> None:
@@ -222,8 +203,7 @@ def hands_over() -> None:
     wait_for("states removed", lambda: not states_in_kernel(), 20)
     ctl("stop", "gcks")
     report["stopped"] = [state(unit) for unit in ("gcks", "gcks-member")]
-    shutil.copy(ROOT / "systemd/gcks.socket", UNITS)
-    shutil.copytree(ROOT / "systemd/gcks.service.d", UNITS / "gcks.service.d", dirs_exist_ok=True)
+    shutil.copy("/usr/share/gcks/systemd/gcks.service.d/socket.conf", UNITS / "gcks.service.d")
     ctl("daemon-reload")
     ctl("start", "gcks.socket")
     report["waiting"] = state("gcks")["ActiveState"]
@@ -252,21 +232,29 @@ def lets_groups_look() -> None:
     }
 
 
+def is_updated_and_removed() -> None:
+    """The package's maintainer scripts."""
+    units = ("gcks.socket", "gcks", "gcks-member")
+    before = [state(unit)["MainPID"] for unit in units[1:]]
+    follow(["dpkg -i ./gcks_*.deb"])
+    after = [state(unit)["MainPID"] for unit in units[1:]]
+    report["updated"] = [*zip(before, after, strict=True)]
+    follow(["dpkg -r gcks"])
+    report["removed"] = [state(unit)["ActiveState"] for unit in units]
+    report["left"] = [str(path) for path in (PREFIX, ETC / "gcks.yaml") if path.exists()]
+
+
 def main() -> None:
-    os.environ.update([LIBRARIES.split("=")])
+    del os.environ["PYTHONPATH"]  # what is installed counts
     network()
-    install_program()
-    install()
-    drop_in(
-        "gcks.service", f"[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\nEnvironment={LIBRARIES}\n"
-    )
-    ctl("daemon-reload")
+    drop_in("gcks.service", "[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n")
     steps: tuple[Callable[[], None], ...] = (
-        starts, writes_a_journal, works_day_by_day, reloads, survives, hands_over, lets_groups_look,
+        installs, starts, writes_a_journal, works_day_by_day, reloads, survives, hands_over,
+        lets_groups_look, is_updated_and_removed,
     )  # fmt: skip
     try:
         for step in steps:
-            print("==", step.__name__, flush=True)
+            print(f"== {time.monotonic():.0f} s {step.__name__}", flush=True)
             step()
     finally:
         (RESULT / "journal").write_text(out("journalctl", "--no-pager", code=None))

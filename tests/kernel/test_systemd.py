@@ -1,4 +1,4 @@
-"""The shipped units, with the shipped configurations, under a real systemd in a guest."""
+"""The Debian package, with the shipped configurations, under a real systemd in a guest."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ pytestmark = [
     ),
 ]
 
-TIMEOUT_SECONDS = 420
+TIMEOUT_SECONDS = 600
 NET_BIND_SERVICE, NET_ADMIN = 1 << 10, 1 << 12
 
 
 @pytest.fixture(scope="module")
-def report() -> Iterator[dict[str, Any]]:
+def report(packaged: Path) -> Iterator[dict[str, Any]]:
     script = Path(__file__).with_name("guest_systemd.py")
-    result = run_guest(script, TIMEOUT_SECONDS, systemd=True)
+    result = run_guest(script, TIMEOUT_SECONDS, str(packaged), systemd=True)
     assert result.code == 0, result.output + (result.directory / "journal").read_text()[-8000:]
     yield json.loads((result.directory / "report.json").read_text())
     shutil.rmtree(result.directory)
@@ -124,3 +124,11 @@ def test_a_unix_group_may_look_and_nobody_else(report: dict[str, Any]) -> None:
     assert "may read, not order" in access["looker rekey"]
     assert "may not use this socket" in access["stranger show"]
     assert "may not use this socket" in access["stranger rekey"]
+
+
+def test_the_package_starts_nothing_restarts_what_runs_and_stops_it(report: dict[str, Any]) -> None:
+    assert report["fresh"] == "inactive"
+    for before, after in report["updated"]:
+        assert before != after and "0" not in (before, after)
+    assert report["removed"] == ["inactive"] * 3
+    assert report["left"] == ["/etc/gcks/gcks.yaml"]

@@ -37,10 +37,10 @@ done 2>{result}/modules
 ip link set lo up
 """
 POWER_OFF = "import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)"
-JOB = """export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+JOB = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={root} HOME=/run
 cd /run
-timeout {timeout} {python} {script} {result} >{result}/out 2>&1
+timeout {timeout} {python} {script} {result} {argument} >{result}/out 2>&1
 echo $? >{result}/rc
 sync
 {python} -c '{power_off}'
@@ -59,7 +59,7 @@ printf '[Unit]\\nRequires=basic.target\\nWants=job.service\\n' >$units/job.targe
 printf '[Unit]\\nAfter=basic.target\\n[Service]\\nExecStart=/bin/sh {result}/job\\n' \\
     >$units/job.service
 for unit in tmp.mount systemd-networkd.service systemd-networkd-wait-online.service \\
-        systemd-timesyncd.service nftables.service; do
+        systemd-timesyncd.service nftables.service packagekit.service; do
     ln -sf /dev/null $units/$unit
 done
 ln -sf /dev/null $new/etc/tmpfiles.d/tmp.conf
@@ -106,8 +106,10 @@ class GuestResult:
     directory: Path
 
 
-def run_guest(script: Path, timeout: int, *, systemd: bool = False) -> GuestResult:
-    """Boot a guest, run `script RESULT_DIRECTORY` in it, power off.
+def run_guest(
+    script: Path, timeout: int, argument: str = "", *, systemd: bool = False
+) -> GuestResult:
+    """Boot a guest, run `script RESULT_DIRECTORY argument` in it, power off.
 
     `systemd`: as a service of a systemd that is process 1, on a copy of the host's files.
     """
@@ -119,6 +121,7 @@ def run_guest(script: Path, timeout: int, *, systemd: bool = False) -> GuestResu
         "python": sys.executable,
         "script": script,
         "result": result,
+        "argument": argument,
         "power_off": POWER_OFF,
     }
     job = JOB.format(**values)

@@ -106,12 +106,7 @@ class ServerRuntime:
     async def run(self, ready: Ready | None = None) -> None:
         """Serve until told to stop.  Raises `LocalError` where it can't start or go on."""
         config = self.config
-        # Signals count from the very start.
-        self._stop_on(signal.SIGTERM, signal.SIGINT)
-        if self._reloads.possible:
-            self._handle(self._reloads.signal, signal.SIGHUP)
-        else:  # there is no file to read again: the terminal is gone
-            self._stop_on(signal.SIGHUP)
+        self._handle_signals()  # they count from the very start
         raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
@@ -132,17 +127,7 @@ class ServerRuntime:
             key_log=self._key_log,
             meter=time.perf_counter,
         )
-        self.metrics = ServerMetrics(
-            self.status,
-            lambda: self.engine.groups,
-            commits=lambda: self.pipeline.commits,
-            send_errors=lambda: (
-                self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
-            ),
-            streams=lambda: (len(self._streams), self._streams.refused),
-            limits=lambda: self.engine.settings.limits,
-            credentials=lambda: self.engine.credentials,
-        )
+        self.metrics = self._measured()
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )
@@ -164,6 +149,26 @@ class ServerRuntime:
         await self._close(http)
         if self._failure is not None:
             raise self._failure
+
+    def _measured(self) -> ServerMetrics:
+        return ServerMetrics(
+            self.status,
+            lambda: self.engine.groups,
+            commits=lambda: self.pipeline.commits,
+            send_errors=lambda: (
+                self._rekeys_not_sent + sum(port.send_errors for port in self._ports.values())
+            ),
+            streams=lambda: (len(self._streams), self._streams.refused),
+            limits=lambda: self.engine.settings.limits,
+            credentials=lambda: self.engine.credentials,
+        )
+
+    def _handle_signals(self) -> None:
+        self._stop_on(signal.SIGTERM, signal.SIGINT)
+        if self._reloads.possible:
+            self._handle(self._reloads.signal, signal.SIGHUP)
+        else:  # there is no file to read again: the terminal is gone
+            self._stop_on(signal.SIGHUP)
 
     async def _serve(self, ready: Ready | None) -> None:
         self._feed_watchdog()

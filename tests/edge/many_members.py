@@ -41,7 +41,7 @@ async def main(file: Path, first: int, count: int) -> None:
     running = []
     for guest in guests:
         running.append(asyncio.create_task(guest.run()))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     print("all begun", flush=True)
@@ -57,6 +57,7 @@ async def main(file: Path, first: int, count: int) -> None:
                     "rekey_spi": group.rekey_spi,
                     "data_spis": spis,
                     "rekeys": group.rekeys,
+                    "rekeys_missed": group.rekeys_missed,
                 }
             )
         )

@@ -77,6 +77,8 @@ class Site:
             (directory / name).chmod(0o600)
         self.write()
         self.daemons: list[Daemon] = []
+        self.started_by: list[str] = []
+        """What the server is started by, with its arguments; nothing: directly."""
 
     @property
     def config(self) -> Path:
@@ -89,7 +91,8 @@ class Site:
         self.config.write_text(self.text(**options))
 
     def serve(self) -> Daemon:
-        daemon = Daemon([*SERVE, str(self.config)], self.directory / "server.log")
+        command = [*self.started_by, *SERVE, str(self.config)]
+        daemon = Daemon(command, self.directory / "server.log")
         self.daemons.append(daemon)
         control, process = self.directory / "control.sock", daemon.process
         wait_for(lambda: control.exists() or process.poll() is not None, "the control socket")

@@ -88,15 +88,31 @@ def show(
     """Show the state of the running server."""
 
     def ask(client: Client) -> dict[str, Any]:
-        answer = client.ask("show", what=what.value, group=group, match=match)
-        rows = answer.get(what.value)
-        while isinstance(rows, list) and answer.get("next") is not None:
-            start = answer["next"]
-            answer = client.ask("show", what=what.value, group=group, match=match, start=start)
-            rows += answer[what.value]
-        return {**answer, what.value: rows} if isinstance(rows, list) else answer
+        if what not in _OF_ONE_GROUP or group is not None:
+            return _pages(client, what, group, match)
+        groups = [one["group"] for one in client.ask("show", what="groups")["groups"]]
+        answers = [_pages(client, what, one, match) for one in groups]
+        if len(answers) == 1:
+            return answers[0]
+        rows = [row for answer in answers for row in answer[what.value]]
+        whole = {"schema_version": 1, what.value: rows, "next": None}
+        return {**whole, "group": ""} if what is Subject.members else whole
 
     _print(_asked(socket, ask), as_json)
+
+
+_OF_ONE_GROUP: Final = (Subject.members, Subject.senders)
+"""What the server shows of one group at a time."""
+
+
+def _pages(client: Client, what: Subject, group: str | None, match: str | None) -> dict[str, Any]:
+    answer = client.ask("show", what=what.value, group=group, match=match)
+    rows = answer.get(what.value)
+    while isinstance(rows, list) and answer.get("next") is not None:
+        start = answer["next"]
+        answer = client.ask("show", what=what.value, group=group, match=match, start=start)
+        rows += answer[what.value]
+    return {**answer, what.value: rows} if isinstance(rows, list) else answer
 
 
 def plan(

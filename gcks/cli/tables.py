@@ -68,7 +68,8 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("next rekey", "next_rekey_seconds", _span),
     ),
     "members": (
-        Column("identity", "identity"), Column("address", "address"), Column("role", "role"),
+        Column("identity", "identity"), Column("group", "group"),
+        Column("address", "address"), Column("role", "role"),
         Column("rekeyed by", "rekeyed_by"), Column("Sender-IDs", "sender_ids", _list),
         Column("registered", "registered_at", _when),
         Column("certificate ends", "certificate_ends", _when),

@@ -347,6 +347,28 @@ def test_a_wrong_interface_is_named_on_either_side(site: Site) -> None:
     assert "nosuch0" in server.text and "rekey.interface" in server.text
 
 
+SECOND = """
+  - id: keyid:other
+    members: [{{identity: 'fqdn:gm*.test'}}]
+    rekey: {{address: '239.255.84.79', port: {rekey_port}, source_port: {port}}}
+    data_sas: [{{name: two, destination: '239.255.84.80'}}]
+"""
+
+
+def test_members_of_all_groups_are_shown_together(site: Site) -> None:
+    site.config.write_text(site.text() + SECOND.format(**vars(site)))
+    site.serve()
+    site.join("gm1").says("registered ")
+    answer = site.ask("show", "members")
+    assert [(row["identity"], row["group"]) for row in answer["members"]] == [
+        ("fqdn:gm1.test", GROUP)
+    ]
+    assert answer["group"] == ""
+    assert [row["group"] for row in site.ask("show", "senders")["senders"]] == [GROUP]
+    one = json.loads(site.gcks("show", "members", "--group", "keyid:other", "--json"))
+    assert (one["group"], one["members"]) == ("keyid:other", [])
+
+
 def test_errors_name_the_remedy(site: Site) -> None:
     assert "start it" in site.gcks("show", "groups", code=3)
     site.serve()

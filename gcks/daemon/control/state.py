@@ -142,6 +142,7 @@ def _member_page(group: Group, rows: Sequence[tuple[str, Member]], more: int | N
 def _member(group: Group, identity: str, member: Member) -> v.MemberRow:
     return v.MemberRow(
         identity=identity,
+        group=group.name,
         address=member.address,
         registered_at=_time(member.registered_at) or "",
         role="sender" if member.sender else "receiver",

@@ -61,6 +61,7 @@ class GroupsView(View):
 
 class MemberRow(Row):
     identity: str
+    group: str
     address: str
     registered_at: str
     role: str
@@ -72,6 +73,7 @@ class MemberRow(Row):
 
 class MembersView(View):
     group: str
+    """Empty: of all groups."""
     members: list[MemberRow]
     next: int | None
     """Where the next page starts; None: this was the last."""

@@ -17,7 +17,8 @@ MEMBERS = {
     "group": "keyid:demo",
     "members": [
         {
-            "identity": f"fqdn:{name}.example", "address": "192.0.2.11", "role": "sender",
+            "identity": f"fqdn:{name}.example", "group": "keyid:demo",
+            "address": "192.0.2.11", "role": "sender",
             "rekeyed_by": "multicast", "sender_ids": [3, 4], "fragments": True,
             "registered_at": "2026-11-24T09:17:16+00:00", "certificate_ends": ends,
         }
@@ -59,7 +60,7 @@ def test_no_line_is_wider_than_the_screen_and_no_word_broken(
 
 def test_what_fits_is_a_table() -> None:
     title, first, second = shown(MEMBERS, 160)
-    assert title.split()[:3] == ["identity", "address", "role"]
+    assert title.split()[:3] == ["identity", "group", "address"]
     assert first.index("192.0.2.11") == second.index("192.0.2.11") == title.index("address")
     assert first.endswith("-")
 
@@ -67,7 +68,7 @@ def test_what_fits_is_a_table() -> None:
 def test_what_does_not_fit_names_every_value_without_colour() -> None:
     lines = shown(MEMBERS, 80)
     assert lines[0] == "fqdn:gm1.example"
-    assert lines[1].startswith("    address: 192.0.2.11  role: sender  rekeyed by: multicast")
+    assert lines[1].startswith("    group: keyid:demo  address: 192.0.2.11  role: sender")
     assert "certificate ends" not in " ".join(lines[1:3]), "nothing to say"
     assert "certificate ends: 2036-11-21 09:17:14Z" in " ".join(lines)
 

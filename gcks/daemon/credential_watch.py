@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gcks.daemon.beside import beside_the_loop
 from gcks.daemon.config.loaded import CredentialSource
 from gcks.daemon.config.opening import Stamp, stamp
 from gcks.daemon.internal_error import InternalErrors
@@ -67,7 +68,7 @@ class CredentialWatch:
             return
         self._seen = found
         try:
-            credentials = await asyncio.to_thread(source.read)
+            credentials = await beside_the_loop(source.read)
             if source is not self._source:
                 return  # a reload has read them meanwhile, and others perhaps
             self._take_over(credentials)

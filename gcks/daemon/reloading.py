@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from gcks.daemon.beside import beside_the_loop
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.internal_error import describe
 from gcks.daemon.systemd import ServiceManager
@@ -86,4 +87,4 @@ class Reloads:
         if self._load is None:
             raise LocalError("this server has no configuration file: it runs with --dev")
         async with self._one_load:
-            return await asyncio.to_thread(self._load, path)
+            return await beside_the_loop(self._load, path)

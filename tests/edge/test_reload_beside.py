@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -110,6 +111,15 @@ async def test_others_are_answered_while_files_are_read(running: Running, order:
     assert not asked.done()
     running.loader.go.release()
     assert (await asked)["ok"]
+
+
+async def test_no_collection_stops_the_loop_while_files_are_read(running: Running) -> None:
+    """One stops every thread, for a fifth of a second with 10,000 secrets."""
+    asked = asyncio.create_task(running.ask(PLAN))
+    await running.begins(1)
+    assert not gc.isenabled()
+    running.loader.go.release()
+    assert (await asked)["ok"] and gc.isenabled()
 
 
 async def test_reloads_are_one_at_a_time_and_told_to_the_manager(running: Running) -> None:

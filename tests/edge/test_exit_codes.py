@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from gcks.cli import member, server
-from gcks.daemon.control.listener import MAX_PEERS
+from gcks.daemon.control.peers import MAX_PEERS
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
 from tests.edge.test_operator import GROUP, Site
 from tests.unit.decode.captures import ipv4, pcap, udp

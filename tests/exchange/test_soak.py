@@ -23,7 +23,8 @@ from typing import Any, Self
 import pytest
 from prometheus_client import generate_latest
 
-from gcks.daemon.audit import AuditLog, verify
+from gcks.daemon.audit import AuditLog
+from gcks.daemon.audit_chain import verify
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.control.event_lines import KEPT_OF_A_KIND
 from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Follower

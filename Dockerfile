@@ -1,18 +1,19 @@
 # The key server.  Build: docker build -t gcks .
-# Run:   docker run --network host -v /etc/gcks:/etc/gcks:ro -v gcks:/var/lib/gcks gcks
-# Check: docker run --rm -v /etc/gcks:/etc/gcks:ro -v gcks:/var/lib/gcks gcks check /etc/gcks/gcks.yaml
+# Run:   docker run --network host -v /etc/gcks:/etc/gcks:ro -v gcks:/var/lib/gcks -v gcks-log:/var/log/gcks gcks
+# Check: docker run --rm -v /etc/gcks:/etc/gcks:ro gcks check /etc/gcks/gcks.yaml
 #
 # Multicast and several ports of one address want the host's network.  The files in /etc/gcks must
-# be readable by uid 848, secrets by nobody else (chown 848, chmod 600).  Reload: docker kill -s HUP.
+# be readable by uid 848, secrets by nobody else (chown 848, chmod 600); ${CREDENTIALS_DIRECTORY} is
+# that directory, so the example serves as it is.  Reload: docker kill -s HUP.
 FROM python:3.13-slim AS build
 WORKDIR /src
-RUN python -m venv /opt/gcks
+RUN python -m venv --without-pip /opt/gcks
 COPY pyproject.toml README.md ./
 COPY gcks gcks
 COPY config config
 COPY systemd systemd
 COPY docs/man docs/man
-RUN /opt/gcks/bin/pip install --no-cache-dir .
+RUN python -m pip --python /opt/gcks/bin/python install --no-cache-dir .
 
 FROM python:3.13-slim
 # On the host's network ports 500 and 848 are privileged, and a capability of the container
@@ -21,11 +22,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
     && setcap cap_net_bind_service=+ep "$(readlink -f /usr/local/bin/python3)" \
     && apt-get purge -y --auto-remove libcap2-bin && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 848 --no-create-home gcks \
-    && install -d -o gcks -g gcks -m 0700 /var/lib/gcks /run/gcks
+    && install -d -o gcks -g gcks -m 0700 /var/lib/gcks /var/log/gcks /run/gcks
 COPY --from=build /opt/gcks /opt/gcks
-ENV PATH=/opt/gcks/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/gcks/bin:$PATH PYTHONUNBUFFERED=1 CREDENTIALS_DIRECTORY=/etc/gcks
 USER gcks
-VOLUME /var/lib/gcks
+VOLUME /var/lib/gcks /var/log/gcks
 # Whether the event loop answers.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["gcks", "show", "server", "--json"]
 EXPOSE 500/udp 848/udp 4500/udp 4500/tcp 9848/tcp

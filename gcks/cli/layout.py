@@ -64,6 +64,15 @@ def print_event(console: Console, when: str, name: str, told: str) -> None:
         _print(console, Text(_INDENT + line))
 
 
+def print_points(console: Console, head: str, points: Sequence[str] = ()) -> None:
+    """Print a line, and what there is to say about it below."""
+    for begin, text in (("", head), *(("  - ", point) for point in points)):
+        room = console.width - len(begin)
+        for line in _wrapped(text, room) if console.is_terminal else [text]:
+            _print(console, Text(begin + line))
+            begin = " " * len(begin)
+
+
 def _print_line(
     console: Console, cells: Sequence[str], widths: Sequence[int], style: str = ""
 ) -> None:
@@ -73,7 +82,8 @@ def _print_line(
 
 def _print_record(console: Console, titles: Sequence[str], row: Sequence[str]) -> None:
     """Print a row by itself: its first cell, and below it what each other cell is."""
-    _print(console, Text(row[0], "bold"))
+    for part in _wrapped(row[0], console.width):
+        _print(console, Text(part, "bold"))
     room, line = console.width - len(_INDENT), Text()
     for title, cell in zip(titles[1:], row[1:], strict=True):
         if cell == NOTHING:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 
-from gcks.cli.layout import print_event, print_fields, print_rows
+from gcks.cli.layout import print_event, print_fields, print_points, print_rows
 
 
 class Column(NamedTuple):
@@ -167,17 +167,17 @@ def _quoted(value: Any) -> str:
     return value if plain else json.dumps(value)
 
 
-def render_plan(plan: Mapping[str, Any]) -> None:
+def render_plan(plan: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what a reload would do, group by group."""
+    console = console or Console()
     if plan["needs_restart"]:
-        print(
-            f"A reload is refused: {', '.join(plan['needs_restart'])} can only change by restart."
-        )
+        what = ", ".join(plan["needs_restart"])
+        print_points(console, f"A reload is refused: {what} can only change by restart.")
     if plan["server"]:
-        print(f"server: without any message: {', '.join(plan['server'])}")
+        print_points(console, f"server: without any message: {', '.join(plan['server'])}")
     for group in plan["groups"]:
-        print(f"{group['group']} ({group['members']} members)")
-        for effect in group["effects"] or ["nothing changes"]:
-            print(f"  - {effect}")
+        points = [*group["effects"]] or ["nothing changes"]
         if group["locked_out"] and group["unknown"]:
-            print(f"  - of {group['unknown']} more members nobody knows: they announced nothing")
+            unknown = group["unknown"]
+            points.append(f"of {unknown} more members nobody knows: they announced nothing")
+        print_points(console, f"{group['group']} ({group['members']} members)", points)

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,28 +84,6 @@ def test_no_path_is_a_wrong_command_line_because_it_cant_be_read(commands: dict[
             kind, info = get_args(one.annotation)
             if "Path" in str(kind):
                 assert info.readable is False, (name, one.name)
-
-
-def test_the_dockerfile_copies_what_the_build_needs(tmp_path: Path) -> None:
-    """No container engine here: its build stage, step by step."""
-    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
-    for line in (ROOT / "Dockerfile").read_text().splitlines():
-        words = line.split()
-        if words[:1] != ["COPY"] or words[1].startswith("--"):
-            continue
-        for name in words[1:-1]:
-            assert name in allowed, f"{name} isn't in the build's context"
-            target = tmp_path / words[-1] / (name if words[-1] == "./" else "")
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, target)
-    wheels = tmp_path / "wheels"
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(wheels), str(tmp_path))
-    (wheel,) = wheels.iterdir()
-    names = zipfile.ZipFile(wheel).namelist()
-    assert any(name.endswith("share/man/man1/gcks.1") for name in names)
-    for schema in ("gcks", "member", "control", "decode"):
-        assert any(name.endswith(f"share/gcks/{schema}.schema.json") for name in names), schema
-    assert "gcks/cli/server.py" in names and not [n for n in names if n.startswith("tests/")]
 
 
 # --- completion -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from statistics import mean
 from typing import Any, Self
 
 import pytest
+import structlog
 from prometheus_client import generate_latest
 
 from gcks.daemon.audit import AuditLog
@@ -76,7 +77,9 @@ class Edge:
         self._null = open(os.devnull, "w")  # noqa: SIM115
         self._log = EventLog(configure(LogOptions("json", "info"), self._null))
         self._audit = AuditLog(self._audited, scene.world.network.wall)
-        self._control = ControlSocket(directory / "control.sock", Gate(Access()), bytes, _nothing)
+        self._control = ControlSocket(
+            directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
+        )
         self.deaf = Follower()
         self._control._followers.add(self.deaf)
         self._rotations = 0

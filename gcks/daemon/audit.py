@@ -149,12 +149,12 @@ class AuditLog:
         except OSError as error:
             self.failed = error.strerror or str(error)
             return False
-        if written <= len(line):  # the disk is full
+        if written < len(line):  # the disk is full
             self.failed = "only a part of a line was written"
             self._torn_octets, self._unended = written, True
             self._prev = sha256(line[:written]).hexdigest()
             return False
-        self.failed = ""
+        self.failed, self._unended = "", written == len(line)
         self.number, self._prev = self.number + 1, sha256(line).hexdigest()
         return True
 

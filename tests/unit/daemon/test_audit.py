@@ -262,6 +262,19 @@ def test_what_is_no_file_is_refused() -> None:
         opened(Path("/dev/null"))
 
 
+def test_a_line_of_which_only_the_end_is_missing_is_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write = filled(path), os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda where, octets: write(where, octets[:-1]))
+        log.write([ORDERED], 1.0)
+    log.write([ORDERED], 1.0)
+    log.close()
+    verdict = verify([path])
+    assert (verdict.problem, verdict.entries) == ("", 8)
+
+
 def test_a_path_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match=r"audit\.path"):
         opened(tmp_path / "no" / "audit.log")

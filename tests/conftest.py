@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -27,6 +28,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("GCKS_TESTS_NO_SKIP") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """No test logs to what an earlier one configured, and closed."""
+    yield
+    structlog.reset_defaults()
 
 
 ROOT = Path(__file__).parents[1]

@@ -131,8 +131,8 @@ class Scraped:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 found = json.load(answer)["data"]["result"]
-        except urllib.error.HTTPError:
-            return REFUSED
+        except urllib.error.HTTPError as error:
+            return [] if error.code == 503 else REFUSED  # 503: Prometheus is still starting
         except OSError:
             return []
         return [one["value"][1] for one in found]

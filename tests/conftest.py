@@ -12,6 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.scheduling"]
+
 settings.register_profile(
     "gcks",
     deadline=None,

@@ -50,12 +50,14 @@ def test_once_without_privileges(tmp_path: Path) -> None:
 
 def test_on_a_terminal_until_somebody_ends_it() -> None:
     terminal = Terminal(DEMO)
-    terminal.shows("gm4 is cut off and misses a rekey")
-    terminal.shows(r"gm5 +registered")
-    terminal.reads_well()
-    (where,) = set(re.findall(r"/tmp/gcks-demo-\w+", terminal.drawn))
-    assert len(processes_of(Path(where))) == 6
-    assert terminal.stop() == 0
+    try:
+        terminal.shows("gm4 is cut off and misses a rekey")
+        terminal.shows(r"gm5 +registered")
+        terminal.reads_well()
+        (where,) = set(re.findall(r"/tmp/gcks-demo-\w+", terminal.drawn))
+        assert len(processes_of(Path(where))) == 6
+    finally:
+        assert terminal.stop() == 0
     wait_for(lambda: not Path(where).exists(), "the directory is gone")
     assert processes_of(Path(where)) == []
 

@@ -85,6 +85,8 @@ class Terminal:
         size = struct.pack("4H", screen.rows, screen.columns, 0, 0)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
         environment = {**os.environ, "TERM": "xterm-256color", **screen.environment}
+        for name in ("COLUMNS", "LINES"):  # of another terminal
+            environment.pop(name, None)
         self.screen = screen
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment

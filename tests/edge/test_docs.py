@@ -200,12 +200,13 @@ INSTALLED = (
 """What comes with the wheel besides the programs."""
 
 
-def test_the_first_five_minutes(clone: Path, tmp_path: Path) -> None:
+def test_the_first_five_minutes(
+    clone: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """README, word by word, in a clone without anything: a server, and a member that joins."""
     serve, join, tests = [text.strip() for name, text in blocks("sh") if name == "README.md"]
     assert tests == "tests/run"  # which runs this
-    home = tmp_path / "home"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("home")  # a short path, as users have
     shell = ["env", "-u", "XDG_STATE_HOME", f"HOME={home}", "bash", "-c"]
     server = Daemon([*shell, f"cd {clone} && {_last(serve)}"], tmp_path / "server.log")
     try:

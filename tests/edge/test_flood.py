@@ -124,6 +124,7 @@ def server(tmp_path: Path):  # type: ignore[no-untyped-def]
     process.kill()
 
 
+@pytest.mark.alone
 def test_honest_members_register_during_a_flood(
     server: tuple[ServerProcess, int, bytes], tmp_path: Path
 ) -> None:

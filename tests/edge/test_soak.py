@@ -243,6 +243,7 @@ def results(process: Daemon) -> list[dict[str, object]]:
     return [json.loads(line) for line in process.text.splitlines() if line.startswith('{"state"')]
 
 
+@pytest.mark.alone
 def test_five_hundred_members_for_three_minutes(site: Site) -> None:
     soak = Soak(site)
     deaf = asking(soak.control, b'{"do": "events", "last": 1000, "follow": true}\n')

@@ -12,6 +12,7 @@ from gcks.events.base import (
     IkeSaClosed,
     IkeSaRekeyed,
     MemberEvent,
+    RequestRefused,
     ServerEvent,
 )
 from gcks.events.member import (
@@ -53,7 +54,6 @@ from gcks.events.server import (
     RekeySent,
     Reloaded,
     ReloadRefused,
-    RequestRefused,
     SaCreated,
     SaDeleted,
     SenderIdsExhausted,

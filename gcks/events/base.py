@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gcks.errors import DropReason
+from gcks.iana import ExchangeType, NotifyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,19 @@ class DatagramDropped(Event):
     remote: str
     detail: str = ""
     """What was wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """A request outside registration was answered with an error notification."""
+
+    name = "request_refused"
+    remote: str
+    exchange: ExchangeType
+    """The exchange that the request began."""
+    notify: NotifyType
+    cause: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gcks.errors import RefusalReason
 from gcks.events.base import ServerEvent
-from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.iana import NotifyType, ProtocolId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,6 @@ class PuzzleRequired(ServerEvent):
     remote: str
     difficulty: int
     """Bits of work."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRefused(ServerEvent):
-    """A request outside registration was answered with an error notification."""
-
-    name = "request_refused"
-    remote: str
-    exchange: ExchangeType
-    """The exchange that the request began."""
-    notify: NotifyType
-    cause: str
-    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +211,8 @@ class OperatorExcluded(ServerEvent):
     names: tuple[str, ...]
     """As they were ordered: identities, patterns, references of certificates."""
     by: str
+    about: str = ""
+    """Whose certificate it is, in the words of the order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gcks.errors import (
     PeerError,
     WireError,
 )
+from gcks.events import RequestRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
 from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
@@ -323,7 +324,7 @@ class IkeSession:
     def _receive_request(
         self, one: Secured, request: Request, path: Path, now: float, effects: Effects
     ) -> Progress | None:
-        payloads, follows = self._answer(one, request)
+        payloads, follows = self._answer(one, request, path, effects)
         effects.send(one.channel.respond(request.exchange, payloads, path))
         if isinstance(follows, Successor):
             one.replaced_by = follows
@@ -349,7 +350,7 @@ class IkeSession:
             self.request(*self._asking, now, effects)
 
     def _answer(
-        self, one: Secured, request: Request
+        self, one: Secured, request: Request, path: Path, effects: Effects
     ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]:
         """Return the response's payloads, and what follows from the request."""
         handler = _HANDLERS.get(request.exchange)
@@ -358,13 +359,16 @@ class IkeSession:
         try:
             rule = Rule(request.exchange, is_response=False)
             return handler(self, one, check(rule, decode_chain(request.first, request.chain)))
-        except WireError as error:
+        except (WireError, PeerError, CryptoError) as error:
+            notify, data = NotifyType.INVALID_SYNTAX, b""
+            if isinstance(error, PeerError):
+                notify, data = error.notify, error.data
+            exchange, server = ExchangeType(request.exchange), str(self._settings.server_identity)
+            effects.tell(RequestRefused(str(path.remote), exchange, notify, str(error), server))
             # An authentic peer that sends nonsense: RFC 7296 section 2.21.3.
-            return error_response(NotifyType.INVALID_SYNTAX), Failed(f"malformed request: {error}")
-        except PeerError as error:
-            return error_response(error.notify, error.data), None
-        except CryptoError:
-            return error_response(NotifyType.INVALID_SYNTAX), None
+            nonsense = isinstance(error, WireError)
+            follows = Failed(f"malformed request: {error}") if nonsense else None
+            return error_response(notify, data), follows
 
     def _informational(
         self, one: Secured, contents: Contents

@@ -15,6 +15,7 @@ from gcks.events import (
     RegisterAgain,
     Registered,
     RegistrationFailedEvent,
+    RequestRefused,
     Reregistering,
 )
 from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
@@ -305,6 +306,11 @@ def test_a_child_sa_is_refused() -> None:
     child = (SecurityAssociation((proposal,)), Nonce(bytes(32)))
     outcome = pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *child))
     assert pair.read(outcome) == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
+    (told,) = [one for one in outcome.events if isinstance(one, RequestRefused)]
+    assert (told.exchange, told.notify) == (
+        ExchangeType.CREATE_CHILD_SA,
+        NotifyType.NO_ADDITIONAL_SAS,
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"not for us" * 30])

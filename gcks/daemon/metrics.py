@@ -359,6 +359,8 @@ _SERVER_GROUP_ROWS: Final[GaugeRows] = (
     ("data_sa_expiry_timestamp_seconds",
      "When the first Data-Security SA ends that nothing has replaced, POSIX time",
      lambda g: _at(g.data_sa_expires_in_seconds)),
+    ("renewal_due_timestamp_seconds", "When the first SA is to be renewed, POSIX time",
+     lambda g: _at(g.renewal_due_in_seconds)),
     ("data_sas", "Current Data-Security SAs", lambda g: g.data_sas),
     ("replay_protected_sas", "Current Data-Security SAs whose receivers can see replayed packets",
      lambda g: g.replay_protected_sas),

@@ -378,7 +378,7 @@ class Group(ExcludingGroup):
             return (SenderIdsExhausted(self.name),)
         if not self.sender_ids.is_low or self._start_over_at < inf:
             return ()
-        self._start_over_at = min(self.renew_at(*one) for one in self.sas.current.items())
+        self._start_over_at = self.renewal_due_at
         seconds = round(self._start_over_at - now, 1)
         return (SenderIdsLow(self.name, self.sender_ids.left, seconds),)
 
@@ -387,10 +387,9 @@ class Group(ExcludingGroup):
     @property
     def next_timeout(self) -> float:
         """Monotonic seconds at which `handle_timeout` has something to do."""
-        times = [self.renew_at(name, sa) for name, sa in self.sas.current.items()]
-        times += [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
+        times = [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
         times += [self._outbox.next_at, self._reminders.next_at]
-        return min(*times, self._renew_all_at, self._departures_at)
+        return min(*times, self.renewal_due_at, self._renew_all_at, self._departures_at)
 
     def handle_timeout(self, now: float) -> GroupOutcome:
         """Send due copies, forget what is over, renew what is due."""

@@ -84,6 +84,11 @@ class RenewedSas:
         age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
         return min(sa.created_at + age, self._early.get(sa.spi, inf))
 
+    @property
+    def renewal_due_at(self) -> float:
+        """When the first of the current SAs is renewed."""
+        return min(self.renew_at(name, sa) for name, sa in self.sas.current.items())
+
     def _overlap(self, policy: GroupPolicy | None = None) -> float:
         policy = policy or self.policy
         spread = policy.rekey.spread_seconds if policy.rekey is not None else 0.0

@@ -25,6 +25,8 @@ class GroupStatus:
     replay_protected_sas: int = 0
     expected_members: int = 0
     data_sa_expires_in_seconds: float = 0.0
+    renewal_due_in_seconds: float = 0.0
+    """Until the first SA is renewed; negative: it should have been."""
     spread_seconds: float = 0.0
     """Over how long the members are told to come back, if all have to."""
 
@@ -58,5 +60,6 @@ def group_status(group: Group, now: float) -> GroupStatus:
         sum(sa.sequential for sa in group.policy.data_sas),
         group.policy.expected_members,
         min((sa.expires_at - now for sa in group.sas.data), default=0.0),
+        group.renewal_due_at - now,
         group.spread.all_seconds,
     )

@@ -16,6 +16,9 @@ from tests.exchange.demo import DATA_LIFETIME, DTD, REKEY_LIFETIME, World, group
 from tests.exchange.initiator import DEMO, Initiator, Server, notifies
 from tests.exchange.network import WALL_AT_ZERO, MemberNode
 
+RENEWED_AT = DATA_LIFETIME - max(0.1 * DATA_LIFETIME, DTD + 2.0 + 5.0)
+"""Age at which the first SA is renewed, in seconds."""
+
 FIRST_SENDER = "10.0.0.2"
 """The address of the first member that joins a world."""
 
@@ -96,6 +99,7 @@ def test_a_group_before_anybody_came() -> None:
         "replay_protected_sas": 1,
         "expected_members": 7,
         "data_sa_expires_in_seconds": DATA_LIFETIME - 0.5,
+        "renewal_due_in_seconds": RENEWED_AT - 0.5,
     }
 
 
@@ -111,7 +115,7 @@ def test_a_group_after_registrations_and_rekeys() -> None:
     assert ids == 1
     sent = [event for event in watched.events(RekeySent) if event.copy == 1]
     assert [event.message_id for event in sent] == [0, 0]
-    renewed = 100.0 + DATA_LIFETIME - max(0.1 * DATA_LIFETIME, DTD + 2.0 + 5.0)
+    renewed = 100.0 + RENEWED_AT
     assert shown == {
         "group": "keyid:demo",
         "members": 2,
@@ -124,6 +128,7 @@ def test_a_group_after_registrations_and_rekeys() -> None:
         "replay_protected_sas": 1,
         "expected_members": 7,
         "data_sa_expires_in_seconds": pytest.approx(renewed + DATA_LIFETIME - 700.0, abs=0.1),
+        "renewal_due_in_seconds": pytest.approx(renewed + RENEWED_AT - 700.0, abs=0.1),
         "spread_seconds": watched.membership(watched.other).spread_seconds,
     }
 

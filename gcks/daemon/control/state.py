@@ -102,7 +102,7 @@ def _group(group: Group, now: float) -> v.GroupRow:
         data_sas=len(group.sas.data),
         excluded=len(group.exclusions),
         sender_ids_left=group.sender_ids.left if policy.counter_mode else None,
-        next_rekey_seconds=_seconds(_next_renewal(group), now) or 0.0,
+        next_rekey_seconds=_seconds(group.renewal_due_at, now) or 0.0,
     )
 
 
@@ -110,10 +110,6 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
     if policy.rekey is None:
         return "in-band"
     return "multicast, senders in-band" if policy.inband_senders else "multicast"
-
-
-def _next_renewal(group: Group) -> float:
-    return min(group.renew_at(name, sa) for name, sa in group.sas.current.items())
 
 
 def _members(server: Server, asked: Show) -> v.View:
@@ -279,7 +275,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
         copies=rekey.copies,
         spread_seconds=rekey.spread_seconds,
         last_sent_at=_time(group.last_rekey_wall),
-        renews_in_seconds=_seconds(_next_renewal(group), now) or 0.0,
+        renews_in_seconds=_seconds(group.renewal_due_at, now) or 0.0,
         waiting_for=", ".join(group.waiting_for),
     )
 
@@ -330,8 +326,14 @@ def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
         return v.ExclusionRow(
             group=group.name, kind="identity", name=one, excluded_at=None, by="configuration"
         )
-    at = _time(one.excluded_at)
-    return v.ExclusionRow(group=group.name, kind=one.kind, name=one.name, excluded_at=at, by=one.by)
+    return v.ExclusionRow(
+        group=group.name,
+        kind=one.kind,
+        name=one.name,
+        excluded_at=_time(one.excluded_at),
+        by=one.by,
+        about=one.about,
+    )
 
 
 def _census(server: Server, asked: Show) -> v.View:

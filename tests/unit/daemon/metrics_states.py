@@ -72,6 +72,7 @@ SERVER_AFTER = ServerStatus(
             replay_protected_sas=213,
             expected_members=214,
             data_sa_expires_in_seconds=21_500.0,
+            renewal_due_in_seconds=21_550.0,
             spread_seconds=216.5,
         ),
     ),

@@ -54,6 +54,7 @@ SERVER_TABLE = (
     group("gcks_replay_protected_sas", 0, 213),
     group("gcks_expected_members", 0, 214),
     group("gcks_data_sa_expiry_timestamp_seconds", Ahead(0), Ahead(21_500)),
+    group("gcks_renewal_due_timestamp_seconds", Ahead(0), Ahead(21_550)),
     group("gcks_reregistration_spread_seconds", 0, 216.5),
     # From events.
     Row("gcks_datagrams_dropped_total", {"reason": "replay"}, 0, 10),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gcks.daemon.config.loaded import MemberConfig, ServerConfig
 from gcks.daemon.config.member_file import read_member
 from gcks.daemon.config.problems import ConfigError, Problem
+from gcks.daemon.config.role import Role, role_of
 from gcks.daemon.config.server_file import read_server
 from gcks.daemon.config.yaml_source import read_yaml
 
@@ -30,13 +31,12 @@ class Report:
 
 
 def check_file(path: Path) -> Report:
-    """Check a configuration of either role: only a member's has an identity at the top."""
+    """Check a configuration of either role."""
     try:
         content, _ = read_yaml(path)
     except ConfigError as error:
         return Report(str(path), error.problems, "")
-    is_member = "identity" in content and "listen" not in content
-    return check_member(path) if is_member else check_server(path)
+    return check_member(path) if role_of(content) is Role.MEMBER else check_server(path)
 
 
 def check_server(path: Path) -> Report:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gcks.daemon.config.credentials import tried
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import Section
 from gcks.daemon.config.loaded import ControlOptions
+from gcks.daemon.config.places import file_to_make
 from gcks.daemon.config.problems import Findings
 from gcks.daemon.config.values import FileName
-from gcks.daemon.control.peers import Access
+from gcks.daemon.control.peers import Access, group_id
 
 
 class ControlSection(Section):
@@ -29,5 +32,8 @@ def control_options(
     """Nobody has to make a directory for a socket that nobody asked for."""
     required = "path" in control.model_fields_set
     access = Access(control.readers, control.operators)
-    path = tried(lambda: files.path(control.path), ("control", "path"), findings)
+    path = file_to_make(control.path, ("control", "path"), files, findings, needed=required)
+    for key, name in (("readers", control.readers), ("operators", control.operators)):
+        if name is not None:
+            tried(partial(group_id, name), ("control", key), findings)
     return ControlOptions(path, access, required) if path is not None else None

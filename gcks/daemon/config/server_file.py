@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from gcks.crypto.certificates import TrustStore
 from gcks.daemon.config.control import control_options
@@ -26,7 +26,9 @@ from gcks.daemon.config.loaded import (
     LogOptions,
     ServerConfig,
 )
+from gcks.daemon.config.places import file_to_make
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
+from gcks.daemon.config.role import Role, refuse_others
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
     ListenSection,
@@ -39,7 +41,6 @@ from gcks.daemon.config.server_model import (
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.daemon.pktinfo import ANY_IPV4, any_of
-from gcks.errors import Unfit
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
@@ -60,9 +61,10 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
 
     Sections that are valid are held against files and rules even where others
     are not, so that all problems come at once.  Raises `ConfigError` where the
-    file isn't YAML.
+    file isn't YAML, or a member's.
     """
     content, findings = read_yaml(path)
+    refuse_others(content, path, Role.SERVER)
     model = validate(content, ServerFile, findings)
     files = Files(path, findings.files)
     server = section(content, "server", ServerSection)
@@ -223,33 +225,15 @@ def _own(
 
 
 def _store(store: StoreSection | None, files: Files, findings: Findings) -> tuple[Path, bytes]:
-    path, key = Path(), b""
     if store is None:
-        return path, key
-    try:
-        path = files.path(store.path)
-        if not path.parent.is_dir():
-            findings.add(
-                ("store", "path"),
-                f"there is no directory for {files.named(store.path)}",
-                "make it, or change the path; as a service, systemd makes /var/lib/gcks",
-                warning=path.parent == STATE_DIRECTORY,
-            )
-    except Unfit as error:
-        findings.refuse(("store", "path"), error)
-    try:
-        key = files.master_key(store.master_key)
-    except Unfit as error:
-        findings.refuse(("store", "master_key"), error)
-    return path, key
-
-
-STATE_DIRECTORY: Final = Path("/var/lib/gcks")
-"""gcks.service has it made when it starts (StateDirectory=)."""
+        return Path(), b""
+    path = file_to_make(store.path, ("store", "path"), files, findings)
+    key = tried(lambda: files.master_key(store.master_key), ("store", "master_key"), findings)
+    return path or Path(), key or b""
 
 
 def _audit(model: ServerFile, files: Files, findings: Findings) -> Path | None:
     given = model.audit
     if given is None:
         return None
-    return tried(lambda: files.path(given.path), ("audit", "path"), findings)
+    return file_to_make(given.path, ("audit", "path"), files, findings)

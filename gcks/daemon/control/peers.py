@@ -14,7 +14,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final
 
-from gcks.errors import LocalError
+from gcks.errors import LocalError, Unfit
 
 _CREDENTIALS: Final = Struct("iII")
 _SO_PEERGROUPS: Final = 59
@@ -69,7 +69,10 @@ class Gate:
     def __init__(self, access: Access) -> None:
         """Raise `LocalError` where a group doesn't exist."""
         wanted = ((access.readers, Role.READER), (access.operators, Role.OPERATOR))
-        self._groups = {_group_id(name): role for name, role in wanted if name is not None}
+        try:
+            self._groups = {group_id(name): role for name, role in wanted if name is not None}
+        except Unfit as error:
+            raise LocalError(f"control: {error}") from None
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -128,12 +131,13 @@ def _is_trusted(uid: int) -> bool:
     return uid in (0, os.geteuid())
 
 
-def _group_id(name: str) -> int:
+def group_id(name: str) -> int:
+    """Return the number of a UNIX group.  Raises `Unfit`."""
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise LocalError(
-            f"control: there is no UNIX group {name!r}; make it with groupadd, or name another"
+        raise Unfit(
+            f"there is no UNIX group {name}", "make it with groupadd, or name another"
         ) from None
 
 

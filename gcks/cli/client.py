@@ -82,9 +82,9 @@ class Client:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def events(self, last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+    def events(self, last: int, *, follow: bool, **wanted: Any) -> Iterator[dict[str, Any]]:
         """Yield the last events, and, to follow them, those that come, without end."""
-        yield from self.ask("events", last=last, follow=follow)["events"]
+        yield from self.ask("events", last=last, follow=follow, **wanted)["events"]
         if not follow:
             return
         self._sock.settimeout(None)

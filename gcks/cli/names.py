@@ -50,6 +50,13 @@ def exclusions(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names(ctx, incomplete, "exclusions")
 
 
+def events(incomplete: str) -> list[str]:
+    """Complete the names of events."""
+    from gcks.daemon.control.event_lines import EVENT_NAMES
+
+    return sorted(name for name in EVENT_NAMES if name.startswith(incomplete))
+
+
 _FIELDS: Final = {"members": "identity", "senders": "identity", "exclusions": "name"}
 """What can be shown by a pattern -> the field that the pattern is for."""
 

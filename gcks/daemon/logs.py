@@ -95,7 +95,7 @@ MAX_LINES_PER_SECOND: Final = 5
 """For one event and one value of that field."""
 MAX_LINES_OF_A_HOST: Final = 2
 """Of those: one noisy peer doesn't hide the others."""
-_LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.typing.BindableLogger:
@@ -109,7 +109,7 @@ def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.ty
         output = LineLogger()
     structlog.configure(
         processors=[structlog.processors.add_log_level, *_renderers(style, stream)],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVEL_NAMES[options.level]),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVEL_NAMES[options.level]),
         logger_factory=lambda *_: output,
         cache_logger_on_first_use=False,
     )
@@ -147,7 +147,11 @@ def _renderers(style: str, stream: TextIO) -> list[Any]:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if style == "json":
         return [stamp, structlog.processors.JSONRenderer()]
-    return [stamp, _printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    return [
+        stamp,
+        _printable,
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False),
+    ]
 
 
 _Key = tuple[type[e.Event], Any]
@@ -159,7 +163,7 @@ class EventLog:
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger.bind()
-        self._least = next(level for level in _LEVEL_NAMES.values() if logger.is_enabled_for(level))
+        self._least = next(level for level in LEVEL_NAMES.values() if logger.is_enabled_for(level))
         self._shares: Shares[_Key] = Shares(MAX_LINES_PER_SECOND, MAX_LINES_OF_A_HOST)
         self._second = -1
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from gcks import __version__
 from gcks.daemon.addresses import own_addresses
 from gcks.daemon.config.loaded import MemberConfig
+from gcks.daemon.control.event_lines import Wanted
 from gcks.daemon.control.listener import ControlSocket, open_control
 from gcks.daemon.control.member import MemberRequest, answer_member, read_member_request
 from gcks.daemon.credential_watch import CredentialWatch
@@ -139,9 +140,9 @@ class MemberRuntime:
         self._ports = {port.local: port for port in (ordinary, natt)}
         return ordinary.local, natt.local.port
 
-    def last_events(self, most: int) -> list[dict[str, Any]]:
+    def last_events(self, most: int, wanted: Wanted) -> list[dict[str, Any]]:
         """Return what happened, for the control socket."""
-        return self._control.recent.last(most) if self._control is not None else []
+        return self._control.recent.last(most, wanted) if self._control is not None else []
 
     def status(self) -> MemberStatus:
         return self._sas.marked(self.engine.status(time.monotonic()))

@@ -19,6 +19,7 @@ from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.commit import CommitPipeline
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control.answers import answer
+from gcks.daemon.control.event_lines import Wanted
 from gcks.daemon.control.listener import ControlSocket, open_control
 from gcks.daemon.control.plan import needs_restart
 from gcks.daemon.control.requests import Request, read_request
@@ -333,9 +334,9 @@ class ServerRuntime:
         if changed:
             raise LocalError(f"{', '.join(changed)} can't change while running; restart gcks")
 
-    def last_events(self, most: int) -> list[dict[str, Any]]:
+    def last_events(self, most: int, wanted: Wanted) -> list[dict[str, Any]]:
         """Return what happened, for the control socket."""
-        return self._control.recent.last(most) if self._control is not None else []
+        return self._control.recent.last(most, wanted) if self._control is not None else []
 
     def status(self) -> ServerStatus:
         return self.engine.status(time.monotonic())

@@ -24,6 +24,7 @@ from gcks.daemon.control.answers import answer
 from gcks.daemon.control.event_lines import (
     KEPT_OF_A_KIND,
     Recent,
+    Wanted,
     event_line,
     event_schema,
     missed_line,
@@ -40,7 +41,7 @@ from gcks.daemon.control.requests import (
 )
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
-from gcks.events import CookieRequired, Event, GroupStarted, OrderRefused
+from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
 from tests.unit.daemon.samples import kinds, sample
 
 LOGGER = structlog.get_logger()
@@ -177,7 +178,7 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
 
     async def last(request: Request, role: Role, by: str) -> View:
         assert isinstance(request, Events)
-        return EventsView(events=recent[0].last(request.last))
+        return EventsView(events=recent[0].last(request.last, request.wanted))
 
     made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
     recent.append(made.recent)
@@ -200,11 +201,58 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
     made.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("", [0, 1, 2, 3]),
+        (', "level": "info"', [1, 2, 3]),
+        (', "level": "warning"', [3]),
+        (', "group": "keyid:a"', [1, 3]),
+        (', "names": ["group_started", "cookie_required"]', [0, 1, 2]),
+        (', "names": ["group_started"], "group": "keyid:b"', [2]),
+    ],
+)
+async def test_only_what_is_wanted_is_told_of_the_past_and_of_what_follows(
+    asked: str, told: list[int], tmp_path: Path
+) -> None:
+    async def last(request: Request, role: Role, by: str) -> View:
+        assert isinstance(request, Events)
+        return EventsView(events=made.recent.last(request.last, request.wanted))
+
+    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
+    await made.open()
+    happened = [
+        CookieRequired("192.0.2.1:500"),
+        replace(EVENT, group="keyid:a"),
+        replace(EVENT, group="keyid:b"),
+        sample(GroupStartedOver, group="keyid:a"),
+    ]
+    wanted = [happened[number].name for number in told]
+    made.tell(happened)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "c.sock")
+    await reader.readline()
+    writer.write(f'{{"do": "events", "last": 9{asked}}}\n'.encode())
+    answer = json.loads(await reader.readline())
+    assert [one["event"] for one in answer["result"]["events"]] == wanted
+    while not made._followers:
+        await asyncio.sleep(0)
+    made.tell(happened)
+    lines = [json.loads(await reader.readline()) for _ in wanted]
+    assert [one["event"] for one in lines] == wanted
+    writer.close()
+    made.close()
+
+
+async def test_an_event_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(LocalError, match=r"no event is called registered_refused; docs/events\.md"):
+        read_request(b'{"do": "events", "names": ["registered_refused"]}')
+
+
 def test_a_flood_of_one_event_does_not_wash_away_the_others() -> None:
     recent = Recent()
     recent.add([EVENT], 1.0)
     recent.add([CookieRequired("192.0.2.1:500")] * 5_000, 2.0)
-    told = recent.last(1_000)
+    told = recent.last(1_000, Wanted())
     assert len(told) == KEPT_OF_A_KIND + 1
     assert told[0]["event"] == "group_started" and told[0]["at"].startswith("1970-01-01T00:00:01")
 

@@ -63,7 +63,7 @@ CALLS: Final[dict[tuple[str, str], list[tuple[int, list[str]]]]] = {
     ],
     ("gcks", "readmit"): [(0, [GROUP, "fqdn:gm9.test"])],
     ("gcks", "reload"): [(0, [])],
-    ("gcks", "events"): [(0, ["--last", "1000"])],
+    ("gcks", "events"): [(0, ["--last", "1000", "--level", "debug"])],
     ("gcks", "audit"): [(0, ["AUDIT"]), (1, ["BROKEN"]), (1, ["EMPTY"])],
     ("gcks", "decode"): [(0, ["CAPTURE"]), (1, ["DAMAGED"])],
     ("gcks", "version"): [(0, [])],

@@ -28,7 +28,7 @@ from prometheus_client import generate_latest
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.audit_chain import verify
 from gcks.daemon.config.loaded import LogOptions
-from gcks.daemon.control.event_lines import KEPT_OF_A_KIND
+from gcks.daemon.control.event_lines import KEPT_OF_A_KIND, Wanted
 from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Follower
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
@@ -81,7 +81,7 @@ class Edge:
         self._control = ControlSocket(
             directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
         )
-        self.deaf = Follower()
+        self.deaf = Follower(Wanted())
         self._control._followers.add(self.deaf)
         self._rotations = 0
 

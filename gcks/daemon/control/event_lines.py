@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
 from heapq import nlargest
@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from gcks import events as e
-from gcks.daemon.logs import LEVELS, fields_of
+from gcks.daemon.logs import LEVELS, fields_of, level_of
 
 SCHEMA_VERSION: Final = 1
 """Of all answers and lines; fields may be added without changing it."""
@@ -22,6 +22,26 @@ KEPT_OF_A_KIND: Final = 200
 """Of each kind by itself: a flood of one doesn't wash away the others."""
 MISSED: Final = "events_missed"
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+EVENT_NAMES: Final = frozenset(kind.name for kind in LEVELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are asked for: all, as far as nothing else is said."""
+
+    level: int = 0
+    """The least, as `logging` counts."""
+    group: str | None = None
+    names: frozenset[str] = frozenset()
+
+    def __call__(self, event: e.Event) -> bool:
+        return (
+            level_of(event) >= self.level
+            and self.group in (None, getattr(event, "group", None))
+            and (not self.names or event.name in self.names)
+        )
 
 
 class Recent:
@@ -42,10 +62,10 @@ class Recent:
             self._count += 1
             kept.append((self._count, at, event))
 
-    def last(self, most: int) -> list[dict[str, Any]]:
+    def last(self, most: int, wanted: Wanted) -> list[dict[str, Any]]:
         """Return the last events as lines, the oldest first."""
         every = chain.from_iterable(self._kept.values())
-        newest = nlargest(most, every, key=itemgetter(0))
+        newest = nlargest(most, (one for one in every if wanted(one[2])), key=itemgetter(0))
         return [event_line(event, at) for _, at, event in reversed(newest)]
 
 

@@ -27,7 +27,7 @@ from pydantic_core import from_json
 
 from gcks import __version__
 from gcks.daemon.config.loaded import ControlOptions
-from gcks.daemon.control.event_lines import Recent, event_line, missed_line
+from gcks.daemon.control.event_lines import Recent, Wanted, event_line, missed_line
 from gcks.daemon.control.peers import Gate, Peer, Role, Seats
 from gcks.daemon.control.requests import PROTOCOL, Events
 from gcks.daemon.control.views import View
@@ -72,9 +72,10 @@ Answer = Callable[[R, Role, str], Awaitable[View]]
 class Follower:
     """The events that one peer has yet to read."""
 
-    __slots__ = ("_lines", "_missed", "_wake")
+    __slots__ = ("_lines", "_missed", "_wake", "wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self._lines: deque[bytes] = deque()
         self._missed = 0
         self._wake = asyncio.Event()
@@ -141,9 +142,11 @@ class ControlSocket(Generic[R]):
         if not self._followers:
             return
         for event in events:
-            line = _line(event_line(event, at))
-            for follower in self._followers:
-                follower.tell(line)
+            followers = [one for one in self._followers if one.wanted(event)]
+            if followers:
+                line = _line(event_line(event, at))
+                for follower in followers:
+                    follower.tell(line)
 
     # --- one peer -----------------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class ControlSocket(Generic[R]):
             while line := await _next_line(reader):
                 request, answer = await self._respond(line, peer)
                 if isinstance(request, Events) and request.follow:
-                    await self._follow(reader, writer, answer)
+                    await self._follow(request.wanted, reader, writer, answer)
                     return
                 await _write(writer, answer)
         except (OSError, ValueError, TimeoutError):
@@ -208,10 +211,14 @@ class ControlSocket(Generic[R]):
         return None, _line({"id": number, "ok": False, "error": cause})
 
     async def _follow(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes
+        self,
+        wanted: Wanted,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        answer: bytes,
     ) -> None:
         """Send what comes after the answer, in which the past is: nothing is between them."""
-        follower = Follower()
+        follower = Follower(wanted)
         self._followers.add(follower)
         gone = asyncio.create_task(reader.read(1))
         try:

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from gcks import __version__
 from gcks.daemon.config.notation import WithoutTitles
+from gcks.daemon.control.event_lines import Wanted
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.requests import BaseRequest, Events, parse
 from gcks.daemon.control.views import DoneView, EventsView, Row, View
@@ -95,7 +96,7 @@ class Member(Protocol):
 
     def deafen(self, seconds: float) -> None: ...
 
-    def last_events(self, most: int) -> list[dict[str, Any]]: ...
+    def last_events(self, most: int, wanted: Wanted) -> list[dict[str, Any]]: ...
 
 
 def read_member_request(line: bytes) -> MemberRequest:
@@ -145,7 +146,7 @@ async def _deafen(member: Member, order: Deafen) -> View:
 
 
 async def _events(member: Member, asked: Events) -> View:
-    return EventsView(events=member.last_events(asked.last))
+    return EventsView(events=member.last_events(asked.last, asked.wanted))
 
 
 _ANSWERS: Final[dict[type, Callable[[Any, Any], Awaitable[View]]]] = {

@@ -172,6 +172,8 @@ class ExclusionSaved:
     excluded_at: float
     by: str
     """Who said so."""
+    about: str = ""
+    """For people: whose certificate it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import typer
 from typer.core import TyperGroup
 
+from gcks import __version__
 from gcks.cli.exits import REFUSED, sentence
 
 
@@ -78,5 +79,18 @@ def run(app: typer.Typer, program: str) -> None:
 _OUTPUT_GONE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO})
 
 
-def _nothing() -> None:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{ctx.command.program} {__version__}")  # type: ignore[attr-defined]
+        raise typer.Exit
+
+
+def _nothing(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Let the application be a group although no command is registered."""

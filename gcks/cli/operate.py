@@ -30,6 +30,13 @@ class Subject(StrEnum):
     features = "features"
 
 
+class Level(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
 SOCKET = typer.Option("--socket", help="The server's control socket.", readable=False)
 JSON = typer.Option("--json", help="Print JSON.")
 GROUP = typer.Argument(help="The group, such as keyid:demo.", autocompletion=names_of.groups)
@@ -50,6 +57,11 @@ CERTIFICATE = typer.Option(
     readable=False,
 )
 
+EVENT = typer.Option(
+    "--event",
+    help="Only this one, such as registration_refused; again for more.",
+    autocompletion=names_of.events,
+)
 YES: Final = "Don't ask, even if all members have to register again."
 
 Socket = Annotated[Path | None, SOCKET]
@@ -153,7 +165,7 @@ def exclude(
     as_json: Json = False,
 ) -> None:
     """Shut members out of GROUP, and keep them out until they are readmitted."""
-    whom = {"group": group, "immediate": now, **_whom(names, certificate)}
+    whom = {"group": group, "immediate": now, **_whom(names, certificate, excluding=True)}
 
     def ask(client: Client) -> dict[str, Any]:
         if not (yes or dry_run):
@@ -180,7 +192,7 @@ def readmit(
     as_json: Json = False,
 ) -> None:
     """Lift exclusions, by the names that they were made with."""
-    whom = _whom(names, certificate)
+    whom = _whom(names, certificate, excluding=False)
     _print(_asked(socket, lambda client: client.ask("readmit", group=group, **whom)), as_json)
 
 
@@ -191,34 +203,45 @@ def events(
     last: Annotated[
         int, typer.Option("--last", "-n", min=0, max=1000, help="How many of the past.")
     ] = 50,
+    level: Annotated[
+        Level, typer.Option("--level", help="The least that is printed; debug: every message.")
+    ] = Level.info,
+    group: Annotated[str | None, ONE_GROUP] = None,
+    names: Annotated[list[str] | None, EVENT] = None,
     socket: Socket = None,
     as_json: Json = False,
 ) -> None:
     """Print what happened at the server, and with --follow what happens.
 
-    It remembers the last 200 events of each kind since its start.
+    It remembers the last 200 events of each kind since its start; docs/events.md explains them.
     """
 
     from gcks.cli.tables import render_event
 
+    wanted = {"level": level.value, "group": group, "names": names or []}
+
     def tell(client: Client) -> None:
-        for event in client.events(last, follow=follow):
+        for event in client.events(last, follow=follow, **wanted):
             typer.echo(json.dumps(event)) if as_json else render_event(event)
 
     with suppress(KeyboardInterrupt):
         _asked(socket, tell)
 
 
-def _whom(names: list[str] | None, certificate: Path | None) -> dict[str, Any]:
+MAX_SUBJECT: Final = 512
+
+
+def _whom(names: list[str] | None, certificate: Path | None, *, excluding: bool) -> dict[str, Any]:
     if bool(names) == (certificate is not None):
         raise typer.BadParameter("give either identities or --certificate")
     if certificate is None:
         return {"kind": "identity", "names": names}
-    return {"kind": "certificate", "names": [_reference(certificate)]}
+    name, about = _reference(certificate)
+    return {"kind": "certificate", "names": [name]} | ({"about": about} if excluding else {})
 
 
-def _reference(path: Path) -> str:
-    """Return what the server knows a certificate by: issuer and serial number."""
+def _reference(path: Path) -> tuple[str, str]:
+    """Return what the server knows a certificate by (issuer and serial number), and people."""
     from cryptography import x509
 
     from gcks.crypto.certificate_reading import UNREADABLE, reference
@@ -226,7 +249,9 @@ def _reference(path: Path) -> str:
 
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        return reference(certificate.issuer, certificate.serial_number).hex()
+        name = reference(certificate.issuer, certificate.serial_number).hex()
+        subject = certificate.subject.rfc4514_string()[:MAX_SUBJECT]
+        return name, f"{subject}, serial {certificate.serial_number:x}"
     except OSError as error:
         raise typer.BadParameter(f"--certificate: {unreadable(path, error)}") from None
     except UNREADABLE:

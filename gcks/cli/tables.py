@@ -95,7 +95,7 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     ),
     "exclusions": (
         Column("group", "group"), Column("kind", "kind"), Column("name", "name"),
-        Column("since", "excluded_at", _when), Column("by", "by"),
+        Column("of", "about", _maybe), Column("since", "excluded_at", _when), Column("by", "by"),
     ),
     "features": (
         Column("on", "on", lambda on: "yes" if on else "no"),

@@ -139,17 +139,18 @@ class ExcludingGroup(RenewedSas):
         now: float,
         by: str,
         *,
+        about: str = "",
         immediate: bool = False,
         found: Sequence[str] | None = None,
     ) -> GroupOutcome:
         """Shut out whom the operator names, members or not, until the exclusion is lifted.
 
-        `kind` and `names` as in `ExclusionSaved`; `found` is what `named` says of them,
+        `kind`, `names` and `about` as in `ExclusionSaved`; `found` is what `named` says of them,
         where that is known.  Raises `LocalError`, and then nothing
         has changed.
         """
         names = tuple(names)
-        journal = self.exclusions.add(kind, names, self._wall(), by)
+        journal = self.exclusions.add(kind, names, self._wall(), by, about)
         excluded = self.exclude(self.named(kind, names) if found is None else found, now)
         if immediate and self._shut_out_at < inf:
             self._shut_out_at = now

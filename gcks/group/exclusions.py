@@ -46,14 +46,16 @@ class Exclusions:
         """Go on with what was kept."""
         self._put(saved)
 
-    def add(self, kind: str, names: Iterable[str], at: float, by: str) -> list[JournalEntry]:
+    def add(
+        self, kind: str, names: Iterable[str], at: float, by: str, about: str = ""
+    ) -> list[JournalEntry]:
         """Shut out, from POSIX time `at` on; who is shut out already stays so.
 
         Raises `LocalError` where there are too many.
         """
         names = tuple(names)
         new = [
-            ExclusionSaved(self._group, kind, name, at, by)
+            ExclusionSaved(self._group, kind, name, at, by, about)
             for name in dict.fromkeys(names)
             if (kind, name) not in self._by_name
         ]

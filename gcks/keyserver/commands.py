@@ -44,6 +44,8 @@ class Exclude:
     """Who says so."""
     immediate: bool = False
     """Don't wait for others to share the message."""
+    about: str = ""
+    """For people: whose certificate it is."""
     found: tuple[str, ...] | None = None
     """The members that the names stand for now, by who has looked already."""
 

@@ -91,10 +91,13 @@ class ServedGroups:
                 order.names,
                 now,
                 order.by,
+                about=order.about,
                 immediate=order.immediate,
                 found=order.found,
             )
-            event: Event = OperatorExcluded(group.name, order.kind, order.names, order.by)
+            event: Event = OperatorExcluded(
+                group.name, order.kind, order.names, order.by, order.about
+            )
         else:
             done = group.lift_exclusion(order.kind, order.names)
             event = OperatorReadmitted(group.name, order.kind, order.names, order.by)

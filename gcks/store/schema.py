@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -76,6 +76,7 @@ CREATE TABLE exclusions (
     name TEXT NOT NULL,
     excluded_at REAL NOT NULL,
     excluded_by TEXT NOT NULL,
+    about TEXT NOT NULL,
     PRIMARY KEY (group_name, kind, name)
 ) WITHOUT ROWID;
 CREATE TABLE rekeys (
@@ -145,6 +146,7 @@ ALTER TABLE groups DROP COLUMN rekey_message_id;
 ALTER TABLE groups DROP COLUMN rekey_datagrams;
 ALTER TABLE groups DROP COLUMN rekey_sent_at
 """,
+    4: "ALTER TABLE exclusions ADD COLUMN about TEXT NOT NULL DEFAULT ''",
 }
 """Version found -> what leads to the next one."""
 

@@ -234,8 +234,8 @@ class SqliteStore:
 
     def _exclusion_saved(self, e: ExclusionSaved) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO exclusions VALUES (?, ?, ?, ?, ?)",
-            (e.group, e.kind, e.name, e.excluded_at, e.by),
+            "INSERT OR REPLACE INTO exclusions VALUES (?, ?, ?, ?, ?, ?)",
+            (e.group, e.kind, e.name, e.excluded_at, e.by, e.about),
         )
 
     def _exclusion_lifted(self, e: ExclusionLifted) -> None:

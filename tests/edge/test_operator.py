@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,10 +17,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gcks.cli.client import Client
+from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.daemon.control.event_lines import event_schema
 from gcks.daemon.control.member import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
+from tests.unit.daemon.pki import Authority
 
 GROUP = "keyid:ops"
 CONFIG = """
@@ -377,6 +380,23 @@ def test_errors_name_the_remedy(site: Site) -> None:
     assert "No such file" in site.gcks(
         "exclude", GROUP, "--certificate", "/nonexistent.pem", code=2
     )
+
+
+def test_who_is_excluded_by_certificate_is_named(site: Site) -> None:
+    """The server keeps a hash; people read the subject, and the serial number."""
+    Authority(site.directory).leaf("member", "gm7.test")
+    site.serve()
+    exclude = ("exclude", GROUP, "--certificate", str(site.directory / "member.pem"))
+    site.gcks(*exclude)
+    (row,) = site.ask("show", "exclusions")["exclusions"]
+    assert row["kind"] == "certificate" and len(bytes.fromhex(row["name"])) == REFERENCE_OCTETS
+    assert re.fullmatch(r"CN=gm7\.test, serial [0-9a-f]+", row["about"])
+    assert row["about"] in site.gcks("show", "exclusions")
+    site.daemons.pop().stop()
+    site.serve()
+    assert site.ask("show", "exclusions")["exclusions"] == [row]
+    site.gcks("readmit", *exclude[1:])
+    assert site.ask("show", "exclusions")["exclusions"] == []
 
 
 def test_a_killed_server_comes_back_with_its_socket(site: Site) -> None:

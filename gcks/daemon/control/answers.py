@@ -10,6 +10,7 @@ from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control import requests as r
 from gcks.daemon.control import state
 from gcks.daemon.control import views as v
+from gcks.daemon.control.event_lines import Wanted
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
@@ -17,6 +18,7 @@ from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.group.excluding import Way
 from gcks.group.group import Group
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
+from gcks.wire.printable import printable
 
 
 class Server(state.Server, Protocol):
@@ -28,7 +30,7 @@ class Server(state.Server, Protocol):
 
     def note(self, event: Event) -> None: ...
 
-    def last_events(self, most: int) -> list[dict[str, Any]]: ...
+    def last_events(self, most: int, wanted: Wanted) -> list[dict[str, Any]]: ...
 
     async def load(self, path: Path | None) -> ServerConfig: ...
 
@@ -78,9 +80,17 @@ async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     excluded = group.named(order.kind, order.names)
     way = group.way_without(excluded, group.policy)
     if not order.dry_run:
-        names = tuple(order.names)
-        found = tuple(excluded)
-        server.command(Exclude(order.group, order.kind, names, by, order.immediate, found))
+        server.command(
+            Exclude(
+                order.group,
+                order.kind,
+                tuple(order.names),
+                by,
+                immediate=order.immediate,
+                about=printable(order.about),
+                found=tuple(excluded),
+            )
+        )
     return v.ExclusionView(
         group=group.name,
         excluded=excluded,
@@ -97,7 +107,7 @@ async def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
 
 async def _events(server: Server, asked: r.Events, by: str) -> v.View:
     del by
-    return v.EventsView(events=server.last_events(asked.last))
+    return v.EventsView(events=server.last_events(asked.last, asked.wanted))
 
 
 def _group(server: Server, name: str) -> Group:

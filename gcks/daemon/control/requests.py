@@ -6,10 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.values import IdentityPattern
+from gcks.daemon.control.event_lines import EVENT_NAMES, Wanted
+from gcks.daemon.logs import LEVEL_NAMES
 from gcks.errors import LocalError
 
 T = TypeVar("T")
@@ -19,6 +28,7 @@ PROTOCOL: Final = 1
 MAX_NAMES: Final = 10_000
 """In one order; more go in several."""
 MAX_PAGE: Final = 1_000
+MAX_EVENT_NAMES: Final = 64
 
 Name = Annotated[str, Field(min_length=1, max_length=1_024)]
 
@@ -82,6 +92,8 @@ class Exclude(_Names):
     """Shut out of a group, until it is lifted."""
 
     do: Literal["exclude"]
+    about: Annotated[str, Field(max_length=1_024)] = ""
+    """For people: whose certificate it is."""
     immediate: bool = False
     dry_run: bool = False
 
@@ -99,6 +111,24 @@ class Events(BaseRequest):
     last: Annotated[int, Field(ge=0, le=MAX_PAGE)] = 0
     """How many of the past."""
     follow: bool = True
+    level: Literal["debug", "info", "warning", "error"] = "debug"
+    """The least."""
+    group: Name | None = None
+    """Only events of this group."""
+    names: Annotated[list[Name], Field(max_length=MAX_EVENT_NAMES)] = []
+    """Only these events; none named: all."""
+
+    @field_validator("names")
+    @classmethod
+    def _are_events(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in EVENT_NAMES:
+                raise ValueError(f"no event is called {name}; docs/events.md has the names")
+        return names
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(LEVEL_NAMES[self.level], self.group, frozenset(self.names))
 
 
 Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events

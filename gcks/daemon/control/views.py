@@ -143,6 +143,8 @@ class ExclusionRow(Row):
     name: str
     excluded_at: str | None
     by: str
+    about: str = ""
+    """Of a certificate: its subject and serial number."""
 
 
 class ExclusionsView(View):

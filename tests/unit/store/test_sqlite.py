@@ -105,6 +105,7 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
     j.ExclusionSaved: st.builds(
         j.ExclusionSaved, GROUPS, st.sampled_from(["identity", "certificate"]),
         st.sampled_from(["fqdn:x", "fqdn:*"]), TIMES, st.just("uid 0"),
+        st.sampled_from(["", "CN=x"]),
     ),
     j.ExclusionLifted: st.builds(
         j.ExclusionLifted, GROUPS, st.sampled_from(["identity", "certificate"]),
@@ -305,8 +306,10 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
         5, j.TermsSaved("keyid:a", "implicit", "tunnel", 16)
     )  # fmt: skip
     full = replace(member, reassembles=True, certificate_ends=9.0, leaf=7, sender=True)
-    again.apply([full, AUTH, REKEY_SA, j.RenewalDue("keyid:a", due=True)])
+    out = j.ExclusionSaved("keyid:a", "certificate", "00", 2.0, "uid 0", "CN=x")
+    again.apply([full, AUTH, REKEY_SA, j.RenewalDue("keyid:a", due=True), out])
     (group,) = reopened(again, path).load()
+    assert group.exclusions == (out,)
     assert (group.members, group.auth_key, group.renewal_due) == ((full,), AUTH, True)
 
 

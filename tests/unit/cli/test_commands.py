@@ -98,8 +98,9 @@ def test_wrong_usage_is_exit_code_2(app: object, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])
 def test_version(app: object, name: str) -> None:
-    result = invoke(app, "version")
-    assert (result.exit_code, result.output) == (0, f"{name} {__version__}\n")
+    for asked in ("version", "--version"):
+        result = invoke(app, asked)
+        assert (result.exit_code, result.output) == (0, f"{name} {__version__}\n")
 
 
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])

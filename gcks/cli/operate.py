@@ -228,7 +228,8 @@ def events(
         _asked(socket, tell)
 
 
-MAX_SUBJECT: Final = 512
+MAX_SUBJECT_CHARACTERS: Final = 512
+"""Of a certificate, as far as the server keeps it: with the serial number it fits a request."""
 
 
 def _whom(names: list[str] | None, certificate: Path | None, *, excluding: bool) -> dict[str, Any]:
@@ -250,7 +251,7 @@ def _reference(path: Path) -> tuple[str, str]:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         name = reference(certificate.issuer, certificate.serial_number).hex()
-        subject = certificate.subject.rfc4514_string()[:MAX_SUBJECT]
+        subject = certificate.subject.rfc4514_string()[:MAX_SUBJECT_CHARACTERS]
         return name, f"{subject}, serial {certificate.serial_number:x}"
     except OSError as error:
         raise typer.BadParameter(f"--certificate: {unreadable(path, error)}") from None

@@ -23,8 +23,13 @@ def file_to_make(
     What isn't `needed` may lack its directory.
     """
     path = tried(lambda: files.path(text), key, findings)
-    if path is None or not needed or path.parent in MADE_BY_UNITS or path.parent.is_dir():
+    if path is None or not needed or path.parent in MADE_BY_UNITS:
         return path
-    reason = f"there is no directory for {files.named(text)}"
-    findings.add(key, reason, "make it, or change the path")
+    try:
+        if not path.parent.is_dir():
+            reason = f"there is no directory for {files.named(text)}"
+            findings.add(key, reason, "make it, or change the path")
+    except PermissionError:  # the daemon's user may see more than who checks
+        reason = f"can't see whether there is a directory for {files.named(text)}"
+        findings.add(key, reason, "check it as root, or as the daemon's user", warning=True)
     return path

@@ -30,7 +30,9 @@ MAX_NAMES: Final = 10_000
 MAX_PAGE: Final = 1_000
 MAX_EVENT_NAMES: Final = 64
 
-Name = Annotated[str, Field(min_length=1, max_length=1_024)]
+MAX_TEXT_CHARACTERS: Final = 1_024
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
 class BaseRequest(BaseModel):
@@ -92,7 +94,7 @@ class Exclude(_Names):
     """Shut out of a group, until it is lifted."""
 
     do: Literal["exclude"]
-    about: Annotated[str, Field(max_length=1_024)] = ""
+    about: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)] = ""
     """For people: whose certificate it is."""
     immediate: bool = False
     dry_run: bool = False

@@ -526,6 +526,25 @@ def test_what_is_not_there_is_missed_before_the_start(
     assert all("there is no directory for /" in one for one in found.values())
 
 
+def test_a_directory_that_the_asker_may_not_see_is_no_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gcks check` by an ordinary user: Path.is_dir raises where a directory may not be entered."""
+    path = write(directory, example("gcks.yaml").replace("/var/log/gcks/", "/root/gcks/"))
+    is_dir = Path.is_dir
+
+    def closed(self: Path) -> bool:
+        if self == Path("/root/gcks"):
+            raise PermissionError(13, "Permission denied")
+        return is_dir(self)
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    report = check_server(path)
+    (problem,) = report.problems
+    assert report.usable and problem.warning and problem.key == "audit.path"
+    assert "as root, or as the daemon's user" in problem.remedy
+
+
 @pytest.mark.parametrize(
     ("name", "load", "remedy"),
     [

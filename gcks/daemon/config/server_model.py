@@ -17,6 +17,7 @@ from gcks.daemon.config.values import (
     FilePattern,
     IdentityPattern,
     IdentityText,
+    LogLevel,
     Port,
     Seconds,
     Secret,
@@ -141,7 +142,7 @@ class LoggingSection(Section):
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: fields of the systemd journal where standard error leads there, else console on a
     terminal, else json. `json` is one object a line, for programs; `console` is for people."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LogLevel = "info"
     """Lines of this importance and above are written, on standard error."""
 
 

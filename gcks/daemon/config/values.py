@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -225,6 +225,7 @@ SelectorAddress = Annotated[
     AfterValidator(_selector_address),
     Notation("network or any", text(f"any|{_NETWORK}", examples=["any", *_NETWORKS])),
 ]
+LogLevel = Literal["debug", "info", "warning", "error"]
 FileName = Annotated[
     str, Notation("file", text(examples=["server.pem", "${CREDENTIALS_DIRECTORY}/server.key"]))
 ]

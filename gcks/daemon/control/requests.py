@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from gcks.daemon.config.notation import WithoutTitles
-from gcks.daemon.config.values import IdentityPattern
+from gcks.daemon.config.values import IdentityPattern, LogLevel
 from gcks.daemon.control.event_lines import EVENT_NAMES, Wanted
 from gcks.daemon.logs import LEVEL_NAMES
 from gcks.errors import LocalError
@@ -113,7 +113,7 @@ class Events(BaseRequest):
     last: Annotated[int, Field(ge=0, le=MAX_PAGE)] = 0
     """How many of the past."""
     follow: bool = True
-    level: Literal["debug", "info", "warning", "error"] = "debug"
+    level: LogLevel = "debug"
     """The least."""
     group: Name | None = None
     """Only events of this group."""

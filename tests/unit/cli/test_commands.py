@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -18,7 +19,10 @@ from typer.testing import CliRunner, Result
 
 from gcks import __version__
 from gcks.cli import member, server
+from gcks.cli.operate import Level
+from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import schemas
+from gcks.daemon.logs import LEVEL_NAMES
 from tests.unit.daemon.pki import Authority
 
 SECONDS = 30
@@ -94,6 +98,10 @@ def invoke(app: object, *arguments: object) -> Result:
 )
 def test_wrong_usage_is_exit_code_2(app: object, arguments: list[str]) -> None:
     assert invoke(app, *arguments).exit_code == 2
+
+
+def test_the_levels_of_events_are_those_of_the_log() -> None:
+    assert (*map(str, Level),) == get_args(LogLevel) == (*LEVEL_NAMES,)
 
 
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])

@@ -1,5 +1,5 @@
 """`python -m gcks`: the key server's command line."""
 
-from gcks.cli.server import main
+from gcks.cli.server_command import main
 
 main()

@@ -15,7 +15,7 @@ import typer
 from gcks.daemon.config.problems import unreadable
 from gcks.decode.capture import CaptureError, is_capture
 from gcks.decode.carriers import MAX_HEXADECIMAL_OCTETS, Carried, Sniffer, read_hexadecimal
-from gcks.decode.key_log import KeyLogContent, decode_key_log
+from gcks.decode.key_log_format import KeyLogContent, decode_key_log
 from gcks.decode.keyring import KeyRing
 from gcks.decode.messages import Explainer
 from gcks.decode.report import message_json, report

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gcks.daemon.key_log import UNDER_SYSTEMD, KeyLogFile, KeyLogOptions, open_key_log, warning
+from gcks.daemon.key_log_file import UNDER_SYSTEMD, KeyLogFile, KeyLogOptions, open_key_log, warning
 from gcks.errors import LocalError
 
 KeyLogPath = Annotated[

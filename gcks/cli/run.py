@@ -11,7 +11,7 @@ from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.dev import MEMBER_IDENTITY
 from gcks.daemon.dev_member import run_member
-from gcks.daemon.member import run as run_daemon
+from gcks.daemon.member_runtime import run as run_daemon
 from gcks.errors import LocalError
 from gcks.member.settings import Transport
 

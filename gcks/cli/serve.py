@@ -10,7 +10,7 @@ import typer
 from gcks.cli.key_logging import KeyLogPath, UnderSystemd, start_key_log
 from gcks.daemon import dev
 from gcks.daemon.config.server_file import load_server
-from gcks.daemon.server import serve as serve_daemon
+from gcks.daemon.server_runtime import serve as serve_daemon
 from gcks.errors import LocalError
 
 CONFIG = typer.Argument(help="The configuration file, see config/gcks.yaml.", readable=False)

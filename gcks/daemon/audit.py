@@ -23,8 +23,8 @@ from typing import Any, Final
 from gcks import __version__
 from gcks import events as e
 from gcks.daemon.audit_chain import BEGINNING, TORN
+from gcks.daemon.log_quota import Shares
 from gcks.daemon.logs import fields_of
-from gcks.daemon.shares import Shares
 from gcks.errors import LocalError
 
 RECORDED: Final = frozenset({

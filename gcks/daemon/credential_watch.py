@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gcks.daemon.beside import beside_the_loop
+from gcks.daemon.background import beside_the_loop
 from gcks.daemon.config.loaded import CredentialSource
 from gcks.daemon.config.opening import Stamp, stamp
 from gcks.daemon.internal_error import InternalErrors

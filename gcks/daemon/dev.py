@@ -19,14 +19,14 @@ from gcks.daemon.dev_files import (
     usable,
     write_private,
 )
-from gcks.daemon.key_log import KeyLogFile
+from gcks.daemon.key_log_file import KeyLogFile
 from gcks.daemon.process import run_to_end
 from gcks.daemon.screen import Screen, has_screen
-from gcks.daemon.server import ServerRuntime
-from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
+from gcks.daemon.server_runtime import ServerRuntime
 from gcks.iana import Encr, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
+from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity

@@ -15,8 +15,8 @@ from gcks.daemon.dev_files import (
     own_certificate,
     pem_certificate,
 )
-from gcks.daemon.key_log import KeyLogFile
-from gcks.daemon.member import PROGRAM, MemberRuntime
+from gcks.daemon.key_log_file import KeyLogFile
+from gcks.daemon.member_runtime import PROGRAM, MemberRuntime
 from gcks.daemon.process import refuse, run_to_end
 from gcks.daemon.screen import Screen, has_screen
 from gcks.dataplane.options import DataPlaneOptions, features_of

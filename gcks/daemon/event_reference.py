@@ -23,10 +23,10 @@ from gcks.daemon.control.event_lines import MISSED
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
 from gcks.daemon.logs import LEVELS, LIMITED_BY
 from gcks.errors import DropReason, RefusalReason
-from gcks.events import base, member, server
+from gcks.events import base, member_events, server_events
 
 _COLUMNS: Final = 118
-_PARTS: Final = (base, server, member)
+_PARTS: Final = (base, server_events, member_events)
 _FIELDS: Final = {
     "group": "the group",
     "identity": "whom it is about",

@@ -21,7 +21,7 @@ from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, as_text, to_journal
 from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
-from gcks.daemon.shares import Shares
+from gcks.daemon.log_quota import Shares
 from gcks.errors import DropReason
 from gcks.wire.printable import printable
 

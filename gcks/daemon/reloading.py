@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gcks.daemon.beside import beside_the_loop
+from gcks.daemon.background import beside_the_loop
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.internal_error import describe
 from gcks.daemon.systemd import ServiceManager

@@ -10,7 +10,7 @@ from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
 from gcks.daemon.udp import bind_udp, share_port
 from gcks.errors import LocalError
-from gcks.group.policy import GroupPolicy, RekeyPolicy
+from gcks.keyserver.groups.policy import GroupPolicy, RekeyPolicy
 from gcks.outcome import Endpoint
 
 

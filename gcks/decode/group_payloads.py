@@ -23,7 +23,7 @@ from gcks.decode.fields import (
 )
 from gcks.decode.model import Context, Item
 from gcks.errors import WireError
-from gcks.group.key_log import GroupSaKeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry
 from gcks.iana import ProtocolId
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload, MemberKeyBag, WrappedKey

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from gcks.crypto.encr import Cipher, make_cipher
 from gcks.decode.model import SaKeys
-from gcks.group.key_log import GroupSaKeyLogEntry, KeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
 from gcks.iana import ExchangeType, Integ, ProtocolId
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.wire.header import Header
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from gcks.decode.carriers import Carried
-from gcks.group.key_log import GroupSaKeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry
 from gcks.wire.header import Header
 
 SaKeys = Mapping[tuple[int, bytes], GroupSaKeyLogEntry]

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Final
 
-from gcks.group.key_log import GroupSaKeyLogEntry, KeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
 from gcks.iana import Encr, Integ, ProtocolId
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.wire.header import IKE_SPI_OCTETS
 
 IKE_TABLE: Final = "ikev2_decryption_table"

@@ -15,7 +15,7 @@ from gcks.events.base import (
     RequestRefused,
     ServerEvent,
 )
-from gcks.events.member import (
+from gcks.events.member_events import (
     DataPlaneFailed,
     LeftGroup,
     MemberStarted,
@@ -33,7 +33,7 @@ from gcks.events.member import (
     ServerNotTold,
     StrangeRekeysSeen,
 )
-from gcks.events.server import (
+from gcks.events.server_events import (
     CookieRequired,
     GroupRemovedEvent,
     GroupStarted,

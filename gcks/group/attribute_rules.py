@@ -14,8 +14,8 @@ from typing import Final
 
 from gcks.crypto.encr import is_aead
 from gcks.errors import GcksError
+from gcks.group.counter_mode import uses_counter
 from gcks.group.key_download import find_transform
-from gcks.group.sender_ids import uses_counter
 from gcks.iana import GcAuth, Integ, ProtocolId, TransformType
 from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload

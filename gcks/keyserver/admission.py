@@ -16,9 +16,9 @@ from gcks.ike.cookie import NO_PUZZLE, CookieJar
 from gcks.ike.credentials import Credentials
 from gcks.ike.puzzle import is_solved
 from gcks.keyserver import ike_sa_init
+from gcks.keyserver.admission_steps import Ladder, Step
 from gcks.keyserver.failures import Refusals
 from gcks.keyserver.ike_sa_table import IkeSaTable
-from gcks.keyserver.ladder import Ladder, Step
 from gcks.keyserver.load import Load
 from gcks.keyserver.prefixes import address_of
 from gcks.keyserver.priority import KnownSenders

@@ -14,9 +14,9 @@ from math import inf
 from typing import Final
 
 from gcks.events import MemberCertificateEnded
-from gcks.group.group import Group
-from gcks.group.group_outcome import GroupOutcome
 from gcks.keyserver import succession
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.group_outcome import GroupOutcome
 from gcks.keyserver.lifecycle import Keeper
 
 CHECK_SECONDS: Final = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
 
 
@@ -35,7 +35,7 @@ class RenewCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Exclude:
-    """Shut out of a group whom the operator names (`gcks.group.exclusions`)."""
+    """Shut out of a group whom the operator names (`gcks.keyserver.groups.exclusions`)."""
 
     group: str
     kind: str

@@ -26,14 +26,10 @@ from gcks.events import (
     DatagramDropped,
     Event,
 )
-from gcks.group.group import Group
-from gcks.group.group_outcome import GroupOutcome
-from gcks.group.policy import GroupPolicy
-from gcks.group.policy_change import PolicyChange
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.channel import Repeated, Request, Response, addressed
 from gcks.ike.credentials import Credentials
-from gcks.ike.key_log import KeyLog
+from gcks.ike.key_log_entry import KeyLog
 from gcks.ike.legality import Contents, check
 from gcks.ike.proof import Wishes, read_wishes
 from gcks.ike.secured import Asked
@@ -51,6 +47,10 @@ from gcks.keyserver.exchanges import (
     malformed,
 )
 from gcks.keyserver.failures import abandoned, registration_refused
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.group_outcome import GroupOutcome
+from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.policy_change import PolicyChange
 from gcks.keyserver.ike_sa import (
     AUTH_MESSAGE_ID,
     Agreed,

@@ -25,9 +25,6 @@ from gcks.events import (
     RequestRefused,
     ServerRefused,
 )
-from gcks.group.excluding import LEAVING_HINTS
-from gcks.group.group import Group
-from gcks.group.registration import Registration
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.ike_rekey import Successor
 from gcks.ike.legality import Contents, Rule
@@ -35,6 +32,9 @@ from gcks.ike.secured import is_ike_rekey
 from gcks.journal import JournalEntry
 from gcks.keyserver import gsa_registration
 from gcks.keyserver.failures import registration_refused
+from gcks.keyserver.groups.excluding import LEAVING_HINTS
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.registration import Registration
 from gcks.keyserver.gsa_auth import Authenticated
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper

@@ -23,7 +23,7 @@ from gcks.ike.authenticator import (
 from gcks.ike.channel import Channel
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.ike_rekey import Parent
-from gcks.ike.key_log import KeyLog, log_entry
+from gcks.ike.key_log_entry import KeyLog, log_entry
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.proof import PeerKeys, Wishes, peer_keys, signed_proof

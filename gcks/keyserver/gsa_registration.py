@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from gcks.errors import InvalidGroupId, InvalidSyntax, NoProposalChosen, RefusalReason
-from gcks.group.group import Group
-from gcks.group.registration import Registration, RegistrationRequest
 from gcks.group.usage import read_usage
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.legality import Contents, Rule
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.registration import Registration, RegistrationRequest
 from gcks.keyserver.ike_sa import Established
 from gcks.wire.identification import IDg
 from gcks.wire.notify import Notify

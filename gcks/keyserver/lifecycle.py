@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gcks.ike.ike_rekey import Parent, Successor
-from gcks.ike.key_log import KeyLog
+from gcks.ike.key_log_entry import KeyLog
 from gcks.ike.legality import Contents
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable

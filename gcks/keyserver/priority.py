@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from gcks.group.policy import SINGLE, GroupPolicy
 from gcks.journal import StoredGroup
+from gcks.keyserver.groups.policy import SINGLE, GroupPolicy
 from gcks.keyserver.rates import Rates
 
 MAX_SENDERS: Final = 65_536

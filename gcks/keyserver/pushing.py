@@ -15,10 +15,10 @@ from math import inf
 from typing import Final
 
 from gcks.errors import PeerError
-from gcks.group.group import Group
-from gcks.group.rekeying import delete_everything
 from gcks.iana import ExchangeType
 from gcks.ike.secured import Asked
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.rekeying import delete_everything
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Transmit

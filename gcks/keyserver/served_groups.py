@@ -7,14 +7,14 @@ from math import inf
 
 from gcks.errors import LocalError
 from gcks.events import Event, GroupRemovedEvent, OperatorExcluded, OperatorReadmitted
-from gcks.group.group import Group
-from gcks.group.group_outcome import GroupOutcome
-from gcks.group.policy import GroupPolicy
-from gcks.group.policy_change import PolicyChange
-from gcks.group.spi import SpiPool
 from gcks.group.spread import default_cost
 from gcks.journal import GroupRemoved, StoredGroup
 from gcks.keyserver.commands import Exclude, GroupCommand, RekeyGroup
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.group_outcome import GroupOutcome
+from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.policy_change import PolicyChange
+from gcks.keyserver.groups.spi import SpiPool
 
 
 class ServedGroups:

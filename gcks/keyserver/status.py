@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gcks.group.group import Group
-from gcks.group.sa_set import REKEY
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.sa_set import REKEY
 
 
 @dataclass(frozen=True, slots=True)

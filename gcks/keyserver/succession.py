@@ -8,14 +8,14 @@ from typing import NamedTuple
 from gcks.crypto.errors import InvalidPublicKey
 from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
-from gcks.group.group_outcome import GroupOutcome
 from gcks.iana import NotifyType
 from gcks.ike.channel import Response
 from gcks.ike.ike_rekey import Successor, Try, surviving
-from gcks.ike.key_log import log_entry
+from gcks.ike.key_log_entry import log_entry
 from gcks.ike.legality import Contents
 from gcks.ike.secured import REKEY_RETRY_SECONDS
 from gcks.keyserver import lifecycle
+from gcks.keyserver.groups.group_outcome import GroupOutcome
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.outcome import Transmit

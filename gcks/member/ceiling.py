@@ -17,8 +17,7 @@ from typing import Final
 from gcks.crypto.encr import is_aead
 from gcks.crypto.signature import ALGORITHMS
 from gcks.errors import GcksError
-from gcks.group.policy import TUNNEL
-from gcks.group.usage import ANNOUNCED_CPI, IPCOMP, Usage
+from gcks.group.usage import ANNOUNCED_CPI, IPCOMP, TUNNEL, Usage
 from gcks.iana import (
     IMPLICIT_IV,
     Encr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gcks.events import Event
-from gcks.group.key_log import KeyLogEntry
+from gcks.group.sa_key_log_entry import KeyLogEntry
 from gcks.member.data_plane import DataPlaneCommand
 from gcks.outcome import Transmit
 

@@ -21,7 +21,7 @@ from gcks.events import (
     Registering,
     ServerNotTold,
 )
-from gcks.group.key_log import KeyLogEntry
+from gcks.group.sa_key_log_entry import KeyLogEntry
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.secured import DELETE_IKE_SA

@@ -24,7 +24,7 @@ from gcks.events import RequestRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
 from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
-from gcks.ike.key_log import log_entry
+from gcks.ike.key_log_entry import log_entry
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.retransmission import PendingRequest
 from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey

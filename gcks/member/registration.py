@@ -15,8 +15,8 @@ from gcks.crypto.errors import IntegrityError
 from gcks.crypto.key_wrap import unwrap
 from gcks.errors import Discard, DropReason, GcksError
 from gcks.group.key_download import RekeyKeys, key_sizes, keymat_octets, rekey_keys
-from gcks.group.key_log import GroupSaKeyLogEntry, group_sa_entry
 from gcks.group.rekey_message import rekey_cipher
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, group_sa_entry
 from gcks.group.usage import Usage
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import transform_of

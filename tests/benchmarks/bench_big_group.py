@@ -18,12 +18,12 @@ from typing import Any
 
 from gcks.daemon.control import state
 from gcks.daemon.control.requests import Show
-from gcks.group.exclusions import IDENTITY
-from gcks.group.group import Group
-from gcks.group.policy import LKH, MemberRule
-from gcks.group.policy_change import census
-from gcks.group.spi import SpiPool
 from gcks.journal import MemberSaved
+from gcks.keyserver.groups.exclusions import IDENTITY
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.policy import LKH, MemberRule
+from gcks.keyserver.groups.policy_change import census
+from gcks.keyserver.groups.spi import SpiPool
 from tests.exchange.demo import group_policy
 
 MEMBERS = 1_000_000

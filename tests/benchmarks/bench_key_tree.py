@@ -16,13 +16,13 @@ from pathlib import Path
 
 from gcks.crypto.signature import SigningKey
 from gcks.group.key_download import keymat_octets, rekey_keys, tree_key_download
-from gcks.group.key_tree import DEGREE, KeyTree, TreeChange
-from gcks.group.membership import Membership
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
-from gcks.group.sa_set import rekey_gsa_policy
-from gcks.group.tree_keeper import TreeKeeper
 from gcks.iana import ProtocolId
 from gcks.journal import MemberSaved
+from gcks.keyserver.groups.key_tree import DEGREE, KeyTree, TreeChange
+from gcks.keyserver.groups.membership import Membership
+from gcks.keyserver.groups.sa_set import rekey_gsa_policy
+from gcks.keyserver.groups.tree_keeper import TreeKeeper
 from gcks.wire.gsa import GroupSecurityAssociation
 from tests.exchange.demo import group_policy
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gcks.events import Registered
-from gcks.group.policy import LKH
 from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.groups.policy import LKH
 from tests.exchange.demo import World, group_policy, keys_of
 from tests.exchange.network import MemberNode, Weather
 

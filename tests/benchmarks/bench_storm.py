@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, IkeSaClosed, Registered
-from gcks.group.exclusions import IDENTITY
 from gcks.keyserver import load
 from gcks.keyserver.commands import Exclude
+from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.member.delay import Delay
 from tests.exchange import network
 from tests.exchange.busy import BusyEngine, ticking

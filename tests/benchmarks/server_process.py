@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcks.daemon.config.loaded import ServerConfig
-from gcks.daemon.key_log import KeyLogFile
+from gcks.daemon.key_log_file import KeyLogFile
 from gcks.daemon.process import run_to_end
-from gcks.daemon.server import ServerRuntime
+from gcks.daemon.server_runtime import ServerRuntime
 
 
 @dataclass

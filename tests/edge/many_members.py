@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gcks.daemon.config.member_file import load_member
-from gcks.daemon.member import MemberRuntime
+from gcks.daemon.member_runtime import MemberRuntime
 from gcks.wire.identification import Identity
 
 

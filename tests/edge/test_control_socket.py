@@ -20,7 +20,6 @@ from jsonschema import Draft202012Validator
 
 from gcks.daemon.control import listener as listening
 from gcks.daemon.control import peers
-from gcks.daemon.control.answers import answer
 from gcks.daemon.control.event_lines import (
     KEPT_OF_A_KIND,
     Recent,
@@ -39,6 +38,7 @@ from gcks.daemon.control.requests import (
     read_request,
     request_schema,
 )
+from gcks.daemon.control.server_answers import answer
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
 from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused

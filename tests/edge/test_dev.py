@@ -30,7 +30,7 @@ from tests.unit.cli.frames import check, frames, has_colour, plain
 
 ROOT = Path(__file__).parents[2]
 SERVE = [sys.executable, "-m", "gcks", "serve"]
-MEMBER = [sys.executable, "-m", "gcks.cli.member", "run"]
+MEMBER = [sys.executable, "-m", "gcks.cli.member_command", "run"]
 PORTS = (10500, 10848, 14500)
 PATIENCE_SECONDS = 30.0
 LOG_OCTETS = 16 << 10

@@ -17,7 +17,7 @@ import pytest
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.config.check import check_file
 from gcks.daemon.control.requests import read_request
-from gcks.decode.key_log import HEADER, encode_entry
+from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.errors import LocalError
 from gcks.iana import ExchangeType
 from gcks.wire.message import encode_message

@@ -15,7 +15,8 @@ from typing import Final
 
 import pytest
 
-from gcks.cli import member, server
+from gcks.cli import member_command as member
+from gcks.cli import server_command as server
 from gcks.daemon.control.peers import MAX_PEERS
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
 from tests.edge.test_operator import GROUP, Site
@@ -23,7 +24,7 @@ from tests.unit.decode.captures import ipv4, pcap, udp
 from tests.unit.decode.test_messages import INIT
 
 TABLE = ROOT / "docs" / "exit-codes.md"
-MODULES: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member"}
+MODULES: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member_command"}
 COMMANDS: Final = {"gcks": server.COMMANDS, "gcks-member": member.COMMANDS}
 Cell = tuple[str, str, int]
 
@@ -288,7 +289,7 @@ def test_a_server_that_ends_is_told_to_who_follows_its_events(tmp_path: Path) ->
 
 AS_NOBODY = """
 import os, sys
-from gcks.cli import server
+from gcks.cli import server_command as server
 server.app(["show", "--socket", "/nonexistent"], standalone_mode=False)  # imports everything
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["gcks", "show", "--socket", sys.argv[1]]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.daemon.conftest import ROOT
 
-PROGRAMS: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member"}
+PROGRAMS: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member_command"}
 CONTROL: Final = ("--socket", "{}/nobody.sock")
 
 

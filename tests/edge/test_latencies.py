@@ -12,8 +12,8 @@ import uvloop
 
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
-from gcks.daemon.member import MemberRuntime
-from gcks.daemon.server import ServerRuntime
+from gcks.daemon.member_runtime import MemberRuntime
+from gcks.daemon.server_runtime import ServerRuntime
 from gcks.journal import JournalEntry
 from gcks.keyserver.commands import RekeyGroup
 from gcks.store.sqlite import SqliteStore
@@ -94,7 +94,7 @@ async def check_rekey(gcks: ServerRuntime) -> None:
 def test_answers_and_rekeys_are_measured_until_they_have_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gcks.daemon.server.SqliteStore", SlowStore)
+    monkeypatch.setattr("gcks.daemon.server_runtime.SqliteStore", SlowStore)
     site = Site(tmp_path)
     gcks, gm = server(site), member(site)
 

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from gcks.cli.client import Client
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member import MEMBER_VIEWS
+from gcks.daemon.control.member_answers import MEMBER_VIEWS
 from gcks.daemon.control.views import schemas
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
 from tests.unit.daemon.pki import Authority
@@ -122,7 +122,7 @@ class Site:
 
     def member(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "gcks.cli.member", *arguments],
+            [sys.executable, "-m", "gcks.cli.member_command", *arguments],
             capture_output=True, text=True, timeout=30, cwd=ROOT,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr

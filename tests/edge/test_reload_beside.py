@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.config.server_file import load_server
-from gcks.daemon.server import ServerRuntime
+from gcks.daemon.server_runtime import ServerRuntime
 from gcks.errors import LocalError
 from tests.edge.test_operator import Site
 

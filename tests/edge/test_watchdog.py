@@ -18,8 +18,8 @@ import uvloop
 
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
-from gcks.daemon.member import MemberRuntime
-from gcks.daemon.server import ServerRuntime
+from gcks.daemon.member_runtime import MemberRuntime
+from gcks.daemon.server_runtime import ServerRuntime
 from tests.edge.test_operator import JOIN, Site
 
 WATCHDOG_SECONDS = 0.06

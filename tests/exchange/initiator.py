@@ -18,7 +18,6 @@ from gcks.crypto.key_exchange import KeyPair, generate
 from gcks.crypto.signature import HASHES
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
-from gcks.group.policy import GroupPolicy
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.authenticator import psk_authentication, sign, signed_octets
 from gcks.ike.credentials import Credentials, OwnCredential
@@ -28,6 +27,7 @@ from gcks.ike.negotiation import suite_of
 from gcks.ike.protect import IkeProtection
 from gcks.ike.suite import IkeSuite
 from gcks.keyserver.engine import Engine
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
 from gcks.outcome import Endpoint, Outcome, Path
 from gcks.wire.authentication import Authentication

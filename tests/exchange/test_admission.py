@@ -12,7 +12,7 @@ from gcks.events import CookieRequired, IkeSaInitAnswered, PuzzleRequired, Regis
 from gcks.iana import Encr, ExchangeType, Integ, Ke, NotifyType, Prf, TransformType
 from gcks.ike.puzzle import PuzzleSolver
 from gcks.keyserver.admission import UNSOLVED_PER_SECOND
-from gcks.keyserver.ladder import HOLD_SECONDS, Step
+from gcks.keyserver.admission_steps import HOLD_SECONDS, Step
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.message import decode_plain

@@ -19,11 +19,11 @@ from gcks.events import (
     RegistrationFailedEvent,
     RekeyReceived,
 )
-from gcks.group.policy import LKH, GroupPolicy
 from gcks.ike.credentials import Credentials
 from gcks.journal import MemberSaved
 from gcks.keyserver.certificate_end import CHECK_SECONDS
 from gcks.keyserver.commands import RenewCredentials
+from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from tests.exchange.demo import (
     SERVER_SETTINGS,
     MemberNode,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.keyserver.ike_sa import Established
 from tests.exchange.demo import SERVER_SETTINGS, World, state
 from tests.exchange.network import MemberNode, Weather

@@ -17,12 +17,12 @@ from gcks.events import (
     RekeySent,
     Reregistering,
 )
-from gcks.group import excluding, tree_keeper
-from gcks.group.group import Group
-from gcks.group.policy import LKH, GroupPolicy
 from gcks.iana import Kwa, NotifyType
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.keyserver.groups import excluding, tree_keeper
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from tests.exchange.demo import ATD, DTD, PSK, World, group_policy, keys_of, state
 from tests.exchange.network import MemberNode, Weather
 

@@ -15,9 +15,9 @@ from gcks.events import (
     SaCreated,
     ServerNotTold,
 )
-from gcks.group.policy import LKH, GroupPolicy
 from gcks.journal import SenderIdsReserved
 from gcks.keyserver.commands import Exclude
+from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from gcks.wire.identification import Identity
 from tests.exchange.demo import World, group_policy, state
 from tests.exchange.network import MemberNode, Weather

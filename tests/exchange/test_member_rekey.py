@@ -17,8 +17,8 @@ from gcks.events import (
     RekeySent,
     Reregistering,
 )
-from gcks.group.policy import GroupPolicy
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Mode
 from gcks.wire.traffic_selector import TrafficSelector

@@ -19,12 +19,12 @@ from gcks.events import (
     SaCreated,
     SaDeleted,
 )
-from gcks.group.exclusions import IDENTITY
-from gcks.group.policy import LKH, SIMPLE, GroupPolicy, MemberRule
-from gcks.group.policy_change import PolicyChange, census
 from gcks.iana import NotifyType
 from gcks.ike.keywords import parse_esp
 from gcks.keyserver.commands import Command, Exclude, Readmit
+from gcks.keyserver.groups.exclusions import IDENTITY
+from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy, MemberRule
+from gcks.keyserver.groups.policy_change import PolicyChange, census
 from gcks.member.ceiling import Ceiling
 from tests.exchange.demo import ATD, DTD, group_policy, state
 from tests.exchange.test_key_tree_groups import SOON, TREE, Scene

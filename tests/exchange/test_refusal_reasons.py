@@ -21,13 +21,13 @@ from gcks.events import (
     RegistrationRefused,
     RequestRefused,
 )
-from gcks.group.exclusions import IDENTITY
-from gcks.group.policy import MemberRule
 from gcks.iana import AuthMethod, ExchangeType, IdType, NotifyType
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.ike.negotiation import without_kwa
 from gcks.keyserver.commands import Exclude
+from gcks.keyserver.groups.exclusions import IDENTITY
+from gcks.keyserver.groups.policy import MemberRule
 from gcks.wire.authentication import Authentication
 from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.notify import Notify

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gcks.events import Registered, RekeyReceived, RekeySent, Reregistering
-from gcks.group.policy import LKH, SIMPLE, GroupPolicy
-from gcks.group.reminders import REMINDERS
+from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy
+from gcks.keyserver.groups.reminders import REMINDERS
 from tests.exchange.demo import DTD, keys_of
 from tests.exchange.test_key_tree_groups import TREE, Scene
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from gcks.events import MemberLeft, PolicyRefused, RegistrationFailedEvent, RegistrationRefused
-from gcks.group.policy import GroupPolicy
-from gcks.group.registration import RegistrationRequest
 from gcks.group.usage import Usage
 from gcks.iana import NotifyType
 from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.registration import RegistrationRequest
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Feature, InstallSa
 from gcks.wire.notify import Notify

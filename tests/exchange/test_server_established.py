@@ -21,12 +21,12 @@ from gcks.events import (
     RequestRefused,
     ServerRefused,
 )
-from gcks.group.excluding import LEAVING_HINTS
-from gcks.group.policy import MemberRule
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberRemoved, MemberSaved
 from gcks.keyserver.commands import Reload
+from gcks.keyserver.groups.excluding import LEAVING_HINTS
+from gcks.keyserver.groups.policy import MemberRule
 from gcks.outcome import Endpoint, Outcome, Path
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation

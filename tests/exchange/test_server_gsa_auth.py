@@ -10,14 +10,14 @@ import pytest
 from gcks.crypto.encr import encr_key_octets
 from gcks.errors import DropReason
 from gcks.events import MemberRegistered, RegistrationRefused
-from gcks.group.registration import MAX_KEPT_SAG_OCTETS
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType, ProtocolId
 from gcks.ike.authenticator import signed_octets, verify_signature
 from gcks.ike.credentials import Credentials, PreSharedKey
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.ike.keywords import parse_esp
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberSaved, SenderIdsReserved
+from gcks.keyserver.groups.registration import MAX_KEPT_SAG_OCTETS
 from gcks.outcome import Endpoint, Path
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate

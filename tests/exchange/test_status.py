@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from gcks.events import MemberRegistered, RekeySent, SaCreated
-from gcks.group.policy import SINGLE, GroupPolicy
 from gcks.iana import ProtocolId
 from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.groups.policy import SINGLE, GroupPolicy
 from gcks.member.status import GroupStatus as MembershipStatus
 from gcks.wire.traffic_selector import TrafficSelector
 from tests.exchange.demo import DATA_LIFETIME, DTD, REKEY_LIFETIME, World, group_policy

@@ -9,9 +9,9 @@ import pytest
 
 from gcks.errors import DropReason
 from gcks.events import Registered, RegistrationAbandoned, Reregistering
-from gcks.group.exclusions import IDENTITY
 from gcks.group.spread import MOST_SECONDS
 from gcks.keyserver.commands import Exclude, RekeyGroup
+from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.load import LEAST_BACKLOG, SENDERS_RESERVE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND
 from gcks.keyserver.rates import BURST_SECONDS

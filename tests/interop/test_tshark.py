@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typer.testing import CliRunner
 
-from gcks.cli import server
+from gcks.cli import server_command as server
 from gcks.daemon.dev_files import prepare
-from gcks.decode.key_log import HEADER, encode_entry
-from gcks.group.key_log import GroupSaKeyLogEntry, KeyLogEntry
+from gcks.decode.key_log_format import HEADER, encode_entry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
 from gcks.iana import Encr, Integ, ProtocolId
 from gcks.outcome import Endpoint
 from tests.benchmarks.bench_registration import bench_config, exchange, free_port

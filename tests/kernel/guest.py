@@ -52,7 +52,7 @@ def start_server() -> subprocess.Popen[bytes]:
 
 def start_member(name: str) -> subprocess.Popen[bytes]:
     config = str(RESULT / f"{name}.yaml")
-    return spawn(name, ["-m", "gcks.cli.member", "run", "--config", config], f"{name}.log")
+    return spawn(name, ["-m", "gcks.cli.member_command", "run", "--config", config], f"{name}.log")
 
 
 def start_traffic(

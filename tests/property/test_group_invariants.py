@@ -10,12 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gcks.errors import AuthorizationFailed, RegistrationFailed
 from gcks.events import GroupStartedOver
-from gcks.group.exclusions import IDENTITY
-from gcks.group.key_tree import KeyTree, NodeKey
-from gcks.group.policy import LKH, SIMPLE
+from gcks.keyserver.groups.exclusions import IDENTITY
+from gcks.keyserver.groups.key_tree import KeyTree, NodeKey
+from gcks.keyserver.groups.policy import LKH, SIMPLE
 from gcks.wire.header import decode_header
 from tests.exchange.memory_store import replay
-from tests.unit.group.stage import Joined, Stage, esp, group_policy, rekey_sa
+from tests.unit.keyserver.groups.stage import Joined, Stage, esp, group_policy, rekey_sa
 
 POLICIES = (
     group_policy(esp(renew_seconds=100), rekey=rekey_sa(renew_seconds=350)),

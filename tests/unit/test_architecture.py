@@ -64,6 +64,13 @@ def test_imports_go_left_only(module: tuple[Path, ast.Module]) -> None:
         assert (here, there) not in STRANGERS, f"{here} imports {there}"
 
 
+def test_what_both_roles_share_is_not_in_the_servers_room() -> None:
+    """gcks/group is for both roles: gcks/member uses all of it, and nothing of the server's."""
+    for path in (PACKAGE / "group").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert not any(name.startswith("gcks.keyserver") for name in imported_modules(tree)), path
+
+
 def test_the_core_does_no_io(module: tuple[Path, ast.Module]) -> None:
     path, tree = module
     if layer(path) in EDGE:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from gcks.crypto.key_wrap import unwrap, wrap
-from gcks.group.authorization import Role
 from gcks.group.key_download import (
     key_download,
     key_sizes,
@@ -19,12 +18,13 @@ from gcks.group.key_download import (
     rekey_keys,
     tree_key_download,
 )
-from gcks.group.live_sa import LiveSa
-from gcks.group.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
-from gcks.group.registration import GsaBuilder
-from gcks.group.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
-from gcks.group.spi import SpiPool
 from gcks.iana import Encr, Integ, Kwa, PayloadType, ProtocolId, TransformType
+from gcks.keyserver.groups.authorization import Role
+from gcks.keyserver.groups.live_sa import LiveSa
+from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
+from gcks.keyserver.groups.registration import GsaBuilder
+from gcks.keyserver.groups.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
+from gcks.keyserver.groups.spi import SpiPool
 from gcks.outcome import Endpoint
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.identification import Identity

@@ -122,7 +122,9 @@ class Site:
     def start_members(self) -> None:
         """Start all members; they register by themselves."""
         for name in self.names:
-            self._start(name, "gcks.cli.member", "run", "--demo", "--config", f"{name}.yaml")
+            self._start(
+                name, "gcks.cli.member_command", "run", "--demo", "--config", f"{name}.yaml"
+            )
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         with (self.directory / f"{name}.log").open("wb") as log:

@@ -8,7 +8,7 @@ from gcks.daemon.config.credentials import tried
 from gcks.daemon.config.files import Files
 from gcks.daemon.config.ike_model import Section
 from gcks.daemon.config.loaded import ControlOptions
-from gcks.daemon.config.places import file_to_make
+from gcks.daemon.config.output_files import file_to_make
 from gcks.daemon.config.problems import Findings
 from gcks.daemon.config.values import FileName
 from gcks.daemon.control.peers import Access, group_id

@@ -20,17 +20,17 @@ from gcks.daemon.config.values import (
     SelectorAddress,
     WholeSeconds,
 )
-from gcks.group.policy import IMPLICIT, SIGNATURE_ALGORITHM
-from gcks.group.rules import MAX_SENDER_ID_BITS
-from gcks.group.sa_rules import MAX_COPIES
 from gcks.ike.keywords import ENCR, INTEG, KWA, parse_ah, parse_esp, parse_kwa
+from gcks.keyserver.groups.policy import IMPLICIT, SIGNATURE_ALGORITHM
+from gcks.keyserver.groups.rules import MAX_SENDER_ID_BITS
+from gcks.keyserver.groups.sa_rules import MAX_COPIES
 
 _ESP_SUITES: Final = [
     suite
     for encr in ENCR
     for suite in ([encr] if is_aead(ENCR[encr].id) else [f"{encr}-{integ}" for integ in INTEG])
 ]
-"""What `gcks.group.rules` takes."""
+"""What `gcks.keyserver.groups.rules` takes."""
 
 
 def _cipher_suite(value: str) -> str:

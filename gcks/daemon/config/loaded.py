@@ -9,8 +9,8 @@ from pathlib import Path
 from gcks.daemon.config.opening import Stamp
 from gcks.daemon.control.peers import Access
 from gcks.dataplane.options import DataPlaneOptions
-from gcks.group.policy import GroupPolicy
 from gcks.ike.credentials import Credentials
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import MemberSettings

@@ -26,7 +26,7 @@ from gcks.daemon.config.loaded import (
     LogOptions,
     ServerConfig,
 )
-from gcks.daemon.config.places import file_to_make
+from gcks.daemon.config.output_files import file_to_make
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
 from gcks.daemon.config.role import Role, refuse_others
 from gcks.daemon.config.server_model import (

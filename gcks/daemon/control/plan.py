@@ -10,7 +10,7 @@ from typing import Final
 
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control.views import GroupPlan, LockedOut, PlanView
-from gcks.group.policy_change import PolicyChange
+from gcks.keyserver.groups.policy_change import PolicyChange
 
 NEEDS_RESTART: Final = {
     "listeners": "listen", "store_path": "store.path", "master_key": "store.master_key",

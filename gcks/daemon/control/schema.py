@@ -14,7 +14,7 @@ from gcks.daemon.config.check import report_schema
 from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.schema import DIALECT
 from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member import MEMBER_VIEWS, member_request_schema
+from gcks.daemon.control.member_answers import MEMBER_VIEWS, member_request_schema
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.requests import PROTOCOL, Show, request_schema
 from gcks.daemon.control.views import VIEWS, EventsView, View

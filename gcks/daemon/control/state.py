@@ -16,16 +16,16 @@ from gcks.daemon.control import views as v
 from gcks.daemon.control.features import features
 from gcks.daemon.control.requests import Show
 from gcks.errors import AuthorizationFailed, LocalError
-from gcks.group.authorization import authorize
-from gcks.group.group import Group
-from gcks.group.live_sa import LiveSa
-from gcks.group.membership import Member
-from gcks.group.policy import SINGLE, DataSaPolicy, GroupPolicy, RekeyPolicy
-from gcks.group.policy_change import census
-from gcks.group.sa_set import REKEY
 from gcks.iana import ProtocolId
 from gcks.journal import ExclusionSaved
 from gcks.keyserver.engine import Engine
+from gcks.keyserver.groups.authorization import authorize
+from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.live_sa import LiveSa
+from gcks.keyserver.groups.membership import Member
+from gcks.keyserver.groups.policy import SINGLE, DataSaPolicy, GroupPolicy, RekeyPolicy
+from gcks.keyserver.groups.policy_change import census
+from gcks.keyserver.groups.sa_set import REKEY
 
 T = TypeVar("T")
 R = TypeVar("R")

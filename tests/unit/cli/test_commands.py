@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from gcks import __version__
-from gcks.cli import member, server
+from gcks.cli import member_command as member
+from gcks.cli import server_command as server
 from gcks.cli.operate import Level
 from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import schemas
@@ -214,12 +215,12 @@ def test_serve_names_an_address_that_this_host_lacks(config: Path) -> None:
 
 def test_a_member_names_a_bad_configuration(member_config: Path) -> None:
     member_config.write_text(member_config.read_text().replace("file:psk", "file:lost"))
-    message = refusal("gcks.cli.member", "run", "--config", member_config)
+    message = refusal("gcks.cli.member_command", "run", "--config", member_config)
     assert f"{member_config}:3: authentication.psk: can't read" in message
 
 
 def test_a_member_names_a_directory_without_a_development_server(tmp_path: Path) -> None:
-    assert "dev.json" in refusal("gcks.cli.member", "run", "--dev", tmp_path)
+    assert "dev.json" in refusal("gcks.cli.member_command", "run", "--dev", tmp_path)
 
 
 # --- a server as systemd sees it --------------------------------------------------------

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gcks.cli import decode as command
-from gcks.cli import server
-from gcks.decode.key_log import HEADER, encode_entry
+from gcks.cli import server_command as server
+from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.decode.report import schema
 from tests.unit.decode import captures
 from tests.unit.decode.test_messages import INIT, REKEYS, rekey_entry, rekey_messages

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gcks.cli.layout import print_fields, print_rows
 from gcks.cli.tables import TABLES, render, render_event, render_plan
-from gcks.daemon.control.member import MemberView
+from gcks.daemon.control.member_answers import MemberView
 from gcks.daemon.control.views import VIEWS, View
 
 END = "2036-11-21T09:17:14+00:00"

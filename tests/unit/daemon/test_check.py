@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from gcks.cli.server import app
+from gcks.cli.server_command import app
 from gcks.daemon.config.check import (
     Report,
     check_member,

@@ -17,7 +17,7 @@ from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.config.server_model import ServerFile
-from gcks.group.policy import SINGLE
+from gcks.keyserver.groups.policy import SINGLE
 from gcks.member.data_plane import Feature
 from gcks.member.settings import OwnAuthentication
 from gcks.outcome import Endpoint

@@ -14,8 +14,8 @@ from gcks.daemon.control.plan import in_slices
 from gcks.daemon.control.requests import Show
 from gcks.daemon.exposition import Exposition
 from gcks.daemon.metrics import ServerMetrics
-from gcks.group.policy_change import PolicyChange
 from gcks.keyserver.commands import Exclude
+from gcks.keyserver.groups.policy_change import PolicyChange
 from tests.exchange.demo import group_policy
 from tests.exchange.initiator import Server
 

@@ -6,9 +6,9 @@ import pytest
 
 from gcks.daemon.control.plan import effects
 from gcks.daemon.control.state import replay_of, senders_of
-from gcks.group.policy import DataSaPolicy
-from gcks.group.policy_change import PolicyChange
-from tests.unit.group.stage import esp, single
+from gcks.keyserver.groups.policy import DataSaPolicy
+from gcks.keyserver.groups.policy_change import PolicyChange
+from tests.unit.keyserver.groups.stage import esp, single
 
 MANY = esp()
 ONE = single("cam", "fqdn:s1.dev", "192.0.2.7")

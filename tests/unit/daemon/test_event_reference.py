@@ -23,9 +23,10 @@ PACKAGE: Final = ROOT / "gcks"
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
 PLACES: Final = {
     "member": MEMBER, "keyserver": SERVER, "group": SERVER,
-    "daemon/member.py": MEMBER, "daemon/sa_worker.py": MEMBER, "daemon/control/member.py": MEMBER,
-    "daemon/server.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
-    "daemon/control/answers.py": SERVER,
+    "daemon/member_runtime.py": MEMBER, "daemon/sa_worker.py": MEMBER,
+    "daemon/control/member_answers.py": MEMBER,
+    "daemon/server_runtime.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
+    "daemon/control/server_answers.py": SERVER,
 }  # fmt: skip
 """Whose code it is; everything else in gcks/daemon is both programs'."""
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gcks.cli import member, server
-from gcks.daemon.key_log import KeyLogFile, KeyLogOptions, open_key_log, warning
-from gcks.decode.key_log import decode_key_log
+from gcks.cli import member_command as member
+from gcks.cli import server_command as server
+from gcks.daemon.key_log_file import KeyLogFile, KeyLogOptions, open_key_log, warning
+from gcks.decode.key_log_format import decode_key_log
 from gcks.errors import LocalError
 from gcks.iana import ProtocolId
 from gcks.journal import SaDeleted, SaSaved, StoredGroup

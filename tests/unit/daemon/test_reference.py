@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gcks.cli.server import app
+from gcks.cli.server_command import app
 from gcks.daemon.config.notation import KIND
 from gcks.daemon.config.reference import anchor, reference_of
 from gcks.daemon.config.schema import schema_of

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 from typer.testing import CliRunner
 
-from gcks.cli.server import app
+from gcks.cli.server_command import app
 from gcks.daemon.config.check import check_file
 from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.notation import write_size, write_time

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from gcks.decode.key_log import HEADER, decode_key_log, encode_entry
+from gcks.decode.key_log_format import HEADER, decode_key_log, encode_entry
 from gcks.decode.wireshark import ESP_TABLE, IKE_TABLE, tables
 from gcks.errors import LocalError
-from gcks.group.key_log import GroupSaKeyLogEntry, KeyLogEntry, group_sa_entry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry, group_sa_entry
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.wire.gsa import GsaPolicy
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform

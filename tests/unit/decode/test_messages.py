@@ -17,9 +17,9 @@ from gcks.decode.messages import Explainer
 from gcks.decode.model import ExplainedPayload, Explanation, Item, Protection
 from gcks.decode.report import message_json, report, schema
 from gcks.decode.text import COLUMNS, render, render_summary
-from gcks.group.key_log import GroupSaKeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry
 from gcks.iana import Encr, ExchangeType, GcAuth, Integ, ProtocolId, TransformType
-from gcks.ike.key_log import IkeKeyLogEntry
+from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.ike.suite import IkeSuite
 from gcks.outcome import Endpoint

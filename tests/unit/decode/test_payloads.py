@@ -13,7 +13,7 @@ from gcks.decode.model import Context, Item
 from gcks.decode.notifies import MEANINGS
 from gcks.decode.payloads import RENDERERS, explain
 from gcks.decode.titles import PAYLOADS, payload_title
-from gcks.group.key_log import group_sa_entry
+from gcks.group.sa_key_log_entry import group_sa_entry
 from gcks.group.spread import SPREAD_VENDOR, Spread, spread_notify
 from gcks.iana import Encr, ExchangeType, NotifyType, PayloadType, ProtocolId, TransformType
 from gcks.wire.attribute import Attribute

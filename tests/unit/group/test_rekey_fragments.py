@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gcks.group.policy import GroupPolicy
 from gcks.iana import PayloadType
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.wire.header import decode_header
-from tests.unit.group.stage import Stage, esp, group_policy, rekey_sa
+from tests.unit.keyserver.groups.stage import Stage, esp, group_policy, rekey_sa
 
 LIMIT = 1200
 

@@ -10,7 +10,6 @@ import pytest
 from gcks.crypto.signature import ALGORITHMS, SigningKey
 from gcks.errors import Discard, DropReason, LocalError, WireError
 from gcks.group.key_download import RekeyKeys, key_sizes, rekey_keys
-from gcks.group.policy import SIGNATURE_ALGORITHM
 from gcks.group.rekey_message import (
     Signer,
     build_chain,
@@ -19,16 +18,17 @@ from gcks.group.rekey_message import (
     envelope,
     rekey_cipher,
 )
-from gcks.group.sa_set import rekey_gsa_policy
 from gcks.iana import AuthMethod, Encr, GcAuth, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.protect import seal_chain
+from gcks.keyserver.groups.policy import SIGNATURE_ALGORITHM
+from gcks.keyserver.groups.sa_set import rekey_gsa_policy
 from gcks.wire.authentication import Authentication, DigitalSignature
 from gcks.wire.delete import Delete
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import Payload, encode_chain
 from gcks.wire.transform import Transform
-from tests.unit.group.opening import open_fragments, open_rekey
-from tests.unit.group.stage import CBC, GCM, HMAC, rekey_sa
+from tests.unit.keyserver.groups.opening import open_fragments, open_rekey
+from tests.unit.keyserver.groups.stage import CBC, GCM, HMAC, rekey_sa
 
 SPI = bytes(range(16))
 DELETE = Delete(ProtocolId.ESP, 4, (b"spi1",))

@@ -6,7 +6,6 @@ from hashlib import sha256
 
 import pytest
 
-from gcks.group.exclusions import IDENTITY
 from gcks.group.spread import (
     DEFAULT_COST_SECONDS,
     MOST_SECONDS,
@@ -17,9 +16,10 @@ from gcks.group.spread import (
     spread_of,
 )
 from gcks.iana import FIRST_PRIVATE_STATUS_TYPE, LAST_NOTIFY_TYPE, NotifyType
+from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.wire.delete import Delete
 from gcks.wire.notify import Notify
-from tests.unit.group.stage import Stage
+from tests.unit.keyserver.groups.stage import Stage
 
 KIND = NotifyType.REREGISTRATION_SPREAD
 

@@ -8,20 +8,21 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import InvalidSyntax, NoProposalChosen
-from gcks.group.policy import GroupPolicy
-from gcks.group.registration import KeyWrap
-from gcks.group.rekeying import reminder_payloads
-from gcks.group.rules import MAX_DATA_SAS
-from gcks.group.sa_rules import MAX_LABEL_CHARACTERS
-from gcks.group.usage import Usage, read_usage, usage_of, usage_text
+from gcks.group.usage import Usage, read_usage
 from gcks.iana import Kwa, NotifyType
+from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.registration import KeyWrap
+from gcks.keyserver.groups.rekeying import reminder_payloads
+from gcks.keyserver.groups.rules import MAX_DATA_SAS
+from gcks.keyserver.groups.sa_rules import MAX_LABEL_CHARACTERS
+from gcks.keyserver.groups.usage_policy import usage_of, usage_text
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.unit.group.stage import KWK, Stage, esp, group_policy, single
+from tests.unit.keyserver.groups.stage import KWK, Stage, esp, group_policy, single
 
 AGGFRAG = group_policy(single("one", "fqdn:s1.dev", "192.0.2.7"), aggfrag=True)
 IPCOMP = group_policy(ipcomp="deflate")

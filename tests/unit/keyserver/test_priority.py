@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from gcks.group.policy import MANY, SINGLE
 from gcks.journal import MemberSaved, StoredGroup
 from gcks.keyserver import priority
 from gcks.keyserver.commands import Reload
+from gcks.keyserver.groups.policy import MANY, SINGLE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND, KnownSenders
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.wire.traffic_selector import TrafficSelector
 from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy
-from tests.unit.group.stage import esp, single
+from tests.unit.keyserver.groups.stage import esp, single
 
 SENDER = "10.0.0.2"
 """The first member of a world."""

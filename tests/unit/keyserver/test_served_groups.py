@@ -8,10 +8,10 @@ import pytest
 
 from gcks.errors import LocalError
 from gcks.events import GroupRemovedEvent, GroupStarted, RekeySent
-from gcks.group.policy import GroupPolicy
 from gcks.journal import GroupRemoved, StoredGroup
 from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.engine import Engine
+from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.outcome import Outcome
 from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy
 from tests.exchange.memory_store import replay

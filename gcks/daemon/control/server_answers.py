@@ -1,0 +1,135 @@
+"""What the server does for each request of the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from gcks.daemon.config.loaded import ServerConfig
+from gcks.daemon.control import requests as r
+from gcks.daemon.control import state
+from gcks.daemon.control import views as v
+from gcks.daemon.control.event_lines import Wanted
+from gcks.daemon.control.peers import Role
+from gcks.daemon.control.plan import in_slices, plan_view
+from gcks.errors import LocalError
+from gcks.events import Event, OperatorOrdered, OrderRefused
+from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
+from gcks.keyserver.groups.excluding import Way
+from gcks.keyserver.groups.group import Group
+from gcks.wire.printable import printable
+
+
+class Server(state.Server, Protocol):
+    """What orders need of the running server."""
+
+    def command(self, command: Command) -> None: ...
+
+    async def reload_now(self) -> None: ...
+
+    def note(self, event: Event) -> None: ...
+
+    def last_events(self, most: int, wanted: Wanted) -> list[dict[str, Any]]: ...
+
+    async def load(self, path: Path | None) -> ServerConfig: ...
+
+
+async def answer(server: Server, request: r.Request, role: Role, by: str) -> v.View:
+    """Answer a request or carry out an order.  Raises `LocalError`."""
+    if role < Role.OPERATOR and not r.only_reads(request):
+        what = (
+            "plan with the server's own file only" if isinstance(request, r.Plan) else "not order"
+        )
+        server.note(OrderRefused(request.do, by))
+        raise LocalError(
+            f"{by} may read, {what}; "
+            "an operator is root, the server's user or a member of control.operators"
+        )
+    return await _ANSWERS[type(request)](server, request, by)
+
+
+async def _show(server: Server, asked: r.Show, by: str) -> v.View:
+    del by
+    return state.show(server, asked)
+
+
+async def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
+    del by
+    new = await server.load(Path(asked.config) if asked.config is not None else None)
+    name = asked.config or str(new.source or "")
+    changes = await in_slices(server.engine.plan(new.groups))
+    return plan_view(server.config, new, changes, name)
+
+
+async def _reload(server: Server, order: r.Reload, by: str) -> v.View:
+    del order
+    server.note(OperatorOrdered("reload", "", by))
+    await server.reload_now()
+    return v.DoneView(done="reloaded")
+
+
+async def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
+    server.command(RekeyGroup(order.group))
+    server.note(OperatorOrdered("rekey", order.group, by))
+    return v.DoneView(done=f"{order.group} has new keys")
+
+
+async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
+    group = _group(server, order.group)
+    excluded = group.named(order.kind, order.names)
+    way = group.way_without(excluded, group.policy)
+    if not order.dry_run:
+        server.command(
+            Exclude(
+                order.group,
+                order.kind,
+                tuple(order.names),
+                by,
+                immediate=order.immediate,
+                about=printable(order.about),
+                found=tuple(excluded),
+            )
+        )
+    return v.ExclusionView(
+        group=group.name,
+        excluded=excluded,
+        how=_HOW[way],
+        starts_over=way is Way.START_OVER,
+        dry_run=order.dry_run,
+    )
+
+
+async def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
+    server.command(Readmit(order.group, order.kind, tuple(order.names), by))
+    return v.DoneView(done=f"{', '.join(order.names)} may register to {order.group} again")
+
+
+async def _events(server: Server, asked: r.Events, by: str) -> v.View:
+    del by
+    return v.EventsView(events=server.last_events(asked.last, asked.wanted))
+
+
+def _group(server: Server, name: str) -> Group:
+    groups = server.engine.groups
+    if name not in groups:
+        raise LocalError(f"there is no group {name}; there is {', '.join(groups) or 'none'}")
+    return groups[name]
+
+
+_HOW: Final = {
+    Way.AS_IT_IS: "no member is among them: nobody is troubled, they can't register from now on",
+    Way.NEW_DATA_SAS: "they are rekeyed in-band: all others get new Data-Security SAs at once",
+    Way.TREE: "by the key tree: the others get new keys with two messages",
+    Way.START_OVER: "without a key tree for it: all others have to register again",
+}
+
+_ANSWERS: Final[dict[type, Callable[[Any, Any, str], Awaitable[v.View]]]] = {
+    r.Show: _show,
+    r.Plan: _plan,
+    r.Reload: _reload,
+    r.Rekey: _rekey,
+    r.Exclude: _exclude,
+    r.Readmit: _readmit,
+    r.Events: _events,
+}

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from gcks.datagrams import Transmit
 from gcks.errors import LocalError
 from gcks.journal import JournalEntry
-from gcks.outcome import Transmit
 from gcks.store.interface import Store
 
 MAX_WAITING: Final = 4096

@@ -23,12 +23,12 @@ from gcks.daemon.key_log_file import KeyLogFile
 from gcks.daemon.process import run_to_end
 from gcks.daemon.screen import Screen, has_screen
 from gcks.daemon.server_runtime import ServerRuntime
+from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import UDP, TrafficSelector
 from gcks.wire.transform import Transform

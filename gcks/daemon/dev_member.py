@@ -19,6 +19,7 @@ from gcks.daemon.key_log_file import KeyLogFile
 from gcks.daemon.member_runtime import PROGRAM, MemberRuntime
 from gcks.daemon.process import refuse, run_to_end
 from gcks.daemon.screen import Screen, has_screen
+from gcks.datagrams import Endpoint
 from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.errors import LocalError
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
@@ -26,7 +27,6 @@ from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication, Transport
 from gcks.member.status import GroupStatus
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 

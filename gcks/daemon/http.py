@@ -8,8 +8,8 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
 from gcks.daemon.exposition import Exposition
+from gcks.datagrams import Endpoint
 from gcks.errors import LocalError
-from gcks.outcome import Endpoint
 
 _MAX_REQUEST_OCTETS: Final = 8192
 _REQUEST_SECONDS: Final = 5.0

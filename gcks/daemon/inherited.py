@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from typing import Final
 
 from gcks.daemon.udp import RECEIVE_BUFFER_OCTETS
-from gcks.outcome import Endpoint
+from gcks.datagrams import Endpoint
 
 FIRST_DESCRIPTOR: Final = 3
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")

@@ -31,13 +31,13 @@ from gcks.daemon.sa_worker import SaWorker
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import Connection
 from gcks.daemon.udp import UdpPort, bind_udp
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.dataplane.choose import make_data_plane
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event, MemberStarted, MemberStopping
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.member.status import MemberStatus
-from gcks.outcome import Endpoint, Path, Transmit
 
 STOP_SECONDS: Final = 2.0
 """How long a stopping member waits for the GCKS to hear that it leaves."""

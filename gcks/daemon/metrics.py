@@ -32,12 +32,12 @@ from gcks.daemon.health import (
     registration_histogram,
     rekey_histogram,
 )
+from gcks.datagrams import Awaited
 from gcks.errors import DropReason
 from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.engine import ServerStatus
 from gcks.member.status import MemberStatus
-from gcks.outcome import Awaited
 
 
 def _nothing(_: Any) -> tuple[str, ...]:

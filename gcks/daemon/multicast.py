@@ -9,8 +9,8 @@ from typing import Final
 
 from gcks.daemon.addresses import described, interface_index
 from gcks.daemon.udp import bind_udp
+from gcks.datagrams import Endpoint
 from gcks.errors import LocalError
-from gcks.outcome import Endpoint
 
 _ALL_HOSTS: Final = {False: "224.0.0.1", True: "ff02::1"}
 """By whether it is IPv6: what every host has joined already."""

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from struct import Struct
 from typing import Final
 
-from gcks.outcome import Endpoint
+from gcks.datagrams import Endpoint
 
 ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 - what the operator has configured
 ANY_IPV6: Final = "::"

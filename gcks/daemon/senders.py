@@ -9,9 +9,9 @@ from typing import NamedTuple
 from gcks.daemon.multicast import configure_sender
 from gcks.daemon.pktinfo import any_of
 from gcks.daemon.udp import bind_udp, share_port
+from gcks.datagrams import Endpoint
 from gcks.errors import LocalError
 from gcks.keyserver.groups.policy import GroupPolicy, RekeyPolicy
-from gcks.outcome import Endpoint
 
 
 class Sender(NamedTuple):

@@ -37,6 +37,7 @@ from gcks.daemon.senders import Sender, Senders, close_others, make_senders
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS, Streams, bind_tcp
 from gcks.daemon.udp import UdpPort, bind_udp, framed
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
 from gcks.events import (
     DatagramDropped,
@@ -49,7 +50,7 @@ from gcks.events import (
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
 from gcks.keyserver.engine import Engine, ServerStatus
-from gcks.outcome import Endpoint, Outcome, Path, Transmit
+from gcks.outcome import Outcome
 from gcks.store.sqlite import SqliteStore
 
 EXIT_FAILED: Final = 1

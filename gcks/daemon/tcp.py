@@ -17,10 +17,10 @@ from itertools import count
 from typing import Final, cast
 
 from gcks.daemon.process import descriptor_limit
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped
 from gcks.keyserver.prefixes import address_of
-from gcks.outcome import Endpoint, Path
 from gcks.wire.header import HEADER_OCTETS
 
 PREFIX: Final = b"IKETCP"

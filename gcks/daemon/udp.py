@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Final
 
 from gcks.daemon import pktinfo
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped
-from gcks.outcome import Endpoint, Path
 
 MARKER: Final = b"\0\0\0\0"
 KEEPALIVE: Final = b"\xff"

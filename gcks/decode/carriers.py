@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
+from gcks.datagrams import Endpoint
 from gcks.decode import network
 from gcks.decode.capture import CaptureError, Packet, read_capture
 from gcks.decode.network import Defragmenter, IpPacket, NotOurs, Segment
 from gcks.iana import ExchangeType
-from gcks.outcome import Endpoint
 from gcks.wire.header import HEADER_OCTETS, LAYOUT, MAX_MESSAGE_OCTETS, VERSION_2_0, Header
 
 IKE_PORTS: Final = frozenset({500, 848, 4500})

@@ -10,9 +10,9 @@ from ipaddress import ip_address
 from struct import Struct
 from typing import Final, NamedTuple
 
+from gcks.datagrams import Endpoint
 from gcks.decode.capture import Packet
 from gcks.errors import GcksError
-from gcks.outcome import Endpoint
 
 ESP: Final = 50
 TCP: Final = 6

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from gcks.datagrams import Path, Transmit
 from gcks.errors import Discard, DropReason, LocalError
 from gcks.iana import PayloadType
 from gcks.ike.fragments import Reassembly
 from gcks.ike.protect import Fragment, IkeProtection, Inner
 from gcks.ike.retransmission import PendingRequest, Retransmission, first_transmission
 from gcks.ike.window import RequestWindow, Verdict
-from gcks.outcome import Path, Transmit
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, Header
 from gcks.wire.payloads import Payload
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from hmac import compare_digest, digest
 from typing import Final
 
+from gcks.datagrams import Endpoint
 from gcks.errors import WireError
-from gcks.outcome import Endpoint
 from gcks.wire.puzzle import Puzzle, decode_puzzle
 
 SECRET_SECONDS: Final = 120.0

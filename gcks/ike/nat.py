@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha1
 
+from gcks.datagrams import Endpoint
 from gcks.iana import NotifyType
-from gcks.outcome import Endpoint
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 

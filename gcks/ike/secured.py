@@ -10,6 +10,7 @@ from enum import Enum
 from math import inf
 from typing import Final, Protocol
 
+from gcks.datagrams import Transmit
 from gcks.errors import TemporaryFailure
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike import ike_rekey
@@ -18,7 +19,6 @@ from gcks.ike.ike_rekey import OptimizedRekey, Parent, RekeyRequest, Successor, 
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.negotiation import without_kwa
 from gcks.ike.retransmission import Retransmission
-from gcks.outcome import Transmit
 from gcks.wire.delete import Delete
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason, PeerError
 from gcks.events import CookieRequired, Event, IkeSaInitAnswered, PuzzleRequired
 from gcks.iana import NotifyType
@@ -24,7 +25,6 @@ from gcks.keyserver.prefixes import address_of
 from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Path
 from gcks.wire.header import HEADER_OCTETS, NO_SPI, Header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import decode_chain

@@ -11,6 +11,7 @@ from functools import partial
 from math import inf
 
 from gcks.crypto.errors import InvalidPublicKey
+from gcks.datagrams import Path, Transmit
 from gcks.errors import (
     AuthenticationFailed,
     Discard,
@@ -69,7 +70,7 @@ from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.status import GroupStatus, ServerStatus, group_status
 from gcks.keyserver.succession import close, initial_contact
 from gcks.keyserver.wrong_version import wrong_version
-from gcks.outcome import Outcome, Path, Transmit
+from gcks.outcome import Outcome
 from gcks.wire.header import MAJOR_VERSION, Header, decode_header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain

@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, Protocol
 
 from gcks.crypto.errors import InvalidPublicKey
+from gcks.datagrams import Awaited
 from gcks.errors import (
     GcksError,
     InvalidSyntax,
@@ -40,7 +41,6 @@ from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
 from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.rates import Rates
-from gcks.outcome import Awaited
 from gcks.wire.delete import Delete
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify

@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
+from gcks.datagrams import Path
 from gcks.errors import GcksError, PeerError, Phase, RefusalReason, answer
 from gcks.events import Event, RegistrationAbandoned, RegistrationRefused, RequestRefused
 from gcks.iana import ExchangeType, NotifyType
 from gcks.keyserver.ike_sa import HalfOpen
-from gcks.outcome import Path
 from gcks.wire.header import Header
 from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.payloads import Payload

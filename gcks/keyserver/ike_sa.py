@@ -10,13 +10,13 @@ from math import inf
 from typing import Final, NamedTuple
 
 from gcks.crypto.key_exchange import KeyPair
+from gcks.datagrams import Path
 from gcks.ike.channel import Channel
 from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys
 from gcks.ike.secured import Secured
 from gcks.ike.suite import IkeSuite
 from gcks.keyserver.groups.registration import KeyWrap
-from gcks.outcome import Path
 from gcks.wire.identification import Identity
 
 AUTH_MESSAGE_ID: Final = 1

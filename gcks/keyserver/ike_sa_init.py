@@ -13,6 +13,7 @@ from typing import Final
 
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.prf import PRFS
+from gcks.datagrams import Path
 from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, RefusalReason
 from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
 from gcks.ike.credentials import Credentials
@@ -22,7 +23,6 @@ from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
 from gcks.ike.proof import ANNOUNCED_HASHES, announced_hashes
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Path
 from gcks.wire.header import FLAG_RESPONSE, NO_SPI, Header
 from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import encode_message

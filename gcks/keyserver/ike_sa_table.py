@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason
 from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa, Refused
 from gcks.keyserver.prefixes import PrefixCounts
 from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.timers import Timers
-from gcks.outcome import Path
 from gcks.wire.header import IKE_SPI_OCTETS, NO_SPI, Header
 
 

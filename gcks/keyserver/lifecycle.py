@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from gcks.datagrams import Transmit
 from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.key_log_entry import KeyLog
 from gcks.ike.legality import Contents
@@ -16,7 +17,6 @@ from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.pushing import Pushes
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Transmit
 from gcks.wire.notify import Notify
 
 

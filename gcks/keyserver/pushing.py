@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final
 
+from gcks.datagrams import Transmit
 from gcks.errors import PeerError
 from gcks.iana import ExchangeType
 from gcks.ike.secured import Asked
@@ -21,7 +22,6 @@ from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.rekeying import delete_everything
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Transmit
 from gcks.wire.payloads import Payload
 
 _NO_GROUP: Final = "*"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gcks.crypto.errors import InvalidPublicKey
+from gcks.datagrams import Transmit
 from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
 from gcks.iana import NotifyType
@@ -18,7 +19,6 @@ from gcks.keyserver import lifecycle
 from gcks.keyserver.groups.group_outcome import GroupOutcome
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
-from gcks.outcome import Transmit
 from gcks.wire.payloads import decode_chain
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason
 from gcks.events import RequestRefused
 from gcks.iana import ExchangeType, NotifyType
-from gcks.outcome import Path
 from gcks.wire.header import FLAG_RESPONSE, Header
 from gcks.wire.message import encode_message
 from gcks.wire.notify import Notify

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gcks.datagrams import Transmit
 from gcks.events import Event
 from gcks.group.sa_key_log_entry import KeyLogEntry
 from gcks.member.data_plane import DataPlaneCommand
-from gcks.outcome import Transmit
 
 
 class Effects:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
+from gcks.datagrams import Path, Transmit
 from gcks.errors import Discard, DropReason, GcksError, PeerError, WireError
 from gcks.events import (
     DatagramDropped,
@@ -48,7 +49,6 @@ from gcks.member.progress import (
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import MemberSettings, Transport
 from gcks.member.status import MemberStatus, group_status
-from gcks.outcome import Path, Transmit
 from gcks.wire.header import Header, decode_header
 
 

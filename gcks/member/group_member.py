@@ -9,6 +9,7 @@ from math import inf
 from typing import Final
 
 from gcks.crypto.signature import check_auth_key
+from gcks.datagrams import Path
 from gcks.events import (
     LeftGroup,
     NothingToSendOn,
@@ -43,7 +44,6 @@ from gcks.member.registration import (
 )
 from gcks.member.settings import GroupMembership, MemberSettings
 from gcks.member.strange_rekeys import StrangeRekeys
-from gcks.outcome import Path
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload

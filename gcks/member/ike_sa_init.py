@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gcks.crypto.key_exchange import KeyPair, generate
+from gcks.datagrams import Path
 from gcks.errors import GcksError
 from gcks.iana import ExchangeType, NotifyType, TransformType
 from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
@@ -20,7 +21,6 @@ from gcks.ike.proof import ANNOUNCED_HASHES, Wishes, announced_hashes, read_wish
 from gcks.ike.protect import IkeProtection
 from gcks.ike.puzzle import can_solve
 from gcks.ike.suite import IkeSuite
-from gcks.outcome import Path
 from gcks.wire.header import FLAG_INITIATOR, IKE_SPI_OCTETS, NO_SPI, Header
 from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import encode_message

@@ -12,6 +12,7 @@ from math import inf
 from typing import Final
 
 from gcks.crypto.errors import CryptoError
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import (
     Discard,
     DropReason,
@@ -45,7 +46,6 @@ from gcks.member.progress import (
     Rekeyed,
 )
 from gcks.member.settings import MemberSettings
-from gcks.outcome import Endpoint, Path
 from gcks.wire.delete import Delete
 from gcks.wire.header import MAJOR_VERSION, Header
 from gcks.wire.notify import Notify

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason, GcksError, PeerError
 from gcks.iana import ExchangeType
 from gcks.ike.channel import addressed
@@ -29,7 +30,6 @@ from gcks.member.ike_sa_init import (
 )
 from gcks.member.progress import Failed
 from gcks.member.settings import MemberSettings, Transport
-from gcks.outcome import Path
 from gcks.wire.header import HEADER_OCTETS, MAJOR_VERSION, Header
 from gcks.wire.payloads import Payload, decode_chain
 

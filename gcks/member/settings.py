@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Ke, Kwa, Prf, ProtocolId, TransformType
 from gcks.ike.ike_rekey import OptimizedRekey
 from gcks.ike.retransmission import Retransmission
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform

@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from gcks.crypto.encr import make_cipher
 from gcks.daemon.config.loaded import Listener
 from gcks.daemon.dev_files import prepare
+from gcks.datagrams import Endpoint
+from gcks.datagrams import Path as IkePath
 from gcks.ike.channel import Channel, Request, Response
 from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.legality import Rule, check
@@ -26,8 +28,6 @@ from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
 from gcks.ike.secured import Secured
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Endpoint
-from gcks.outcome import Path as IkePath
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import decode_chain
 from tests.benchmarks.bench_registration import (

@@ -25,12 +25,12 @@ from gcks.crypto.signature import SigningKey
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
 from gcks.daemon.dev import demo_group, server_config
 from gcks.daemon.dev_files import DevFiles, prepare
+from gcks.datagrams import Endpoint
 from gcks.ike.credentials import OwnCredential
 from gcks.ike.retransmission import Retransmission
 from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.registration import KeyWrap, RegistrationRequest
 from gcks.keyserver.groups.spi import SpiPool
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from tests.benchmarks.floor import floor_ecdsa, floor_psk
 from tests.benchmarks.server_process import ServerProcess, start_server

@@ -19,7 +19,7 @@ import pytest
 from gcks.daemon.config.loaded import Listener, LogOptions, ServerConfig
 from gcks.daemon.dev import server_config
 from gcks.daemon.dev_files import prepare
-from gcks.outcome import Endpoint
+from gcks.datagrams import Endpoint
 from gcks.store.sqlite import SqliteStore
 from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload

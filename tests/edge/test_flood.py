@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gcks.daemon.dev_files import prepare
+from gcks.datagrams import Endpoint
 from gcks.errors import WireError
 from gcks.iana import ExchangeType, NotifyType
-from gcks.outcome import Endpoint
 from gcks.wire.message import decode_plain
 from gcks.wire.notify import Notify
 from tests.benchmarks.bench_registration import bench_config, free_port

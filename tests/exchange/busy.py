@@ -11,11 +11,12 @@ from dataclasses import replace
 from itertools import count
 from math import inf
 
+from gcks.datagrams import Path
 from gcks.events import IkeSaInitAnswered, MemberRegistered
 from gcks.keyserver.commands import Command
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.load import WHOLE_PER_AUTH
-from gcks.outcome import Outcome, Path
+from gcks.outcome import Outcome
 
 BUFFER_DATAGRAMS = 3_000
 """Of some 1,400 octets with what the kernel adds: 4 MB."""

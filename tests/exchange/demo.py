@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.keyserver.engine import Engine
@@ -20,7 +21,6 @@ from gcks.member.settings import (
     MemberSettings,
     OwnAuthentication,
 )
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from gcks.crypto.key_exchange import KeyPair, generate
 from gcks.crypto.signature import HASHES
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, Ke, NotifyType, TransformType
@@ -29,7 +30,7 @@ from gcks.ike.suite import IkeSuite
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Endpoint, Outcome, Path
+from gcks.outcome import Outcome
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.header import (

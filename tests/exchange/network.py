@@ -17,6 +17,7 @@ from itertools import count
 from random import Random
 from typing import Protocol
 
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
 from gcks.journal import JournalEntry
@@ -30,7 +31,7 @@ from gcks.member.data_plane import (
     RemoveSa,
 )
 from gcks.member.engine import MemberEngine, MemberOutcome
-from gcks.outcome import Endpoint, Outcome, Path, Transmit
+from gcks.outcome import Outcome
 
 WALL_AT_ZERO = 1_800_000_000.0
 """POSIX time when the virtual clock says 0."""

@@ -7,13 +7,13 @@ from math import inf
 
 import pytest
 
+from gcks.datagrams import Path
 from gcks.events import Event, IkeSaClosed, RegisterAgain, Registered, RekeyReceived, Reregistering
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.member.data_plane import Mode
-from gcks.outcome import Path
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
 from gcks.wire.kd import KeyDownload

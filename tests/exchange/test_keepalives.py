@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.datagrams import Endpoint, Path
 from gcks.ike.secured import KEEPALIVE, KEEPALIVE_SECONDS
-from gcks.outcome import Endpoint, Path
 from tests.exchange.demo import SERVER_SETTINGS, World
 from tests.exchange.initiator import SERVER, Initiator, Server
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.datagrams import Awaited
 from gcks.events import MemberRegistered
 from gcks.iana import ExchangeType
 from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.outcome import Awaited, Outcome
+from gcks.outcome import Outcome
 from gcks.wire.identification import Identity, IDg
 from tests.exchange.demo import PSK, SERVER_SETTINGS
 from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, only

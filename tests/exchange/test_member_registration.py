@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.datagrams import Path
 from gcks.events import (
     CookieRequired,
     IkeSaClosed,
@@ -34,7 +35,6 @@ from gcks.keyserver.ike_sa import HalfOpen
 from gcks.member.ceiling import Ceiling, supported_transforms
 from gcks.member.data_plane import Direction
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS
-from gcks.outcome import Path
 from gcks.wire.header import decode_header
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify

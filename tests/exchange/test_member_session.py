@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
@@ -23,7 +24,6 @@ from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS, GroupMembership, MemberSettings
-from gcks.outcome import Endpoint, Path
 from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, HEADER_OCTETS, decode_header

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from gcks.daemon.logs import level_of
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, LocalError, RefusalReason
 from gcks.events import (
     DatagramDropped,
@@ -27,7 +28,7 @@ from gcks.journal import MemberRemoved, MemberSaved
 from gcks.keyserver.commands import Reload
 from gcks.keyserver.groups.excluding import LEAVING_HINTS
 from gcks.keyserver.groups.policy import MemberRule
-from gcks.outcome import Endpoint, Outcome, Path
+from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, decode_header

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.crypto.encr import encr_key_octets
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import MemberRegistered, RegistrationRefused
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType, ProtocolId
@@ -18,7 +19,6 @@ from gcks.ike.keywords import parse_esp
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberSaved, SenderIdsReserved
 from gcks.keyserver.groups.registration import MAX_KEPT_SAG_OCTETS
-from gcks.outcome import Endpoint, Path
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.gsa import GroupSecurityAssociation

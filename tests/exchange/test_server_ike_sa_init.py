@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.crypto.certificates import TrustStore
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import (
     CookieRequired,
@@ -21,7 +22,6 @@ from gcks.ike.credentials import Credentials
 from gcks.ike.keywords import ENCR, parse_ike
 from gcks.ike.nat import behind_nat
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS
-from gcks.outcome import Endpoint, Path
 from gcks.wire.certificate import CertificateRequest
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, NO_SPI, decode_header
 from gcks.wire.key_exchange import KeyExchange

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gcks.datagrams import Path
 from gcks.iana import ExchangeType, PayloadType
 from gcks.ike.secured import KEEPALIVE_SECONDS
-from gcks.outcome import Path
 from tests.exchange.demo import SERVER_SETTINGS
 from tests.exchange.initiator import Initiator, Server, notifies
 

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 from gcks.cli import server_command as server
 from gcks.daemon.dev_files import prepare
+from gcks.datagrams import Endpoint
 from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
 from gcks.iana import Encr, Integ, ProtocolId
-from gcks.outcome import Endpoint
 from tests.benchmarks.bench_registration import bench_config, exchange, free_port
 from tests.benchmarks.server_process import start_server
 from tests.exchange.initiator import DEMO, Initiator, group_sender

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gcks.crypto.key_wrap import unwrap, wrap
+from gcks.datagrams import Endpoint
 from gcks.group.key_download import (
     key_download,
     key_sizes,
@@ -25,7 +26,6 @@ from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, 
 from gcks.keyserver.groups.registration import GsaBuilder
 from gcks.keyserver.groups.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
 from gcks.keyserver.groups.spi import SpiPool
-from gcks.outcome import Endpoint
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.identification import Identity
 from gcks.wire.kd import KeyDownload, MemberKeyBag, WrappedKey

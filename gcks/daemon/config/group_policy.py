@@ -9,11 +9,11 @@ from typing import Final
 
 from gcks.daemon.config.group_model import DataSaSection, GroupSection, RekeySection
 from gcks.daemon.config.problems import Findings, KeyPath
+from gcks.datagrams import Endpoint
 from gcks.iana import ProtocolId
 from gcks.ike.keywords import parse_ah, parse_esp, parse_kwa
 from gcks.keyserver.groups.policy import SINGLE, DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.groups.rules import check
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 

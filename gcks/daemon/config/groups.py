@@ -8,8 +8,8 @@ from gcks.daemon.config.group_model import GroupSection
 from gcks.daemon.config.group_policy import build_group
 from gcks.daemon.config.problems import Findings, KeyPath
 from gcks.daemon.config.validation import without_wrong_keys
+from gcks.datagrams import Endpoint
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.outcome import Endpoint
 
 _BOUND_BY_DELAYS: Final = ("lifetime", "renew")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from gcks.daemon.config.opening import Stamp
 from gcks.daemon.control.peers import Access
+from gcks.datagrams import Endpoint
 from gcks.dataplane.options import DataPlaneOptions
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import MemberSettings
-from gcks.outcome import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
 from gcks.daemon.config.role import Role, refuse_others
 from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
+from gcks.datagrams import Endpoint
 from gcks.dataplane.options import DataPlaneOptions, features_of
 from gcks.iana import ProtocolId
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
@@ -41,7 +42,6 @@ from gcks.member.settings import (
     Retry,
     Transport,
 )
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 _PROTOCOLS = {"esp": ProtocolId.ESP, "ah": ProtocolId.AH}

@@ -26,8 +26,8 @@ from gcks.daemon.config.values import (
     Secret,
     WholeSeconds,
 )
+from gcks.datagrams import Endpoint
 from gcks.ike.keywords import ENCR, INTEG, KWA, unknown
-from gcks.outcome import Endpoint
 
 
 def _known(table: dict[str, object], value: list[str]) -> list[str]:

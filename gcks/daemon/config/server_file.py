@@ -41,10 +41,10 @@ from gcks.daemon.config.server_model import (
 from gcks.daemon.config.validation import entries, section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.daemon.pktinfo import ANY_IPV4, any_of
+from gcks.datagrams import Endpoint
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 

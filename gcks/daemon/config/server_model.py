@@ -22,7 +22,7 @@ from gcks.daemon.config.values import (
     Seconds,
     Secret,
 )
-from gcks.outcome import Endpoint
+from gcks.datagrams import Endpoint
 
 
 class ServerSection(OwnSection):

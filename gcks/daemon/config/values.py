@@ -16,8 +16,8 @@ from gcks.daemon.config.notation import (
     write_size,
     write_time,
 )
+from gcks.datagrams import Endpoint
 from gcks.errors import Unfit
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from math import inf
 from typing import Final
 
+from gcks.datagrams import Awaited, Endpoint, Path, Transmit
 from gcks.events import Event, RekeySent
 from gcks.iana import ExchangeType
 from gcks.journal import JournalEntry, RekeyMessageSaved
 from gcks.keyserver.groups.policy import RekeyPolicy
-from gcks.outcome import Awaited, Endpoint, Path, Transmit
 from gcks.wire.traffic_selector import TrafficSelector
 
 SETTLE_SECONDS: Final = 1.0

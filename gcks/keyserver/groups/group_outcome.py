@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gcks.datagrams import Transmit
 from gcks.events import Event
 from gcks.journal import JournalEntry
-from gcks.outcome import Transmit
 
 
 @dataclass(frozen=True, slots=True)

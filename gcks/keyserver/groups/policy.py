@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from gcks.crypto.signature import ALGORITHMS
+from gcks.datagrams import Endpoint
 from gcks.group.counter_mode import uses_counter
 from gcks.group.usage import TUNNEL
 from gcks.iana import GcAuth, Integ, ProtocolId, Sn, TransformType
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import UDP, TrafficSelector
 from gcks.wire.transform import Transform

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from gcks import events as e
 from gcks.daemon.metrics import MemberMetrics, ServerMetrics
+from gcks.datagrams import Awaited
 from gcks.errors import DropReason, RefusalReason
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
 from gcks.member.status import DataSaStatus, MemberStatus
 from gcks.member.status import GroupStatus as MembershipStatus
-from gcks.outcome import Awaited
 from tests.exchange.test_member_certificates import DAY, NOW, Authority
 from tests.unit.daemon.samples import sample
 

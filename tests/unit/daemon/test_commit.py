@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from gcks.daemon.commit import MAX_WAITING, CommitPipeline
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
 from gcks.journal import GroupRemoved, JournalEntry, StoredGroup
-from gcks.outcome import Endpoint, Path, Transmit
 
 SECONDS = 10.0
 HERE = Endpoint("127.0.0.1", 1)

@@ -17,10 +17,10 @@ from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.config.server_model import ServerFile
+from gcks.datagrams import Endpoint
 from gcks.keyserver.groups.policy import SINGLE
 from gcks.member.data_plane import Feature
 from gcks.member.settings import OwnAuthentication
-from gcks.outcome import Endpoint
 from tests.unit.daemon.conftest import ROOT, example, write
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from gcks.daemon.http import serve_metrics
+from gcks.datagrams import Endpoint
 from gcks.errors import LocalError
-from gcks.outcome import Endpoint
 from tests.unit.daemon.metrics_states import Server
 
 

@@ -13,8 +13,8 @@ from gcks.daemon import pktinfo
 from gcks.daemon.multicast import configure_sender, multicast_receiver
 from gcks.daemon.senders import make_senders
 from gcks.daemon.udp import UdpPort, bind_udp
+from gcks.datagrams import Endpoint, Path
 from gcks.events import DatagramDropped
-from gcks.outcome import Endpoint, Path
 from tests.exchange.demo import group_policy
 
 SECONDS = 5.0

@@ -26,9 +26,9 @@ from gcks.daemon.tcp import (
     Turns,
     bind_tcp,
 )
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped
-from gcks.outcome import Endpoint, Path
 
 SECONDS = 5.0
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gcks.daemon.udp import DATAGRAMS_PER_WAKEUP, MARKER, UdpPort, bind_udp
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped
-from gcks.outcome import Endpoint, Path
 
 SECONDS = 5.0
 MESSAGE = bytes(range(1, 29))

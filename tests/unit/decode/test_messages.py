@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from gcks.datagrams import Endpoint
 from gcks.decode.carriers import Carried, Census
 from gcks.decode.keyring import KeyRing
 from gcks.decode.messages import Explainer
@@ -22,7 +23,6 @@ from gcks.iana import Encr, ExchangeType, GcAuth, Integ, ProtocolId, TransformTy
 from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.ike.suite import IkeSuite
-from gcks.outcome import Endpoint
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE
 from gcks.wire.kd import KeyDownload, MemberKeyBag

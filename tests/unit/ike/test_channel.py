@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from gcks.crypto.encr import make_cipher
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import Discard, DropReason, LocalError
 from gcks.iana import ExchangeType, NotifyType, PayloadType
 from gcks.ike.channel import Channel, Received, Repeated, Request, Response
 from gcks.ike.protect import IkeProtection
 from gcks.ike.retransmission import Retransmission
-from gcks.outcome import Endpoint, Path, Transmit
 from gcks.wire.header import decode_header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import decode_chain

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from gcks.datagrams import Endpoint
 from gcks.ike.cookie import SECRET_SECONDS, CookieJar
-from gcks.outcome import Endpoint
 
 NONCE, PEER, SPI = bytes(32), Endpoint("192.0.2.7", 500), b"initiate"
 

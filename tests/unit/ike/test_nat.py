@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha1
 
+from gcks.datagrams import Endpoint
 from gcks.iana import NotifyType
 from gcks.ike.nat import address_hash, behind_nat, detection_payloads
-from gcks.outcome import Endpoint
 
 SPI_I, SPI_R = b"initiate", b"respond!"
 GM, GCKS, NAT = Endpoint("10.0.0.1", 500), Endpoint("192.0.2.1", 848), Endpoint("203.0.113.1", 9)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcks.datagrams import Endpoint
 from gcks.errors import WireError
 from gcks.iana import Prf
 from gcks.ike.cookie import NO_PUZZLE, CookieJar
 from gcks.ike.puzzle import KEYS, PuzzleSolver, can_solve, is_solved
-from gcks.outcome import Endpoint
 from gcks.wire.puzzle import Puzzle, PuzzleSolution, decode_puzzle, decode_puzzle_solution
 
 COOKIE = b"a cookie of some octets"

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from gcks.crypto.key_exchange import generate
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import Discard, DropReason
 from gcks.iana import ExchangeType, Ke
 from gcks.ike.channel import Channel
@@ -18,7 +19,6 @@ from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
 from gcks.keyserver.ike_sa import Established, HalfOpen, Refused
 from gcks.keyserver.ike_sa_table import IkeSaTable
-from gcks.outcome import Endpoint, Path
 from gcks.wire.header import NO_SPI, Header
 from gcks.wire.identification import Identity
 from tests.exchange.demo import SERVER_SETTINGS

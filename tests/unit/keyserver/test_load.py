@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import Discard, DropReason
 from gcks.group.spread import DEFAULT_COST_SECONDS
 from gcks.keyserver.load import (
@@ -17,7 +18,7 @@ from gcks.keyserver.load import (
     Load,
     unmetered,
 )
-from gcks.outcome import Endpoint, Outcome, Path, Transmit
+from gcks.outcome import Outcome
 from tests.exchange.demo import SERVER_SETTINGS
 
 ANSWER = Outcome(transmits=(Transmit(b"", Path(Endpoint("", 1), Endpoint("", 2))),))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from gcks.crypto.key_wrap import wrap
 from gcks.crypto.signature import SigningKey
+from gcks.datagrams import Endpoint
 from gcks.events import Event
 from gcks.group.key_download import key_download, keymat_octets, rekey_keys
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
@@ -19,7 +20,6 @@ from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import GroupMembership, MemberSettings
-from gcks.outcome import Endpoint
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.header import decode_header

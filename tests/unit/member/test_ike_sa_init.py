@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.crypto.key_exchange import generate
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import GcksError
 from gcks.iana import Encr, ExchangeType, Ke, Kwa, NotifyType, TransformType
 from gcks.ike.nat import address_hash, detection_payloads
@@ -23,7 +24,6 @@ from gcks.member.ike_sa_init import (
     refusal,
 )
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS as OFFER
-from gcks.outcome import Endpoint, Path
 from gcks.wire.header import FLAG_RESPONSE
 from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import decode_plain, encode_message

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gcks.crypto.key_wrap import unwrap
+from gcks.datagrams import Endpoint, Transmit
 from gcks.errors import Discard
 from gcks.events import Event
 from gcks.group.attribute_rules import check_registration, check_rekey
@@ -21,7 +22,6 @@ from gcks.keyserver.groups.group_outcome import GroupOutcome
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.groups.registration import KeyWrap, Registration, RegistrationRequest
 from gcks.keyserver.groups.spi import SpiPool
-from gcks.outcome import Endpoint, Transmit
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy, decode_gsa
 from gcks.wire.header import decode_header

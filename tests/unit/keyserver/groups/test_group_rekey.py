@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.datagrams import Endpoint
 from gcks.events import GroupStarted, RekeySent, SaDeleted
 from gcks.group.key_download import rekey_keys
 from gcks.iana import NotifyType
 from gcks.ike.window import MAX_MESSAGE_ID
 from gcks.journal import MessageIdReserved, RekeyMessageSaved, SaSaved, SpisReserved
 from gcks.keyserver.groups.sa_set import REKEY
-from gcks.outcome import Endpoint
 from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.datagrams import Endpoint
 from gcks.events import GroupStarted
 from gcks.journal import AuthKeySaved, SaDeleted
-from gcks.outcome import Endpoint
 from gcks.wire.header import decode_header
 from tests.exchange.memory_store import replay
 from tests.unit.keyserver.groups.stage import (

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule
 from gcks.keyserver.groups.rules import check, check_groups
-from gcks.outcome import Endpoint
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform

@@ -14,9 +14,9 @@ from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
-from tests.exchange.demo import SECRET, World, state
-from tests.exchange.initiator import DEMO, Initiator, Server, only
-from tests.exchange.test_member_certificates import Authority
+from tests.support.authority import Authority
+from tests.support.initiator import DEMO, Initiator, Server, only
+from tests.support.world import SECRET, World, state
 
 ALL_ECDSA = b"".join(
     AuthAnnouncement(14, 0, one.identifier, linked=True).encode()

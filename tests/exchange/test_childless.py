@@ -21,8 +21,8 @@ from gcks.wire.traffic_selector import (
     TrafficSelectorsR,
 )
 from gcks.wire.transform import Transform
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator, Server, kinds, notifies, only
+from tests.support.initiator import DEMO, Initiator, Server, kinds, notifies, only
+from tests.support.world import SERVER_SETTINGS
 
 IKE_AUTH, REGISTRATION = ExchangeType.IKE_AUTH, ExchangeType.GSA_REGISTRATION
 PLAIN = without_kwa(SERVER_SETTINGS.ike_proposals)

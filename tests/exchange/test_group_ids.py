@@ -9,8 +9,8 @@ import pytest
 from gcks.events import MemberRegistered, RequestRefused
 from gcks.keyserver.commands import Reload
 from gcks.wire.identification import Identity, IDg
-from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy
-from tests.exchange.initiator import Initiator, Server, notifies, only
+from tests.support.initiator import Initiator, Server, notifies, only
+from tests.support.world import PSK, SERVER_SETTINGS, group_policy
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
 from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.keyserver.ike_sa import Established
-from tests.exchange.demo import SERVER_SETTINGS, World, state
-from tests.exchange.network import MemberNode, Weather
+from tests.support.network import MemberNode, Weather
+from tests.support.world import SERVER_SETTINGS, World, state
 
 OPEN = replace(
     SERVER_SETTINGS,

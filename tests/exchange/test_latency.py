@@ -12,8 +12,8 @@ from gcks.iana import ExchangeType
 from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.outcome import Outcome
 from gcks.wire.identification import Identity, IDg
-from tests.exchange.demo import PSK, SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, only
+from tests.support.initiator import DEMO, Initiator, Server, group_sender, only
+from tests.support.world import PSK, SERVER_SETTINGS
 
 OTHER = IDg(Identity.parse("keyid:other"))
 

@@ -13,8 +13,8 @@ from random import Random
 import pytest
 
 from gcks.events import Registered
-from tests.exchange.demo import SERVER_SETTINGS, World, keys_of, state
-from tests.exchange.network import MemberNode, Weather
+from tests.support.network import MemberNode, Weather
+from tests.support.world import SERVER_SETTINGS, World, keys_of, state
 
 BLOCKS, WORLDS = 10, 40
 STORM_SECONDS, CALM_SECONDS = 700.0, 900.0

@@ -42,15 +42,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.transform import Transform
-from tests.exchange.demo import (
-    ATD,
-    SERVER_SETTINGS,
-    World,
-    group_policy,
-    keys_of,
-    state,
-)
-from tests.exchange.network import Weather
+from tests.support.network import Weather
+from tests.support.world import ATD, SERVER_SETTINGS, World, group_policy, keys_of, state
 
 
 def proposal(

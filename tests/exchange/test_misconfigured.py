@@ -27,9 +27,9 @@ from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.wire.identification import Identity
-from tests.exchange.demo import DATA_LIFETIME, SERVER_SETTINGS, World
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.network import MemberNode, Weather
+from tests.support.world import DATA_LIFETIME, SERVER_SETTINGS, World
 
 CA, OTHER_CA = Authority(), Authority("another CA")
 KW256 = parse_ike(["aes256gcm16-prfsha256-x25519-kw256"])

@@ -26,8 +26,8 @@ from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy, MemberRule
 from gcks.keyserver.groups.policy_change import PolicyChange, census
 from gcks.member.ceiling import Ceiling
-from tests.exchange.demo import ATD, DTD, group_policy, state
-from tests.exchange.test_key_tree_groups import SOON, TREE, Scene
+from tests.support.scene import SOON, TREE, Scene
+from tests.support.world import ATD, DTD, group_policy, state
 
 GROUP = TREE.name
 

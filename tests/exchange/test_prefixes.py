@@ -8,8 +8,8 @@ import pytest
 
 from gcks.errors import DropReason
 from gcks.keyserver.prefixes import prefix_of
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import Initiator, Server, cookie_of, dropped, notifies
+from tests.support.initiator import Initiator, Server, cookie_of, dropped, notifies
+from tests.support.world import SERVER_SETTINGS
 
 FEW = replace(SERVER_SETTINGS, cookie_threshold_per_prefix=3, max_half_open_per_prefix=5)
 

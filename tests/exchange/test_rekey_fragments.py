@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gcks.events import RekeyReceived, Reregistering
-from tests.exchange.demo import World, group_policy, keys_of, state
-from tests.exchange.network import Weather
+from tests.support.network import Weather
+from tests.support.world import World, group_policy, keys_of, state
 
 SAS = 40
 ROUND = 2000.0

@@ -40,8 +40,7 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import PSK, SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.initiator import (
     DEMO,
     GSA_KD,
     SERVER,
@@ -54,6 +53,7 @@ from tests.exchange.initiator import (
     notifies,
     only,
 )
+from tests.support.world import PSK, SERVER_SETTINGS
 
 OTHER = IDg(Identity.parse("keyid:other"))
 DELETE_IKE = Delete(ProtocolId.IKE, 0, ())

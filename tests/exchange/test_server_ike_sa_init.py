@@ -32,8 +32,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.authority import Authority
+from tests.support.initiator import (
     SERVER,
     Initiator,
     Server,
@@ -44,7 +44,7 @@ from tests.exchange.initiator import (
     only,
     without,
 )
-from tests.exchange.test_member_certificates import Authority
+from tests.support.world import SERVER_SETTINGS
 
 COOKIES_ALWAYS = replace(SERVER_SETTINGS, cookie_threshold=0)
 

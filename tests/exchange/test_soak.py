@@ -35,9 +35,9 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.events import Event, MemberRegistered
 from gcks.member.status import GroupStatus
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_key_tree_groups import TREE, Scene
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
+from tests.support.network import MemberNode, Weather
+from tests.support.scene import TREE, Scene
 
 MINUTES = 30
 MEMBERS, AWAKE = 500, 25

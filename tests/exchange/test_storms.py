@@ -16,10 +16,10 @@ from gcks.keyserver.load import LEAST_BACKLOG, SENDERS_RESERVE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.keyserver.settings import ServerSettings
-from tests.exchange.busy import BusyEngine, ticking
-from tests.exchange.demo import SERVER_SETTINGS, World, group_policy, state
-from tests.exchange.initiator import Initiator, Server, cookie_of, dropped
-from tests.exchange.network import MemberNode
+from tests.support.busy_engine import BusyEngine, ticking
+from tests.support.initiator import Initiator, Server, cookie_of, dropped
+from tests.support.network import MemberNode
+from tests.support.world import SERVER_SETTINGS, World, group_policy, state
 
 SLOW_SECONDS = 0.05
 """What a registration costs a slow server: it lets in no more than the least backlog."""

@@ -15,7 +15,7 @@ from gcks.errors import RefusalReason
 from gcks.events import Event, RegistrationRefused, SaCreated
 from gcks.iana import NotifyType, ProtocolId
 from gcks.member.group_member import GroupState
-from tests.unit.cli.frames import check, frames, has_colour, words
+from tests.support.frames import check, frames, has_colour, words
 
 SPI, DATA_SPI = "5f" * 16, "0a1b2c3d"
 REFUSED = "the server refused the registration: AUTHORIZATION_FAILED"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.metrics_states import GROUP, Member, Server
+from tests.support.metrics_states import GROUP, Member, Server
+from tests.support.repository import ROOT
 
 RULES = ROOT / "config" / "prometheus"
 BEGINS_WITH_THE_FIRST = {'gcks_registrations_total{result="refused"}'}

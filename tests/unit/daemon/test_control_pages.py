@@ -16,8 +16,8 @@ from gcks.daemon.exposition import Exposition
 from gcks.daemon.metrics import ServerMetrics
 from gcks.keyserver.commands import Exclude
 from gcks.keyserver.groups.policy_change import PolicyChange
-from tests.exchange.demo import group_policy
-from tests.exchange.initiator import Server
+from tests.support.initiator import Server
+from tests.support.world import group_policy
 
 
 class Running:

@@ -13,8 +13,8 @@ from gcks import __version__
 from gcks.crypto.certificates import TrustStore
 from gcks.daemon.health import XFRM_STATISTICS, certificate_ends, packets_without_sa
 from gcks.ike.credentials import Credentials, OwnCredential
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
-from tests.unit.daemon.metrics_states import Member, Server
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.metrics_states import Member, Server
 
 
 def told(metrics: Iterator[Metric]) -> dict[str, float]:

@@ -12,14 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from gcks.daemon import health
 from gcks.events import RegisterAgain
-from tests.unit.daemon.metrics_states import (
-    REKEY_OCTETS,
-    WHICH,
-    Ahead,
-    Member,
-    Server,
-    ends,
-)
+from tests.support.metrics_states import REKEY_OCTETS, WHICH, Ahead, Member, Server, ends
 
 Value = float | Ahead | None
 """None: there is no such series."""

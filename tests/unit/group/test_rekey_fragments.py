@@ -5,7 +5,7 @@ from __future__ import annotations
 from gcks.iana import PayloadType
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.wire.header import decode_header
-from tests.unit.keyserver.groups.stage import Stage, esp, group_policy, rekey_sa
+from tests.support.group_stage import Stage, esp, group_policy, rekey_sa
 
 LIMIT = 1200
 

@@ -16,7 +16,7 @@ from gcks.wire.gsa import GsaPolicy
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa_usage import AggFrag, IpComp
-from tests.unit.member.little_gcks import (
+from tests.support.little_gcks import (
     ATD,
     HMAC,
     MANY,

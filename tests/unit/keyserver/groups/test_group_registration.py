@@ -23,7 +23,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     ATD,
     CBC,
     DTD,

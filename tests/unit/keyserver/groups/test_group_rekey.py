@@ -19,7 +19,7 @@ from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     ATD,
     DTD,
     OVERLAP,

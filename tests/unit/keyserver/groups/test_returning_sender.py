@@ -8,7 +8,7 @@ import pytest
 
 from gcks.keyserver.groups.group import MIN_RENEWAL_SECONDS
 from gcks.keyserver.groups.policy import GroupPolicy
-from tests.unit.keyserver.groups.stage import Stage, esp, group_policy, single
+from tests.support.group_stage import Stage, esp, group_policy, single
 
 ADDRESS = "192.0.2.8"
 

@@ -1,4 +1,7 @@
-"""Floods step by step: open, cookies, puzzles, rates (RFC 7296 section 2.6, RFC 8019)."""
+"""Floods step by step: open, cookies, puzzles, rates (RFC 7296 section 2.6, RFC 8019).
+
+Shows gcks/keyserver/admission.py, gcks/ike/cookie.py and gcks/ike/puzzle.py.
+"""
 
 from __future__ import annotations
 

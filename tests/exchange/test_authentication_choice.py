@@ -1,4 +1,7 @@
-"""Several credentials on either side: who proves itself how (RFC 7670, RFC 9593, CERTREQ)."""
+"""Several credentials on either side: who proves itself how (RFC 7670, RFC 9593, CERTREQ).
+
+Shows gcks/ike/proof.py and gcks/ike/credentials.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Certificates that expire or are revoked while their member is registered."""
+"""Certificates that expire or are revoked while their member is registered.
+
+Shows gcks/keyserver and gcks/crypto/revocation.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""IKE_AUTH without a Child SA (RFC 6023): any IKEv2 peer, and then GSA_REGISTRATION."""
+"""IKE_AUTH without a Child SA (RFC 6023): any IKEv2 peer, and then GSA_REGISTRATION.
+
+Shows gcks/keyserver/gsa_auth.py and gcks/keyserver/gsa_registration.py.
+"""
 
 from __future__ import annotations
 

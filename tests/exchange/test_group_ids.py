@@ -1,4 +1,7 @@
-"""Which identities can name a group (RFC 9838 section 4.2)."""
+"""Which identities can name a group (RFC 9838 section 4.2).
+
+Shows gcks/wire/identification.py and gcks/keyserver/served_groups.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather."""
+"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather.
+
+Shows gcks/ike/ike_rekey.py, and who uses it in gcks/keyserver and gcks/member.
+"""
 
 from __future__ import annotations
 

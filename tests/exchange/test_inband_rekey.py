@@ -1,4 +1,7 @@
-"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members."""
+"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members.
+
+Shows gcks/keyserver and gcks/member/inband.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""NAT keepalives (RFC 7296 section 2.23, RFC 3948 sections 2.3 and 4)."""
+"""NAT keepalives (RFC 7296 section 2.23, RFC 3948 sections 2.3 and 4).
+
+Shows gcks/ike/nat.py and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 

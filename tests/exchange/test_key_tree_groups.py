@@ -1,4 +1,7 @@
-"""Groups with a key tree: members are shut out, the others go on (RFC 9838 sections 3.2, 3.2.1)."""
+"""Groups with a key tree: members are shut out, the others go on (RFC 9838 sections 3.2, 3.2.1).
+
+Shows gcks/keyserver/groups and gcks/member/key_path.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Since when an answer or a rekey is waited for: what the latency metrics are made of."""
+"""Since when an answer or a rekey is waited for: what the latency metrics are made of.
+
+Shows gcks/keyserver: what its outcomes and events say of times.
+"""
 
 from __future__ import annotations
 

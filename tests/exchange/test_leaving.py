@@ -1,4 +1,7 @@
-"""Leaving by an operator's order: the server hears of it, if that is possible at all."""
+"""Leaving by an operator's order: the server hears of it, if that is possible at all.
+
+Shows gcks/member/leaving.py.
+"""
 
 from __future__ import annotations
 

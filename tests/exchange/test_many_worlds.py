@@ -3,6 +3,8 @@
 Every world has its own latency, loss up to 30 %, duplication and reordering, NATs,
 IKE SA lifetimes on both sides (so that rekeys collide), and a server that is killed
 and started again in some of them.
+
+Shows gcks/ike, gcks/keyserver and gcks/member together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""GSA_AUTH with X.509 certificates and RFC 7427 signatures, from the member's side."""
+"""GSA_AUTH with X.509 certificates and RFC 7427 signatures, from the member's side.
+
+Shows gcks/member/gsa_auth.py and gcks/crypto/certificates.py.
+"""
 
 from __future__ import annotations
 

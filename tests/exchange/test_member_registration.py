@@ -1,4 +1,7 @@
-"""A member and the key server, message by message: registration over every path."""
+"""A member and the key server, message by message: registration over every path.
+
+Shows gcks/member/ike_sa_init.py, gcks/member/gsa_auth.py and gcks/member/registration.py.
+"""
 
 from __future__ import annotations
 

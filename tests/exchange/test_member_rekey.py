@@ -1,4 +1,7 @@
-"""Rekeys over the virtual network: make before break, loss, restart of the server."""
+"""Rekeys over the virtual network: make before break, loss, restart of the server.
+
+Shows gcks/member and gcks/keyserver/groups.
+"""
 
 from __future__ import annotations
 

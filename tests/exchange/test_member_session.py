@@ -1,4 +1,7 @@
-"""The member's IKE SA against a misbehaving network and server, datagram by datagram."""
+"""The member's IKE SA against a misbehaving network and server, datagram by datagram.
+
+Shows gcks/member and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 

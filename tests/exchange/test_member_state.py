@@ -1,4 +1,7 @@
-"""What a member says of itself is so: its state, what it counts, what it warns of."""
+"""What a member says of itself is so: its state, what it counts, what it warns of.
+
+Shows gcks/member/status.py.
+"""
 
 from __future__ import annotations
 

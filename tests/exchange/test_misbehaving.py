@@ -1,4 +1,7 @@
-"""Peers that misuse fragments, Message IDs and SPIs: each with what the RFC wants to happen."""
+"""Peers that misuse fragments, Message IDs and SPIs: each with what the RFC wants to happen.
+
+Shows gcks/ike/fragments.py, gcks/ike/window.py and gcks/ike/channel.py.
+"""
 
 from __future__ import annotations
 

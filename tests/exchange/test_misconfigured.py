@@ -1,6 +1,8 @@
 """Twelve ways to misconfigure a member: the operator's event and the member's message tell which.
 
 Every reason for which a server refuses is in test_refusal_reasons.py.
+
+Shows gcks/member and gcks/keyserver/failures.py.
 """
 
 from __future__ import annotations

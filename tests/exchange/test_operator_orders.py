@@ -1,4 +1,7 @@
-"""What an operator orders: exclusions, and changed policies whose effect is said before."""
+"""What an operator orders: exclusions, and changed policies whose effect is said before.
+
+Shows gcks/keyserver/commands.py, and what gcks/keyserver/groups makes of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Half-open IKE SAs of one network: cookies first, refusal far beyond, nothing for others."""
+"""Half-open IKE SAs of one network: cookies first, refusal far beyond, nothing for others.
+
+Shows gcks/keyserver/prefixes.py and gcks/keyserver/ike_sa_table.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every reason for which a registration is refused: one scene, one event, a cause and a remedy."""
+"""Every reason for which a registration is refused: one scene, one event, a cause and a remedy.
+
+Shows gcks/errors.py and gcks/keyserver/failures.py.
+"""
 
 from __future__ import annotations
 

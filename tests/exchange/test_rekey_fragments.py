@@ -1,4 +1,7 @@
-"""GSA_REKEY in fragments, followed by members in fair and foul weather (RFC 9838 2.4.1.2)."""
+"""GSA_REKEY in fragments, followed by members in fair and foul weather (RFC 9838 2.4.1.2).
+
+Shows gcks/group/rekey_message.py and gcks/member.
+"""
 
 from __future__ import annotations
 

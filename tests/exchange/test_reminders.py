@@ -1,4 +1,7 @@
-"""Reminders: who missed all copies of a rekey is keyed again without registering."""
+"""Reminders: who missed all copies of a rekey is keyed again without registering.
+
+Shows gcks/keyserver/groups and gcks/member.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3)."""
+"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3).
+
+Shows gcks/group/usage.py and gcks/wire/sa_usage.py.
+"""
 
 from __future__ import annotations
 

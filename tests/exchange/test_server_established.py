@@ -1,4 +1,7 @@
-"""An established IKE SA at the key server: further groups, leaving, liveness, the end."""
+"""An established IKE SA at the key server: further groups, leaving, liveness, the end.
+
+Shows gcks/keyserver, once a peer has an IKE SA.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""GSA_AUTH at the key server: who is it, may it join (RFC 9838 section 2.3.1, RFC 7296 2.15)."""
+"""GSA_AUTH at the key server: who is it, may it join (RFC 9838 section 2.3.1, RFC 7296 2.15).
+
+Shows gcks/keyserver/gsa_auth.py and gcks/ike/authenticator.py.
+"""
 
 from __future__ import annotations
 

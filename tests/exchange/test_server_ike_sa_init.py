@@ -1,4 +1,7 @@
-"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21)."""
+"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21).
+
+Shows gcks/keyserver/ike_sa_init.py and gcks/ike/negotiation.py.
+"""
 
 from __future__ import annotations
 

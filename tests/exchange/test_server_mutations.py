@@ -1,4 +1,7 @@
-"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug."""
+"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug.
+
+Shows gcks/wire, gcks/ike/protect.py and gcks/keyserver.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ What is left out to be quick: all 500 follow the rekeys for a minute, then most 
 are asleep, which the server can't tell, and `AWAKE` go on to the end.  From then on
 memory is traced, which makes everything three times as slow, and Prometheus comes every
 other second only.
+
+Shows gcks/keyserver, gcks/daemon/metrics.py and gcks/daemon/control.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What metrics and screens show, held against what has really happened to both sides."""
+"""What metrics and screens show, held against what has really happened to both sides.
+
+Shows gcks/keyserver/status.py, gcks/member/status.py and gcks/daemon/metrics.py.
+"""
 
 from __future__ import annotations
 

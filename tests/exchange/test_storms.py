@@ -1,4 +1,7 @@
-"""Storms of registrations: spread in time, admitted by cost, senders first (RFC 9838 2.4.3)."""
+"""Storms of registrations: spread in time, admitted by cost, senders first (RFC 9838 2.4.3).
+
+Shows gcks/keyserver/load.py, gcks/keyserver/priority.py and gcks/group/spread.py.
+"""
 
 from __future__ import annotations
 

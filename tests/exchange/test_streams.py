@@ -1,4 +1,7 @@
-"""IKE over TCP as the engine sees it (RFC 9329): paths with a stream number."""
+"""IKE over TCP as the engine sees it (RFC 9329): paths with a stream number.
+
+Shows gcks/ike/secured.py and gcks/keyserver.
+"""
 
 from __future__ import annotations
 

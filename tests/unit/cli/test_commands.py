@@ -1,4 +1,7 @@
-"""The commands: exit codes, one clear message, never a traceback, nothing half-started."""
+"""The commands: exit codes, one clear message, never a traceback, nothing half-started.
+
+Shows gcks/cli/server_command.py and gcks/cli/member_command.py.
+"""
 
 from __future__ import annotations
 

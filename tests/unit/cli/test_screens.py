@@ -1,4 +1,7 @@
-"""The live screens in every state: on small and on large terminals, with and without colour."""
+"""The live screens in every state: on small and on large terminals, with and without colour.
+
+Shows gcks/daemon/screen.py and gcks/cli/demo/stage.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The alert rules and their tests name the same alerts, and ask for what is told from the start.
 
 Prometheus' own judgement is in tests/edge/test_prometheus.py.
+
+Shows gcks/daemon/metrics.py.
 """
 
 from __future__ import annotations

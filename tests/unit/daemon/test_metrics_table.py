@@ -1,4 +1,7 @@
-"""Every metric of both daemons, by a value that changes."""
+"""Every metric of both daemons, by a value that changes.
+
+Shows gcks/daemon/metrics.py and gcks/daemon/health.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Whatever comes, the member raises nothing but its own errors, installs nothing
 beyond the ceiling, and holds a bounded number of SAs.
+
+Shows gcks/member/ceiling.py, and all of gcks/member behind it.
 """
 
 from __future__ import annotations

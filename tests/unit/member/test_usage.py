@@ -1,4 +1,7 @@
-"""How the server wants SAs used: announced, installed where the data plane can, else refused."""
+"""How the server wants SAs used: announced, installed where the data plane can, else refused.
+
+Shows gcks/member/ceiling.py and gcks/group/usage.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Registration to a group: what each kind of GM gets, and who is refused."""
+"""Registration to a group: what each kind of GM gets, and who is refused.
+
+Shows gcks/keyserver/groups as one who registers sees it.
+"""
 
 from __future__ import annotations
 

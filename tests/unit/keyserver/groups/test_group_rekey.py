@@ -1,4 +1,7 @@
-"""Rekeys of a group: what is sent, over what, when, and what is durable before."""
+"""Rekeys of a group: what is sent, over what, when, and what is durable before.
+
+Shows gcks/keyserver/groups as one who follows rekeys sees it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A single sender that comes back numbers its packets from 1 (RFC 9838 2.6, RFC 4303 3.3.3)."""
+"""A single sender that comes back numbers its packets from 1 (RFC 9838 2.6, RFC 4303 3.3.3).
+
+Shows gcks/keyserver/groups.
+"""
 
 from __future__ import annotations
 

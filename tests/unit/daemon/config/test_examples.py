@@ -1,4 +1,7 @@
-"""Configuration files: the examples load, hold every key, and tell the truth about defaults."""
+"""Configuration files: the examples load, hold every key, and tell the truth about defaults.
+
+Shows gcks/daemon/config/server_file.py and gcks/daemon/config/member_file.py.
+"""
 
 # ruff: noqa: E501
 

@@ -1,4 +1,7 @@
-"""Long lists come page by page, and the event loop is never held for long."""
+"""Long lists come page by page, and the event loop is never held for long.
+
+Shows gcks/daemon/control/state.py and gcks/daemon/control/plan.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""GSA_REKEY in fragments (RFC 9838 section 2.4.1.2)."""
+"""GSA_REKEY in fragments (RFC 9838 section 2.4.1.2).
+
+Shows gcks/keyserver/groups and gcks/group/rekey_message.py.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from gcks.datagrams import Awaited
 from gcks.errors import DropReason
 from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
-from gcks.keyserver.engine import ServerStatus
+from gcks.keyserver.status import ServerStatus
 from gcks.member.status import MemberStatus
 
 

@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any, Final
 
 from gcks import __version__
+from gcks.change import Change
 from gcks.daemon import pktinfo
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.commit import CommitPipeline
@@ -49,8 +50,8 @@ from gcks.events import (
 )
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
-from gcks.keyserver.engine import Engine, ServerStatus
-from gcks.outcome import Outcome
+from gcks.keyserver.engine import Engine
+from gcks.keyserver.status import ServerStatus
 from gcks.store.sqlite import SqliteStore
 
 EXIT_FAILED: Final = 1
@@ -116,7 +117,7 @@ class ServerRuntime:
             self._audit = AuditTrail(config.audit, self._logger)
         stored = self._store.load()
         if self._key_log is not None:
-            self._key_log.restored(stored)
+            stored = self._key_log.restored(stored)
         now = time.monotonic()
         self.engine = Engine(
             config.settings,
@@ -346,7 +347,10 @@ class ServerRuntime:
 
     def command(self, command: Command) -> None:
         """Give the engine an operator's command.  Raises `LocalError`."""
-        self._carry_out(self.engine.command(command, time.monotonic()))
+        change = self.engine.command(command, time.monotonic())
+        self._carry_out(change)
+        if change.refusal is not None:
+            raise change.refusal
 
     def _receive(self, datagram: bytes, path: Path) -> None:
         self._carry_out(self.engine.receive(datagram, path, time.monotonic()))
@@ -363,7 +367,7 @@ class ServerRuntime:
             return
         self._carry_out(outcome)
 
-    def _carry_out(self, outcome: Outcome) -> None:
+    def _carry_out(self, outcome: Change) -> None:
         if self._key_log is not None:
             self._key_log.journal(outcome.journal)
         if outcome.journal or outcome.transmits:

@@ -41,7 +41,7 @@ def leave(world: World, member: MemberNode, seconds: float = PATIENCE) -> None:
 
 
 def members(world: World, group: str = "keyid:demo") -> tuple[str, ...]:
-    return world.server.groups[group].members.identities()
+    return world.server.groups[group].state.members.identities()
 
 
 def left(world: World) -> list[tuple[str, str]]:

@@ -175,7 +175,7 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert gaps[-1] > 8 * gaps[0]
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
-    assert final.transmits == ()
+    assert final.transmits == []
     assert isinstance(final.events[0], RegistrationFailedEvent)
 
 
@@ -417,5 +417,5 @@ def test_mangled_datagrams_never_raise_and_change_nothing(seed: int) -> None:
         dropped = [one for one in outcome.events if isinstance(one, DatagramDropped)]
         assert len(dropped) == 1
         assert dropped[0].reason is not DropReason.INTERNAL_ERROR
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     assert pair.member.status(0.0) == before

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from gcks.daemon.commit import MAX_WAITING, CommitPipeline
 from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
-from gcks.journal import GroupRemoved, JournalEntry, StoredGroup
+from gcks.journal import GroupRemoved, JournalEntry
 
 SECONDS = 10.0
 HERE = Endpoint("127.0.0.1", 1)
@@ -25,8 +25,11 @@ class SlowDisk:
         self.written: list[tuple[JournalEntry, ...]] = []
         self.error: Exception | None = None
 
-    def load(self) -> tuple[StoredGroup, ...]:
-        return ()
+    def load(self) -> Iterator[JournalEntry]:
+        return iter(())
+
+    def load_group(self, name: str) -> tuple[JournalEntry, ...]:
+        return tuple(e for entries in self.written for e in entries if e.group == name)
 
     def apply(self, entries: Sequence[JournalEntry]) -> None:
         if not self.may_write.acquire(timeout=SECONDS):

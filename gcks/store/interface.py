@@ -14,6 +14,9 @@ class Store(Protocol):
     def load(self) -> tuple[StoredGroup, ...]:
         """Return every group as the journal left it."""
 
+    def load_group(self, name: str) -> StoredGroup | None:
+        """Return one group as the journal left it; None where it left nothing of it."""
+
     def apply(self, entries: Sequence[JournalEntry]) -> None:
         """Apply entries in order, all or none; durable on return."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ _PROBE_PLACE: Final = b"seal.probe"
 _FILE_MODE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LENGTH_OCTETS: Final = 4
+_NAMES: Final = "SELECT name FROM groups UNION SELECT group_name FROM sas"
 
 
 class SqliteStore:
@@ -260,11 +262,20 @@ class SqliteStore:
 
     def load(self) -> tuple[StoredGroup, ...]:
         """Return every stored group.  Raises `LocalError`."""
-        try:
-            names = [name for (name,) in self._db.execute(
-                "SELECT name FROM groups UNION SELECT group_name FROM sas ORDER BY 1"
-            )]  # fmt: skip
+        with self._reading():
+            names = [name for (name,) in self._db.execute(f"{_NAMES} ORDER BY 1")]
             return tuple(self._load_group(name) for name in names)
+
+    def load_group(self, name: str) -> StoredGroup | None:
+        """Return one stored group, None where there is nothing of it.  Raises `LocalError`."""
+        with self._reading():
+            known = self._db.execute(f"SELECT 1 FROM ({_NAMES}) WHERE name = ?", (name,))  # noqa: S608
+            return self._load_group(name) if known.fetchone() else None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise LocalError(f"{self._path}: {_explain(error)}") from None
         except IntegrityError as error:

@@ -152,7 +152,10 @@ def test_any_journal_comes_back_as_it_was_told(
         rest = rest[cut:]
     store.apply(rest)
     store = reopened(store, path)
-    assert sorted_parts(store.load()) == sorted_parts(replay(journal))
+    groups = store.load()
+    assert sorted_parts(groups) == sorted_parts(replay(journal))
+    assert tuple(store.load_group(group.group) for group in groups) == groups
+    assert store.load_group("keyid:unknown") is None
     store.close()
 
 
@@ -233,8 +236,12 @@ def test_sealed_rows_can_not_be_swapped(store: SqliteStore, path: Path, swap: st
     store.apply([SA, REKEY_SA, AUTH])
     store.close()
     change(path, swap)
+    store = SqliteStore(path, KEY)
     with pytest.raises(LocalError, match="restore a backup"):
-        SqliteStore(path, KEY).load()
+        store.load()
+    with pytest.raises(LocalError, match="restore a backup"):
+        for group in ("keyid:a", "keyid:b"):
+            store.load_group(group)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gcks.change import Waiting
 from gcks.datagrams import Transmit
 from gcks.events import Event
 from gcks.journal import JournalEntry
@@ -21,3 +22,5 @@ class Outcome:
     events: tuple[Event, ...] = ()
     next_timeout: float | None = None
     """Monotonic seconds at which `handle_timeout` wants to be called."""
+    waits: tuple[Waiting, ...] = ()
+    """Decisions that go on when what they need is there."""

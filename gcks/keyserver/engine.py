@@ -166,6 +166,11 @@ class Engine:
         self.credentials = command.credentials
         return self._merged([*outcomes, *self._revoked(now)], now)
 
+    def resume(self, token: int, result: object, now: float) -> Outcome:
+        """Go on with a decision that waited.  Raises `LocalError` for one that didn't."""
+        del result, now
+        raise LocalError(f"nothing waits under the token {token}")
+
     def plan(self, groups: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
         """Say, group by group, what a reload with these would do; nothing changes."""
         return self._served.plan(groups)

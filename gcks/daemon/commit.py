@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from gcks.datagrams import Transmit
 from gcks.errors import LocalError
@@ -20,7 +21,8 @@ MAX_WAITING: Final = 4096
 """Outcomes that wait for the disk; above it the sockets aren't read."""
 
 Send = Callable[[Sequence[Transmit]], None]
-Fail = Callable[[LocalError], None]
+Fail = Callable[[LocalError], object]
+T = TypeVar("T")
 
 
 class CommitPipeline:
@@ -35,8 +37,9 @@ class CommitPipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gcks-store")
         self._journal: list[JournalEntry] = []
         self._transmits: list[Transmit] = []
+        self._then: list[Callable[[], object]] = []
         self._waiting = 0
-        self._writing = False
+        self._writing = self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.commits = 0
@@ -45,13 +48,23 @@ class CommitPipeline:
     def full(self) -> bool:
         return self._waiting >= MAX_WAITING
 
-    def submit(self, journal: Sequence[JournalEntry], transmits: Sequence[Transmit]) -> None:
-        """Queue one outcome; without a journal and with nothing waiting it leaves at once."""
+    def submit(
+        self,
+        journal: Sequence[JournalEntry],
+        transmits: Sequence[Transmit],
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Queue one outcome; without a journal and with nothing waiting it leaves at once.
+
+        `then` is called once all of this and of what came before is durable and sent.
+        """
         if not journal and not self._waiting:
-            self._send(transmits)
+            self._release(transmits, () if then is None else (then,))
             return
         self._journal.extend(journal)
         self._transmits.extend(transmits)
+        if then is not None:
+            self._then.append(then)
         self._waiting += 1
         if not self._writing:
             self._writing = True
@@ -61,19 +74,20 @@ class CommitPipeline:
 
     def _write(self) -> None:
         journal, transmits, count = self._journal, self._transmits, self._waiting
-        self._journal, self._transmits = [], []
+        release = partial(self._release, transmits, self._then)
+        self._journal, self._transmits, self._then = [], [], []
         loop = asyncio.get_running_loop()
         self._began = loop.time()
         future = loop.run_in_executor(self._thread, self._commit, journal)
-        future.add_done_callback(lambda done: self._written(done, transmits, count))
+        future.add_done_callback(lambda done: self._written(done, release, count))
 
     def _commit(self, journal: Sequence[JournalEntry]) -> None:
         if journal:
             self._store.apply(journal)
 
-    def _written(
-        self, done: asyncio.Future[None], transmits: Sequence[Transmit], count: int
-    ) -> None:
+    def _written(self, done: asyncio.Future[None], release: Callable[[], None], count: int) -> None:
+        if self._closed:
+            return  # whoever had to know is gone
         error = done.exception()
         if error is not None:
             # Nothing of this or a later outcome may leave: the peer would see what is lost.
@@ -91,11 +105,22 @@ class CommitPipeline:
             self._writing = False
             self._idle.set()
         # The disk works on the next batch meanwhile.
+        release()
+
+    def _release(self, transmits: Sequence[Transmit], then: Sequence[Callable[[], object]]) -> None:
         self._send(transmits)
+        for call in then:
+            call()
+
+    async def read(self, work: Callable[..., T], *arguments: object) -> T:
+        """Return what the store's own thread reads, behind all that was given to it before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def drain(self) -> None:
         """Wait until all that was submitted is durable and sent, or a commit failed."""
         await self._idle.wait()
 
     def close(self) -> None:
+        """Write what is being written; nothing leaves any more."""
+        self._closed = True
         self._thread.shutdown(wait=True)

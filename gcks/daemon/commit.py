@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
@@ -25,6 +26,16 @@ Fail = Callable[[LocalError], object]
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is written by one transaction, and what leaves and begins then."""
+
+    journal: list[JournalEntry] = field(default_factory=list)
+    transmits: list[Transmit] = field(default_factory=list)
+    then: list[Callable[[], object]] = field(default_factory=list)
+    outcomes: int = 0
+
+
 class CommitPipeline:
     """Feed it outcomes; it sends their transmits once their journal is durable."""
 
@@ -35,9 +46,7 @@ class CommitPipeline:
         self._store, self._send, self._fail = store, send, fail
         self._observe, self._began = observe, 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gcks-store")
-        self._journal: list[JournalEntry] = []
-        self._transmits: list[Transmit] = []
-        self._then: list[Callable[[], object]] = []
+        self._next = _Batch()
         self._waiting = 0
         self._writing = self._closed = False
         self._idle = asyncio.Event()
@@ -59,12 +68,16 @@ class CommitPipeline:
         `then` is called once all of this and of what came before is durable and sent.
         """
         if not journal and not self._waiting:
-            self._release(transmits, () if then is None else (then,))
+            self._send(transmits)
+            if then is not None:
+                then()
             return
-        self._journal.extend(journal)
-        self._transmits.extend(transmits)
+        batch = self._next
+        batch.journal.extend(journal)
+        batch.transmits.extend(transmits)
         if then is not None:
-            self._then.append(then)
+            batch.then.append(then)
+        batch.outcomes += 1
         self._waiting += 1
         if not self._writing:
             self._writing = True
@@ -73,19 +86,17 @@ class CommitPipeline:
             asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
-        journal, transmits, count = self._journal, self._transmits, self._waiting
-        release = partial(self._release, transmits, self._then)
-        self._journal, self._transmits, self._then = [], [], []
+        batch, self._next = self._next, _Batch()
         loop = asyncio.get_running_loop()
         self._began = loop.time()
-        future = loop.run_in_executor(self._thread, self._commit, journal)
-        future.add_done_callback(lambda done: self._written(done, release, count))
+        future = loop.run_in_executor(self._thread, self._commit, batch.journal)
+        future.add_done_callback(partial(self._written, batch))
 
     def _commit(self, journal: Sequence[JournalEntry]) -> None:
         if journal:
             self._store.apply(journal)
 
-    def _written(self, done: asyncio.Future[None], release: Callable[[], None], count: int) -> None:
+    def _written(self, batch: _Batch, done: asyncio.Future[None]) -> None:
         if self._closed:
             return  # whoever had to know is gone
         error = done.exception()
@@ -98,19 +109,16 @@ class CommitPipeline:
         self.commits += 1
         if self._observe is not None:
             self._observe(asyncio.get_running_loop().time() - self._began)
-        self._waiting -= count
+        self._waiting -= batch.outcomes
         if self._waiting:
             self._write()
         else:
             self._writing = False
             self._idle.set()
         # The disk works on the next batch meanwhile.
-        release()
-
-    def _release(self, transmits: Sequence[Transmit], then: Sequence[Callable[[], object]]) -> None:
-        self._send(transmits)
-        for call in then:
-            call()
+        self._send(batch.transmits)
+        for begin in batch.then:
+            begin()
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Return what the store's own thread reads, behind all that was given to it before."""

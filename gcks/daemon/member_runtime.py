@@ -180,9 +180,12 @@ class MemberRuntime:
         with contextlib.suppress(LocalError):
             await self._depart(STOP_SECONDS, lambda: self._loop.next_timeout is not None)
         self._loop.stop()
-        await self._sas.close()
         self._sockets.close()
         self._joins.close()
+        try:
+            await self._sas.close()
+        except LocalError as error:
+            self._service.fail(error)  # unless there was a cause before
 
     # --- carrying out ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A decision that waits: its need is met beside the loop, once all of its change is durable.
+"""What is decided is carried out in order: durable, sent, then what it waits for is done.
 
 The engine is made for the test; loop, pipeline, sockets, store and threads are the real ones.
 """
@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from gcks.change import Change, LoadGroup, MakeKey, Waiting
 from gcks.crypto.signature import SigningKey
-from gcks.daemon import waits
+from gcks.daemon import commit, waits
 from gcks.daemon.carrier import Carrier
 from gcks.daemon.config.loaded import Listener, LogOptions
 from gcks.daemon.engine_loop import EngineLoop
@@ -59,9 +59,11 @@ class SmallEngine:
         self.then: Callable[[int], Change] = lambda _: Change()
         self.results: dict[int, object] = {}
         self.threads: set[int] = set()
+        self.heard: list[bytes] = []
         self.came = asyncio.Event()
 
     def receive(self, datagram: bytes, path: Way, now: float) -> Change:
+        self.heard.append(datagram)
         return Change()
 
     def handle_timeout(self, now: float) -> Change:
@@ -274,3 +276,39 @@ async def test_an_engine_that_breaks_down_over_a_result_ends_the_daemon(edge: Ed
     edge.decide(Change(waits=[Waiting(3, SOON)]))
     await edge.results(1)
     assert len(edge.failed) == 1 and "RuntimeError" in str(edge.failed[0])
+
+
+# --- a disk that is behind ------------------------------------------------------------------
+
+
+async def fill(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let as much wait for the disk as may, and a peer say something."""
+    monkeypatch.setattr(commit, "MAX_WAITING", 2)
+    for number in range(2):
+        edge.decide(Change(journal=[reserved(number)]))
+    edge.peer.sendto(b"hello", tuple(edge.local))
+    await edge.settled()
+
+
+async def test_datagrams_stay_in_the_kernel_while_the_disk_is_behind(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(edge, monkeypatch)
+    assert edge.engine.heard == []
+    edge.store.may_write.release(2)
+    await edge.carrier.pipeline.drain()
+    await edge.settled()
+    assert edge.engine.heard == [b"hello"]
+
+
+async def test_a_server_that_ends_reads_no_more_when_the_disk_has_caught_up(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(edge, monkeypatch)
+    edge.carrier.stop()
+    edge.store.may_write.release(2)
+    await edge.carrier.pipeline.drain()
+    await edge.settled()
+    assert edge.engine.heard == []
+    (group,) = edge.store.load()
+    assert group.next_sender_id == 1, "what was decided is written all the same"

@@ -79,7 +79,11 @@ class MemberRuntime:
         check_receiver(config.settings.interface, local.host)
         self.engine = self._make_engine()
         self._sas = SaWorker(make_data_plane(config.data_plane), audience.tell)
-        self.metrics = MemberMetrics(self.status, lambda: self.engine.credentials)
+        self.metrics = MemberMetrics(
+            self.status,
+            lambda: self.engine.credentials,
+            send_errors=lambda: self._sockets.send_errors,
+        )
         await audience.show(self.metrics, config.metrics)
         self._loop: EngineLoop[MemberOutcome] = EngineLoop(
             self.engine, self._carry, audience.tell, self._service.fail

@@ -53,6 +53,11 @@ class MemberSockets:
             self._connection = Connection(path.local.host, path.remote, self._receive, self._drop)
         return self._connection
 
+    @property
+    def send_errors(self) -> int:
+        """How many datagrams the kernel did not take."""
+        return sum(port.send_errors for port in self._ports.values())
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

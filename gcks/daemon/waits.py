@@ -33,9 +33,12 @@ class Waits:
         self._errors = InternalErrors(logger)
         self._keys = ThreadPoolExecutor(1, thread_name_prefix="gcks-keys")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def meet(self, waits: Sequence[Waiting]) -> None:
         """Begin; one that is too many is told so in its turn."""
+        if self._closed:
+            return
         for waiting in waits:
             full = len(self._tasks) >= MAX_WAITS
             task = asyncio.create_task(self._refuse(waiting) if full else self._meet(waiting))
@@ -71,6 +74,7 @@ class Waits:
 
     def close(self) -> None:
         """Wait for nothing more, and tell nobody."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         self._keys.shutdown(wait=False, cancel_futures=True)

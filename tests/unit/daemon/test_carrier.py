@@ -240,9 +240,12 @@ async def test_nothing_is_begun_where_the_disk_fails(edge: Edge) -> None:
 async def test_what_waits_at_the_end_is_told_to_nobody(edge: Edge) -> None:
     edge.decide(Change(waits=[Waiting(token, MakeKey("rsa-pss")) for token in range(3)]))
     await asyncio.sleep(0)
+    edge.decide(Change(journal=[reserved(1)], waits=[Waiting(4, SOON)]))
     edge.loop.stop()
     edge.carrier.stop()
     with capture_logs() as logs:
+        edge.store.may_write.release()
+        await edge.carrier.pipeline.drain()
         await asyncio.sleep(0.5)
     assert edge.engine.results == {} and logs == [] and not edge.failed
 

@@ -214,11 +214,16 @@ class Member:
         self._statistics = statistics
         statistics.write_text(STATISTICS.format(0))
         self.status, self.credentials = MEMBER_BEFORE, CREDENTIALS[0]
+        self.send_errors = 0
         self.metrics = MemberMetrics(
-            lambda: self.status, lambda: self.credentials, statistics=statistics
+            lambda: self.status,
+            lambda: self.credentials,
+            statistics=statistics,
+            send_errors=lambda: self.send_errors,
         )
 
     def go_on(self) -> None:
         self._statistics.write_text(STATISTICS.format(70))
         self.status, self.credentials = MEMBER_AFTER, CREDENTIALS[1]
+        self.send_errors = 71
         self.metrics.count(event for event, times in MEMBER_EVENTS for _ in range(times))

@@ -25,7 +25,8 @@ PLACES: Final = {
     "member": MEMBER, "keyserver": SERVER, "group": SERVER,
     "daemon/member_runtime.py": MEMBER, "daemon/sa_worker.py": MEMBER,
     "daemon/control/member_answers.py": MEMBER,
-    "daemon/server_runtime.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
+    "daemon/server_runtime.py": SERVER, "daemon/server_sockets.py": SERVER,
+    "daemon/senders.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
     "daemon/control/server_answers.py": SERVER,
 }  # fmt: skip
 """Whose code it is; everything else in gcks/daemon is both programs'."""

@@ -80,6 +80,7 @@ class Secured:
         self.rekey_at = self.probe_at = self.ends_at = self.keepalive_at = inf
         self.rekey_request: RekeyRequest | None = None
         self.rekey_tries = 0
+        """Requests since the rekey was due."""
         self.replaced_by: Successor | None = None
         """The IKE SA that is used in place of this one, which the peer is to delete."""
 
@@ -187,7 +188,7 @@ class Secured:
             optimized=wanted.optimized, method=wanted.method,
         )  # fmt: skip
         self.rekey_request, self.rekey_at = request, inf
-        self.rekey_tries += 1
+        self.rekey_tries = self.rekey_tries + 1 if again is not None else 1
         payloads = request.payloads(optimized_code(settings))
         return self.ask(Asked.REKEY, ExchangeType.CREATE_CHILD_SA, payloads, settings, now)
 

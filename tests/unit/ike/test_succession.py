@@ -545,6 +545,16 @@ def test_refusals_cause_a_limited_number_of_requests(begins: int) -> None:
     assert ours.decisions[-1] == AskLater(NOW + REKEY_RETRY_SECONDS)
 
 
+@both_roles
+def test_after_a_pause_a_peer_may_refuse_the_optimized_form_again(begins: int) -> None:
+    """RFC 7296 section 2.25: what was refused before the pause doesn't count against it."""
+    ours, peer = sides(begins, optimized=(True, False))
+    for _ in range(MAX_REKEY_TRIES):
+        ours.take(refuse(peer, ours.ask(), Notify(NotifyType.TEMPORARY_FAILURE)))
+    settle(ours, peer, to_peer=ours.ask())
+    agree(ours, peer)
+
+
 # --- nonsense -----------------------------------------------------------------------------------
 
 

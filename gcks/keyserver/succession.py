@@ -61,7 +61,7 @@ def take_over(keeper: Keeper, sa: Established, decision: TakeOver, now: float) -
     if decision.rival is not None:
         rival = keeper.ike_sas.of_spi(decision.rival.spi_r)  # theirs: we were its responder
     new = _put(keeper, sa, made, now)
-    _use(keeper, sa, new)
+    _use(keeper, rival or sa, new)
     transmits = hand_over(sa, made, rival, keeper.settings, now)
     for left in (sa, rival):
         if left is not None:

@@ -20,6 +20,7 @@ from gcks.events import (
     Reregistering,
 )
 from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.ike import ike_rekey
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine, MemberOutcome
@@ -297,6 +298,28 @@ def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
     assert reasons == [RegisterAgain.IKE_SA_CLOSED]
     assert group.holding.data_sas == ()
+
+
+def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -> None:
+    """RFC 7296 sections 2.8.2, 2.21.3: the server's new IKE SA is in use already."""
+    pair = Pair().registered()
+    session = pair.member._session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    (request,) = pair.member.handle_timeout(0.0).transmits
+    theirs = ike_rekey.begin(
+        old.parent, DEFAULT_IKE_PROPOSALS, b"server's", os.urandom, optimized=False
+    )
+    pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *theirs.payloads(0)))
+    message_id = decode_header(request.octets).message_id
+    nonsense = pair.protection.seal(
+        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, message_id, (Nonce(bytes(32)),)
+    )
+    outcome = pair.give(nonsense)
+    assert pair.member._session is session
+    assert [sa.channel.protection.spi_i for sa in session._sas] == [theirs.spi]
+    assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
 
 
 def test_a_child_sa_is_refused() -> None:

@@ -277,7 +277,7 @@ class IkeSession:
     ) -> Progress | None:
         asked, one.asked = one.asked, None
         if asked is Asked.DELETE:
-            return self._deleted(one)
+            return self._gone(one, Failed("the IKE SA that replaced another is gone"), now, effects)
         if asked is Asked.LIVENESS:
             self._resume(now, effects)
             return None
@@ -290,9 +290,16 @@ class IkeSession:
         self._asking = None
         return Answered(response.exchange, payloads, one)
 
-    def _deleted(self, one: Secured) -> Progress | None:
-        self._sas.remove(one)
-        return None if self._sas else self._fail("the IKE SA that replaced another is gone", "")
+    def _gone(
+        self, sa: Secured, ended: Failed | ClosedByServer, now: float, effects: Effects
+    ) -> Failed | ClosedByServer | None:
+        """Forget an IKE SA; the session has `ended` where no other is left to use."""
+        self._sas.remove(sa)
+        if any(other.asked is not Asked.DELETE for other in self._sas):
+            self._resume(now, effects)
+            return None
+        self.close()
+        return ended
 
     # --- a new IKE SA in place of one ----------------------------------------------------
 
@@ -312,9 +319,10 @@ class IkeSession:
             case AskLater(at):
                 old.rekey_at = at
             case Close(cause):
-                return self._fail(cause, "")
+                return self._gone(old, Failed(cause), now, effects)
             case Forget():
                 pass
+        self._resume(now, effects)
         return None
 
     def _take_over(self, old: Secured, decision: TakeOver, now: float, effects: Effects) -> Rekeyed:
@@ -348,10 +356,7 @@ class IkeSession:
         if isinstance(follows, Pushed):
             return follows
         if isinstance(follows, ClosedByServer):
-            self._sas.remove(one)
-            if any(other.asked is not Asked.DELETE for other in self._sas):
-                self._resume(now, effects)
-                return None
+            return self._gone(one, follows, now, effects)
         if follows is not None:
             self.close()
         return follows

@@ -27,17 +27,6 @@ from gcks.daemon.log_quota import Shares
 from gcks.daemon.logs import fields_of
 from gcks.errors import LocalError
 
-RECORDED: Final = frozenset({
-    e.MemberRegistered, e.RegistrationRefused, e.MemberLeft, e.MemberCertificateEnded,
-    e.PeerAuthenticated, e.OperatorExcluded, e.OperatorReadmitted, e.OperatorOrdered,
-    e.OrderRefused, e.Reloaded, e.ReloadRefused,
-    e.MembersLockedOut,
-    e.GroupStarted, e.GroupRemovedEvent, e.GroupStartedOver, e.SenderIdsExhausted,
-})  # fmt: skip
-REFUSALS_PER_SECOND: Final = 20
-"""Strangers cause them: whoever can send datagrams must not be able to fill a disk."""
-REFUSALS_OF_A_HOST: Final = 5
-"""Of those: one noisy host doesn't hide the others."""
 MAX_TEXT_CHARACTERS: Final = 1024
 MAX_NAMES: Final = 100
 """In one entry; the names of a long order are in several."""
@@ -56,7 +45,7 @@ class AuditLog:
         self.number, self._prev = 0, BEGINNING
         self.failed = ""
         """Why the last lines could not be written; "" if they were."""
-        self._shares: Shares[type[e.Event]] = Shares(REFUSALS_PER_SECOND, REFUSALS_OF_A_HOST)
+        self._shares: Shares[type[e.Event]] = Shares()
         self._torn_octets = 0
         """Of a line that was cut off, until the log has said so."""
         self._unended = False
@@ -101,14 +90,15 @@ class AuditLog:
         """Record what is to be recorded."""
         self._say(self._shares.begin(now))
         for event in events:
-            if type(event) in RECORDED and self._has_room(event):
+            if event.audited and self._has_room(event):
                 for fields in _parts(fields_of(event)):
                     self._append({"event": event.name, **fields})
 
     def _has_room(self, event: e.Event) -> bool:
-        if isinstance(event, e.RegistrationRefused):
-            return self._shares.take(type(event), event.remote)
-        return not isinstance(event, e.OrderRefused) or self._shares.take(type(event), "")
+        if event.limit is None:
+            return True
+        remote = getattr(event, "remote", "")
+        return self._shares.take(type(event), remote, event.limit.audit)
 
     def _say(self, left_out: Mapping[type[e.Event], int]) -> None:
         for count in left_out.values():

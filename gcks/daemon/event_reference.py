@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import logging
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,10 +17,8 @@ from textwrap import wrap
 from typing import Any, Final
 
 from gcks import events as e
-from gcks.daemon.audit import RECORDED
 from gcks.daemon.control.event_lines import MISSED
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
-from gcks.daemon.logs import LEVELS, LIMITED_BY
 from gcks.errors import DropReason, RefusalReason
 from gcks.events import base, member_events, server_events
 
@@ -79,7 +76,7 @@ def page() -> str:
     ]
     for title, belongs in _SECTIONS.items():
         lines += [f"## {title}", ""]
-        for kind in sorted(filter(belongs, LEVELS), key=lambda one: one.name):
+        for kind in sorted(filter(belongs, e.KINDS), key=lambda one: one.name):
             lines += [*_event(kind, told[kind.__name__]), ""]
     lines += [*_others(), ""]
     return "\n".join(lines)
@@ -108,14 +105,13 @@ def _texts_below(owner: ast.ClassDef) -> dict[str, str]:
 
 
 def _event(kind: type[e.Event], told: Mapping[str, str]) -> Iterator[str]:
-    level = logging.getLevelName(LEVELS[kind]).lower()
     yield f"### `{kind.name}`"
     yield ""
     text = " ".join((inspect.getdoc(kind) or "").split())
-    notes = [f"Level {level}."]
-    if kind in LIMITED_BY:
-        notes.append(f"Few lines a second for each `{LIMITED_BY[kind]}`.")
-    if kind in RECORDED:
+    notes = [_level(kind)]
+    if kind.limit is not None:
+        notes.append(f"Few lines a second for each `{kind.limit.by}`.")
+    if kind.audited:
         notes.append("Also in the audit log.")
     yield from wrap(f"{text} *{' '.join(notes)}*", _COLUMNS)
     yield ""
@@ -123,6 +119,13 @@ def _event(kind: type[e.Event], told: Mapping[str, str]) -> Iterator[str]:
     for field in fields(kind):
         meaning = told.get(field.name) or _FIELDS[field.name]
         yield from _item(field.name, _kind(hints[field.name]), meaning)
+
+
+def _level(kind: type[e.Event]) -> str:
+    text = f"Level {kind.usual_level.name.lower()}"
+    if "level" not in vars(kind):
+        return f"{text}."
+    return f"{text}; {_uncapitalized(inspect.getdoc(vars(kind)['level']) or '')}"
 
 
 def _item(name: str, kind: str, meaning: str) -> list[str]:
@@ -156,10 +159,12 @@ def _others() -> Iterator[str]:
         "",
     )
     yield from _table("level", LINES)
-    for kind, field in LIMITED_BY.items():
-        level = logging.getLevelName(LEVELS[kind]).lower()
+    for kind in e.KINDS:
+        if kind.limit is None:
+            continue
+        level = kind.usual_level.name.lower()
         when = f"More of `{kind.name}` came in a second than are written."
-        told = {field: "of those", "count": "how many were left out"}
+        told = {kind.limit.by: "of those", "count": "how many were left out"}
         by = SERVER if issubclass(kind, e.ServerEvent) else BOTH
         yield _row(f"{kind.name}_not_logged", Line(level, by, when, told), level)
     yield from (

@@ -168,25 +168,6 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset(
-    {
-        e.GroupStarted,
-        e.GroupRemovedEvent,
-        e.MembersLockedOut,
-        e.OperatorExcluded,
-        e.OperatorReadmitted,
-        e.OperatorOrdered,
-        e.OrderRefused,
-        e.Reloaded,
-        e.ReloadRefused,
-        e.ServerStarted,
-        e.ServerStopping,
-        e.MemberStarted,
-        e.MemberStopping,
-        e.ServerNotTold,
-    }
-)
-
 MEMBER_ROWS: Final = (
     _DROPS,
     _REFUSALS,

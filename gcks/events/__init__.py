@@ -6,112 +6,17 @@ identities and groups are in their text form ("fqdn:gm1.example").
 
 from __future__ import annotations
 
-from gcks.events.base import (
-    DatagramDropped,
-    Event,
-    IkeSaClosed,
-    IkeSaRekeyed,
-    MemberEvent,
-    RequestRefused,
-    ServerEvent,
-)
-from gcks.events.member_events import (
-    DataPlaneFailed,
-    LeftGroup,
-    MemberStarted,
-    MemberStopping,
-    NothingToSendOn,
-    PolicyRefused,
-    ReceivesOnly,
-    RegisterAgain,
-    Registered,
-    Registering,
-    RegistrationFailedEvent,
-    RekeyReceived,
-    Reregistering,
-    SaChange,
-    ServerNotTold,
-    StrangeRekeysSeen,
-)
-from gcks.events.server_events import (
-    CookieRequired,
-    GroupRemovedEvent,
-    GroupStarted,
-    GroupStartedOver,
-    IkeSaInitAnswered,
-    MemberCertificateEnded,
-    MemberLeft,
-    MemberRegistered,
-    MembersLockedOut,
-    OperatorExcluded,
-    OperatorOrdered,
-    OperatorReadmitted,
-    OrderRefused,
-    PeerAuthenticated,
-    PuzzleRequired,
-    RegistrationAbandoned,
-    RegistrationRefused,
-    RekeySent,
-    Reloaded,
-    ReloadRefused,
-    SaCreated,
-    SaDeleted,
-    SenderIdsExhausted,
-    SenderIdsLow,
-    ServerRefused,
-    ServerStarted,
-    ServerStopping,
-)
+from typing import Final
 
-__all__ = [
-    "CookieRequired",
-    "DataPlaneFailed",
-    "DatagramDropped",
-    "Event",
-    "GroupRemovedEvent",
-    "GroupStarted",
-    "GroupStartedOver",
-    "IkeSaClosed",
-    "IkeSaInitAnswered",
-    "IkeSaRekeyed",
-    "LeftGroup",
-    "MemberCertificateEnded",
-    "MemberEvent",
-    "MemberLeft",
-    "MemberRegistered",
-    "MemberStarted",
-    "MemberStopping",
-    "MembersLockedOut",
-    "NothingToSendOn",
-    "OperatorExcluded",
-    "OperatorOrdered",
-    "OperatorReadmitted",
-    "OrderRefused",
-    "PeerAuthenticated",
-    "PolicyRefused",
-    "PuzzleRequired",
-    "ReceivesOnly",
-    "RegisterAgain",
-    "Registered",
-    "Registering",
-    "RegistrationAbandoned",
-    "RegistrationFailedEvent",
-    "RegistrationRefused",
-    "RekeyReceived",
-    "RekeySent",
-    "ReloadRefused",
-    "Reloaded",
-    "RequestRefused",
-    "Reregistering",
-    "SaChange",
-    "SaCreated",
-    "SaDeleted",
-    "SenderIdsExhausted",
-    "SenderIdsLow",
-    "ServerEvent",
-    "ServerNotTold",
-    "ServerRefused",
-    "ServerStarted",
-    "ServerStopping",
-    "StrangeRekeysSeen",
-]
+from gcks.events import base, member_events, server_events
+from gcks.events.base import *
+from gcks.events.member_events import *
+from gcks.events.server_events import *
+
+KINDS: Final[tuple[type[base.Event], ...]] = tuple(
+    kind
+    for part in (base, server_events, member_events)
+    for kind in vars(part).values()
+    if isinstance(kind, type) and "name" in vars(kind) and issubclass(kind, base.Event)
+)
+"""Every kind of event.  What has no name is a base."""

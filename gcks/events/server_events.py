@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gcks.errors import RefusalReason
-from gcks.events.base import ServerEvent
+from gcks.events.base import Level, Limit, ServerEvent
 from gcks.iana import NotifyType, ProtocolId
 
 
@@ -14,6 +14,7 @@ class IkeSaInitAnswered(ServerEvent):
     """A half-open IKE SA began: IKE_SA_INIT was answered."""
 
     name = "ike_sa_init_answered"
+    usual_level = Level.DEBUG
     remote: str
 
 
@@ -22,6 +23,7 @@ class CookieRequired(ServerEvent):
     """A new peer was asked for a cookie (RFC 7296 section 2.6)."""
 
     name = "cookie_required"
+    usual_level = Level.DEBUG
     remote: str
 
 
@@ -30,6 +32,7 @@ class PuzzleRequired(ServerEvent):
     """A new peer was given a puzzle (RFC 8019)."""
 
     name = "puzzle_required"
+    usual_level = Level.DEBUG
     remote: str
     difficulty: int
     """Bits of work."""
@@ -40,6 +43,9 @@ class PeerAuthenticated(ServerEvent):
     """An IKEv2 peer proved who it is, and has registered to no group yet (RFC 6023)."""
 
     name = "peer_authenticated"
+    usual_level = Level.INFO
+    audited = True
+    limit = None  # known peers only
     remote: str
     identity: str
     method: str
@@ -50,6 +56,9 @@ class MemberRegistered(ServerEvent):
     """A member was admitted to a group and got its policy and keys."""
 
     name = "member_registered"
+    usual_level = Level.INFO
+    audited = True
+    limit = None  # known peers only
     group: str
     identity: str
     remote: str
@@ -69,6 +78,9 @@ class RegistrationRefused(ServerEvent):
     """A registration failed; one event for each, whatever went wrong."""
 
     name = "registration_refused"
+    usual_level = Level.WARNING
+    audited = True
+    limit = Limit("reason")
     group: str
     identity: str
     """Whom it is about, or who it says it is."""
@@ -86,6 +98,8 @@ class RegistrationAbandoned(ServerEvent):
     """A peer began an IKE SA and never proved who it is."""
 
     name = "registration_abandoned"
+    usual_level = Level.WARNING
+    limit = Limit("reason")
     remote: str
     reason: RefusalReason
     cause: str
@@ -97,6 +111,8 @@ class MemberLeft(ServerEvent):
     """A member is none any more: it has left, or was removed or excluded."""
 
     name = "member_left"
+    usual_level = Level.INFO
+    audited = True
     group: str
     identity: str
     address: str
@@ -105,12 +121,19 @@ class MemberLeft(ServerEvent):
     members: int
     hint: str = ""
 
+    @property
+    def level(self) -> Level:
+        """Warning where it has a hint: something is to be mended."""
+        return Level.WARNING if self.hint else self.usual_level
+
 
 @dataclass(frozen=True, slots=True)
 class ServerRefused(ServerEvent):
     """A peer doesn't accept our proof of who we are; its memberships are as they were."""
 
     name = "server_refused"
+    usual_level = Level.WARNING
+    limit = None  # known peers only
     remote: str
     identity: str
     cause: str
@@ -122,6 +145,8 @@ class GroupStartedOver(ServerEvent):
     """All SAs were deleted: every member has to register again and gets new keys."""
 
     name = "group_started_over"
+    usual_level = Level.WARNING
+    audited = True
     group: str
     members: int
     """How many it had."""
@@ -132,6 +157,8 @@ class MemberCertificateEnded(ServerEvent):
     """A registered member's certificate has expired or was revoked."""
 
     name = "member_certificate_ended"
+    usual_level = Level.WARNING
+    audited = True
     group: str
     identity: str
     cause: str
@@ -144,6 +171,7 @@ class SaCreated(ServerEvent):
     """A group has a new Rekey SA or Data-Security SA."""
 
     name = "sa_created"
+    usual_level = Level.INFO
     group: str
     protocol: ProtocolId
     spi: str
@@ -156,6 +184,7 @@ class SaDeleted(ServerEvent):
     """A group's SA has ended; after a rekey that is when its grace period is over."""
 
     name = "sa_deleted"
+    usual_level = Level.INFO
     group: str
     protocol: ProtocolId
     spi: str
@@ -166,6 +195,7 @@ class RekeySent(ServerEvent):
     """One copy of a GSA_REKEY went out."""
 
     name = "rekey_sent"
+    usual_level = Level.INFO
     group: str
     message_id: int
     copy: int
@@ -183,6 +213,8 @@ class SenderIdsExhausted(ServerEvent):
     """There is no Sender-ID for a sender until the group starts over."""
 
     name = "sender_ids_exhausted"
+    usual_level = Level.ERROR
+    audited = True
     group: str
 
 
@@ -191,6 +223,9 @@ class MembersLockedOut(ServerEvent):
     """A changed policy asks for what some members say that they can't."""
 
     name = "members_locked_out"
+    usual_level = Level.WARNING
+    audited = True
+    counted = False
     group: str
     members: int
     """How many."""
@@ -205,6 +240,9 @@ class OperatorExcluded(ServerEvent):
     """An operator has shut somebody out."""
 
     name = "operator_excluded"
+    usual_level = Level.INFO
+    audited = True
+    counted = False
     group: str
     kind: str
     """`identity` or `certificate`."""
@@ -220,6 +258,9 @@ class OperatorReadmitted(ServerEvent):
     """An operator has lifted exclusions."""
 
     name = "operator_readmitted"
+    usual_level = Level.INFO
+    audited = True
+    counted = False
     group: str
     kind: str
     """`identity` or `certificate`."""
@@ -233,6 +274,9 @@ class OperatorOrdered(ServerEvent):
     """An operator has ordered something over the control socket."""
 
     name = "operator_ordered"
+    usual_level = Level.INFO
+    audited = True
+    counted = False
     order: str
     """`rekey` or `reload`."""
     group: str
@@ -244,6 +288,10 @@ class OrderRefused(ServerEvent):
     """Somebody wanted to order something over the control socket and may not."""
 
     name = "order_refused"
+    usual_level = Level.WARNING
+    audited = True
+    limit = Limit("order")
+    counted = False
     order: str
     """`reload`, `rekey`, `exclude` ..."""
     by: str
@@ -254,6 +302,9 @@ class Reloaded(ServerEvent):
     """The configuration file was taken over."""
 
     name = "reloaded"
+    usual_level = Level.INFO
+    audited = True
+    counted = False
     groups: int
     """How many there are."""
 
@@ -263,6 +314,9 @@ class ReloadRefused(ServerEvent):
     """The configuration file was not taken over, and nothing has changed."""
 
     name = "reload_refused"
+    usual_level = Level.ERROR
+    audited = True
+    counted = False
     cause: str
     """All problems of the file, one a line."""
 
@@ -272,6 +326,7 @@ class SenderIdsLow(ServerEvent):
     """The group will start over at its next rekey, before it runs out of Sender-IDs."""
 
     name = "sender_ids_low"
+    usual_level = Level.WARNING
     group: str
     left: int
     """Sender-IDs that are left."""
@@ -284,6 +339,8 @@ class ServerStarted(ServerEvent):
     """The key server answers."""
 
     name = "server_started"
+    usual_level = Level.INFO
+    counted = False
     version: str
     config: str
     identity: str
@@ -298,9 +355,16 @@ class ServerStopping(ServerEvent):
     """The key server ends."""
 
     name = "server_stopping"
+    usual_level = Level.INFO
+    counted = False
     cause: str
     """A signal, or what went wrong."""
     failed: bool
+
+    @property
+    def level(self) -> Level:
+        """Error where it can't go on."""
+        return Level.ERROR if self.failed else self.usual_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +372,9 @@ class GroupStarted(ServerEvent):
     """A group is served."""
 
     name = "group_started"
+    usual_level = Level.INFO
+    audited = True
+    counted = False
     group: str
     restored: bool
     """Whether it goes on with what was stored."""
@@ -322,6 +389,9 @@ class GroupRemovedEvent(ServerEvent):
     """
 
     name = "group_removed"
+    usual_level = Level.WARNING
+    audited = True
+    counted = False
     group: str
     members: int
     """How many it had."""

@@ -41,8 +41,8 @@ from gcks.daemon.control.requests import (
 from gcks.daemon.control.server_answers import answer
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
-from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
-from tests.unit.daemon.samples import kinds, sample
+from gcks.events import KINDS, CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
+from tests.unit.daemon.samples import sample
 
 LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
@@ -257,7 +257,7 @@ def test_a_flood_of_one_event_does_not_wash_away_the_others() -> None:
     assert told[0]["event"] == "group_started" and told[0]["at"].startswith("1970-01-01T00:00:01")
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_event_is_as_its_schema_says(kind: type[Event]) -> None:
     validator = Draft202012Validator(event_schema())
     line = json.loads(json.dumps(event_line(sample(kind), 1.0)))

@@ -33,11 +33,11 @@ from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Foll
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
-from gcks.events import Event, MemberRegistered
+from gcks.events import KINDS, Event, MemberRegistered
 from gcks.member.status import GroupStatus
 from tests.exchange.network import MemberNode, Weather
 from tests.exchange.test_key_tree_groups import TREE, Scene
-from tests.unit.daemon.samples import kinds, sample
+from tests.unit.daemon.samples import sample
 
 MINUTES = 30
 MEMBERS, AWAKE = 500, 25
@@ -87,7 +87,7 @@ class Edge:
 
     def fill(self) -> None:
         """Fill what holds the last events of each kind: from then on it must not grow."""
-        for kind in kinds():
+        for kind in KINDS:
             self._control.tell([sample(kind) for _ in range(KEPT_OF_A_KIND)])
 
     def tell(self, events: Sequence[Event]) -> None:

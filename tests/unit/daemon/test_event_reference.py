@@ -17,7 +17,6 @@ from gcks.daemon.audit_chain import TORN
 from gcks.daemon.event_reference import page
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
 from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.samples import kinds
 
 PACKAGE: Final = ROOT / "gcks"
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
@@ -54,7 +53,7 @@ def test_the_page_is_the_current_one() -> None:
     assert (ROOT / "docs" / "events.md").read_text() == page(), "run docs/generate"
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", e.KINDS, ids=lambda kind: kind.name)
 def test_every_event_and_field_is_explained(kind: type[e.Event]) -> None:
     assert not str(kind.__doc__).startswith(f"{kind.__name__}("), "write a docstring"
     _, _, below = page().partition(f"### `{kind.name}`\n")
@@ -63,7 +62,7 @@ def test_every_event_and_field_is_explained(kind: type[e.Event]) -> None:
     assert told == [field.name for field in dataclasses.fields(kind)]
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", e.KINDS, ids=lambda kind: kind.name)
 def test_every_event_is_of_the_program_that_makes_it(kind: type[e.Event]) -> None:
     made = {
         side_of(path)

@@ -46,7 +46,7 @@ class NothingToSendOn(MemberEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationFailedEvent(MemberEvent):
+class RegistrationAttemptFailed(MemberEvent):
     """A registration has failed, and is tried again."""
 
     name = "registration_failed"

@@ -108,7 +108,7 @@ class RegistrationAbandoned(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(ServerEvent):
-    """A member is none any more: it has left, or was removed or excluded."""
+    """A member is none any more: it left by itself, was excluded, or its certificate ended."""
 
     name = "member_left"
     usual_level = Level.INFO
@@ -163,7 +163,7 @@ class MemberCertificateEnded(ServerEvent):
     identity: str
     cause: str
     removed: bool
-    """Whether it was removed for it (`certificate_end`)."""
+    """Whether it had to leave for it (`certificate_end`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class SaCreated(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class SaDeleted(ServerEvent):
+class SaEnded(ServerEvent):
     """A group's SA has ended; after a rekey that is when its grace period is over."""
 
     name = "sa_deleted"
@@ -382,7 +382,7 @@ class GroupStarted(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRemovedEvent(ServerEvent):
+class GroupEnded(ServerEvent):
     """A group is no longer configured: its keys and members are forgotten.
 
     Members are told where the server still knows the group's keys: by a reload.

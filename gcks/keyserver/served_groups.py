@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 
 from gcks.errors import LocalError
-from gcks.events import Event, GroupRemovedEvent, OperatorExcluded, OperatorReadmitted
+from gcks.events import Event, GroupEnded, OperatorExcluded, OperatorReadmitted
 from gcks.group.spread import default_cost
 from gcks.journal import GroupRemoved, StoredGroup
 from gcks.keyserver.commands import Exclude, GroupCommand, RekeyGroup
@@ -127,4 +127,4 @@ class ServedGroups:
 
 
 def _removed(name: str, members: int) -> GroupOutcome:
-    return GroupOutcome((GroupRemoved(name),), (), (GroupRemovedEvent(name, members),))
+    return GroupOutcome((GroupRemoved(name),), (), (GroupEnded(name, members),))

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from gcks.crypto.certificates import TrustStore
 from gcks.crypto.signature import SigningKey
-from gcks.events import RegistrationFailedEvent
+from gcks.events import RegistrationAttemptFailed
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from tests.exchange.demo import SECRET, World, state
 from tests.exchange.network import WALL_AT_ZERO
@@ -74,7 +74,7 @@ def meet(server: Credentials, member: Credentials, *, certificate: bool = True) 
     world = World(server_credentials=server)
     node = world.member("gm1", credentials=member, certificate=certificate)
     world.run(2.0)
-    failures = node.all(RegistrationFailedEvent)
+    failures = node.all(RegistrationAttemptFailed)
     if state(node) != "registered":
         assert node.plane.installed == {}
     return state(node), failures[0].cause if failures else ""

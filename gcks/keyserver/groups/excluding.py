@@ -14,7 +14,7 @@ from math import inf
 from typing import Final
 
 from gcks.crypto.key_wrap import kwk_octets
-from gcks.events import Event, GroupRemovedEvent, GroupStartedOver, MemberLeft
+from gcks.events import Event, GroupEnded, GroupStartedOver, MemberLeft
 from gcks.journal import (
     GroupRemoved,
     JournalEntry,
@@ -340,7 +340,7 @@ class ExcludingGroup(RenewedSas):
         if over is not None:
             self._tell(delete_everything(), over, self._take_message_id(), now)
             due = self._outbox.take_all()
-        event = GroupRemovedEvent(self.name, len(self.members))
+        event = GroupEnded(self.name, len(self.members))
         events = (event, *due.events)
         gone = (GroupRemoved(self.name),)
         return GroupOutcome(gone, tuple(due.transmits), events, dismissed=self._rekeyed_inband())

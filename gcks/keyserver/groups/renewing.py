@@ -12,7 +12,7 @@ from math import inf
 
 from gcks.crypto.signature import ALGORITHMS, SignatureAlgorithm, SigningKey
 from gcks.errors import LocalError
-from gcks.events import Event, SaCreated, SaDeleted
+from gcks.events import Event, SaCreated, SaEnded
 from gcks.group.key_download import rekey_keys
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
 from gcks.group.spread import Spread, default_cost, spread_notify, spread_of
@@ -96,7 +96,7 @@ class RenewedSas:
 
     def _forgotten(self, gone: list[LiveSa]) -> GroupOutcome:
         self._gsa.invalidate()
-        events = tuple(SaDeleted(self.name, sa.protocol, sa.spi.hex()) for sa in gone)
+        events = tuple(SaEnded(self.name, sa.protocol, sa.spi.hex()) for sa in gone)
         return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
 
     def _send_due(self, now: float) -> GroupOutcome:

@@ -99,23 +99,28 @@ class EventLog:
         self._shares: Shares[_Key] = Shares()
         self._second = -1
 
-    def write(self, events: Iterable[e.Event], now: float) -> None:
-        """Log events; never fails, whatever happened to the stream."""
+    def write(self, events: Iterable[e.Event], now: float) -> tuple[e.Event, ...]:
+        """Log events; return what the log says of itself, for who reads something else.
+
+        Never fails, whatever happened to the stream.
+        """
+        own: tuple[e.Event, ...] = ()
         if int(now) != self._second:
             self._second = int(now)
-            self._begin_second(now)
-        for event in events:
+            own = self._begin_second(now)
+        for event in (*own, *events):
             level = event.level
             if level >= self._least and (event.limit is None or self._may_log(event, event.limit)):
                 self._log(level, event.name, fields_of(event))
+        return own
 
-    def _begin_second(self, now: float) -> None:
-        """Say what is missing."""
+    def _begin_second(self, now: float) -> tuple[e.Event, ...]:
+        """Say what the limits have left out; return what else is missing."""
         for (kind, field, value), count in self._shares.begin(now).items():
             told = {field: _plain(value), "count": count}
             self._log(kind.usual_level, f"{kind.name}_not_logged", told)
-        if lost := LOG_QUEUE.take_lost():
-            self._logger.warning("log_lines_lost", count=lost)
+        lost = LOG_QUEUE.take_lost()
+        return (e.LogLinesLost(lost),) if lost else ()
 
     def _may_log(self, event: e.Event, limit: e.Limit) -> bool:
         key = (type(event), limit.by, getattr(event, limit.by))

@@ -69,10 +69,7 @@ class MemberRuntime:
         self.config = config
         self._rehearses, self._deaf_until = rehearses, 0.0
         self._watch, self._key_log = watch, key_log
-        self._logger: Any = configure(config.logs)
-        if key_log is not None:
-            key_log.warn(self._logger)
-        self._log = EventLog(self._logger)
+        self._log = EventLog(configure(config.logs))
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
         self._joined: dict[Endpoint, tuple[UdpPort, int]] = {}
@@ -106,16 +103,18 @@ class MemberRuntime:
         self._plane = make_data_plane(self.config.data_plane)
         self._sas = SaWorker(self._plane, self._tell)
         self.metrics = MemberMetrics(self.status, lambda: self.engine.credentials)
+        if self._key_log is not None:
+            self._key_log.warn(self._tell)
         http = None
         if self.config.metrics is not None:
             http = await serve_metrics(self.config.metrics, self.metrics.registry)
         worker = asyncio.create_task(self._sas.run())
         watch = CredentialWatch(
-            self.config.credential_source, self.engine.renew_credentials, self._logger
+            self.config.credential_source, self.engine.renew_credentials, self._tell
         )
         watch.start()
         self._control = await open_control(
-            self.config.control, read_member_request, partial(answer_member, self), self._logger
+            self.config.control, read_member_request, partial(answer_member, self), self._tell
         )
         self._signals()
         self._feed_watchdog()
@@ -254,7 +253,7 @@ class MemberRuntime:
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.metrics.count(events)
-        self._log.write(events, time.monotonic())
+        events = [*events, *self._log.write(events, time.monotonic())]
         if self._watch is not None:
             self._watch(events)
         if self._control is not None:

@@ -40,12 +40,15 @@ from gcks.daemon.udp import UdpPort, bind_udp, framed
 from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
 from gcks.events import (
+    AuditFailed,
     DatagramDropped,
     Event,
+    RekeyNotSent,
     Reloaded,
     ReloadRefused,
     ServerStarted,
     ServerStopping,
+    SocketsNotUsed,
 )
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.commands import Command, Reload, RenewCredentials
@@ -80,10 +83,7 @@ class ServerRuntime:
     ) -> None:
         self.config = config
         self._watch, self._key_log = watch, key_log
-        self._logger: Any = configure(config.logs)
-        if key_log is not None:
-            key_log.warn(self._logger)
-        self._log = EventLog(self._logger)
+        self._log = EventLog(configure(config.logs))
         self._manager = ServiceManager()
         self._ports: dict[Endpoint, UdpPort] = {}
         self._senders: Senders = {}
@@ -110,10 +110,13 @@ class ServerRuntime:
         config = self.config
         self._handle_signals()  # they count from the very start
         raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
+        self.metrics = self._measured()
+        if self._key_log is not None:
+            self._key_log.warn(self._tell)
         sockets, tcp = self._bind()
         self._store = SqliteStore(config.store_path, config.master_key)
         if config.audit is not None:
-            self._audit = AuditTrail(config.audit, self._logger)
+            self._audit = AuditTrail(config.audit, self._tell)
         stored = self._store.load()
         if self._key_log is not None:
             self._key_log.restored(stored)
@@ -129,7 +132,6 @@ class ServerRuntime:
             key_log=self._key_log,
             meter=time.perf_counter,
         )
-        self.metrics = self._measured()
         http = (
             await serve_metrics(config.metrics, self.metrics.registry) if config.metrics else None
         )
@@ -140,10 +142,10 @@ class ServerRuntime:
         for sock in tcp:
             await self._streams.listen(sock)
         self._control = await open_control(
-            config.control, read_request, partial(answer, self), self._logger
+            config.control, read_request, partial(answer, self), self._tell
         )
         self._carry_out(self.engine.start(now))
-        self._credentials = CredentialWatch(config.credential_source, self._renew, self._logger)
+        self._credentials = CredentialWatch(config.credential_source, self._renew, self._tell)
         self._credentials.start()
         await self.pipeline.drain()
         if self._failure is None:
@@ -221,7 +223,7 @@ class ServerRuntime:
         finally:
             rest = inherited.close_rest()
         if rest:
-            self._logger.warning("sockets_not_used", sockets=rest, hint="see listen in gcks.yaml")
+            self._tell((SocketsNotUsed((*rest,), "see listen in gcks.yaml"),))
         return bound, tcp
 
     def _open(self, bound: list[tuple[socket.socket, bool]]) -> None:
@@ -290,8 +292,7 @@ class ServerRuntime:
         self._take_over(config)
         self.config = config
         self._credentials.use(config.credential_source)
-        self._logger = configure(config.logs)
-        self._log = EventLog(self._logger)
+        self._log = EventLog(configure(config.logs))
         self._reopen_audit(config.audit)
         self._tell((Reloaded(len(config.groups)),))
         self._manager.ready(self._summary())
@@ -303,9 +304,9 @@ class ServerRuntime:
             before.reopen()
             return
         try:
-            self._audit = AuditTrail(path, self._logger) if path is not None else None
+            self._audit = AuditTrail(path, self._tell) if path is not None else None
         except LocalError as error:
-            self._logger.error("audit_failed", path=str(path), cause=str(error))
+            self._tell((AuditFailed(str(path), str(error)),))
             return  # what was recorded before goes on to be
         if before is not None:
             before.close()
@@ -376,7 +377,7 @@ class ServerRuntime:
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.metrics.count(events)
-        self._log.write(events, time.monotonic())
+        events = [*events, *self._log.write(events, time.monotonic())]
         if self._watch is not None:
             self._watch(events)
         if self._control is not None:
@@ -444,9 +445,7 @@ class ServerRuntime:
         found = self._sender(transmit.path)
         if found is None:
             self._rekeys_not_sent += 1
-            self._logger.error(
-                "rekey_not_sent", destination=str(transmit.path.remote), cause=_MOVED
-            )
+            self._tell((RekeyNotSent("", str(transmit.path.remote), _MOVED),))
             return False
         sock, group, rekey = found
         try:
@@ -456,7 +455,7 @@ class ServerRuntime:
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
             self._rekeys_not_sent += 1
-            self._logger.error("rekey_not_sent", group=group, cause=str(error))
+            self._tell((RekeyNotSent(group, str(transmit.path.remote), str(error)),))
             return False
         return True
 

@@ -26,14 +26,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from gcks.events import base, member_events, server_events
+from gcks.events import base, daemon_events, member_events, server_events
 from gcks.events.base import *
+from gcks.events.daemon_events import *
 from gcks.events.member_events import *
 from gcks.events.server_events import *
 
 KINDS: Final[tuple[type[base.Event], ...]] = tuple(
     kind
-    for part in (base, server_events, member_events)
+    for part in (base, daemon_events, server_events, member_events)
     for kind in vars(part).values()
     if isinstance(kind, type) and "name" in vars(kind) and issubclass(kind, base.Event)
 )

@@ -22,7 +22,6 @@ from statistics import mean
 from typing import Any, Self
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from gcks.daemon.audit import AuditLog
@@ -79,7 +78,7 @@ class Edge:
         self._log = EventLog(configure(LogOptions("json", "info"), self._null))
         self._audit = AuditLog(self._audited, scene.world.network.wall)
         self._control = ControlSocket(
-            directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
+            directory / "control.sock", Gate(Access()), bytes, _nothing, self.tell
         )
         self.deaf = Follower(Wanted())
         self._control._followers.add(self.deaf)

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gcks import events as e
-from gcks.daemon import audit
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.audit_chain import verify
+from gcks.daemon.audit_notes import AuditLost
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
@@ -166,14 +165,19 @@ def test_who_may_not_order_fills_no_disk_either(path: Path) -> None:
 
 
 def test_what_was_not_recorded_is_said_at_the_end(path: Path) -> None:
+    told: list[e.Event] = []
+
     async def second() -> None:
-        trail = AuditTrail(path, structlog.get_logger())
+        trail = AuditTrail(path, told.extend)
         trail.write([REFUSED] * 1000, 1.0)
         trail.close()
 
     asyncio.run(second())
     assert refusals(path)[1] == [1000 - SHARE]
-    assert verify([path]).problem == ""
+    begin, end = (event for event in told if isinstance(event, e.AuditCheckpoint))
+    assert verify([path], (begin.number, begin.hash)).problem == ""
+    assert verify([path], (end.number, end.hash)).problem == ""
+    assert end.number == begin.number + SHARE + 1
 
 
 def test_a_full_disk_is_said_and_the_chain_stays_whole(
@@ -224,7 +228,7 @@ def test_a_full_disk_hides_nothing(tmp_path: Path) -> None:
         log.close()
         assert verify([path]).problem == ""
         entries = [json.loads(line) for line in path.read_text().splitlines() if '"prev"' in line]
-        (lost,) = (one["count"] for one in entries if one["event"] == audit.LOST)
+        (lost,) = (one["count"] for one in entries if one["event"] == AuditLost.name)
         assert kept + lost == 101
         assert entries[-1]["event"] == ORDERED.name
     finally:
@@ -258,11 +262,11 @@ async def test_a_disk_that_fails_later_is_said(path: Path, monkeypatch: pytest.M
     def broken(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    with structlog.testing.capture_logs() as said:
-        trail = AuditTrail(path, structlog.get_logger())
-        monkeypatch.setattr(os, "fdatasync", broken)
-        trail.close()
-    assert "Input/output error" in said[-1]["cause"]
+    told: list[e.Event] = []
+    trail = AuditTrail(path, told.extend)
+    monkeypatch.setattr(os, "fdatasync", broken)
+    trail.close()
+    assert isinstance(told[-1], e.AuditFailed) and "Input/output error" in told[-1].cause
 
 
 def test_what_is_no_file_is_refused() -> None:

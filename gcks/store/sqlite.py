@@ -315,7 +315,15 @@ class SqliteStore:
             (name,),
         )
         return tuple(
-            RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), at, (src, a), (dst, b))
+            RekeyMessageSaved(
+                group=name,
+                spi=spi,
+                message_id=message_id,
+                datagrams=_unpack(datagrams),
+                sent_at=at,
+                source=(src, a),
+                destination=(dst, b),
+            )
             for spi, message_id, datagrams, at, src, a, dst, b in rows
         )
 
@@ -326,7 +334,17 @@ class SqliteStore:
         ):
             opened = self._box.open(keymat, _sa_place(group, protocol, spi))
             found.append(
-                SaSaved(group, protocol, spi, sa, policy, opened, created, expires, bool(retired))
+                SaSaved(
+                    group=group,
+                    protocol=protocol,
+                    spi=spi,
+                    name=sa,
+                    policy=policy,
+                    keymat=opened,
+                    created_at=created,
+                    expires_at=expires,
+                    retired=bool(retired),
+                )
             )
         return tuple(found)
 
@@ -369,9 +387,18 @@ def _member(
     leaf, sender = rest
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
-        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates,
-        leaf, bool(sender),
-    )  # fmt: skip
+        group=group,
+        identity=identity,
+        address=address,
+        sender_ids=sender_ids,
+        sag=sag,
+        registered_at=at,
+        reassembles=bool(reassembles),
+        certificate_ends=ends,
+        certificates=certificates,
+        leaf=leaf,
+        sender=bool(sender),
+    )
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

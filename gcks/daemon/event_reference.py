@@ -20,10 +20,9 @@ from gcks import events as e
 from gcks.daemon import audit_notes
 from gcks.daemon.control.event_lines import MISSED
 from gcks.errors import DropReason, RefusalReason
-from gcks.events import base, daemon_events, member_events, server_events
 
 _COLUMNS: Final = 118
-_PARTS: Final = (base, daemon_events, server_events, member_events, audit_notes)
+_PARTS: Final = (*e.PARTS, audit_notes)
 _FIELDS: Final = {
     "group": "the group",
     "identity": "whom it is about",

@@ -26,15 +26,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from gcks.events import base, daemon_events, member_events, server_events
+from gcks.events import (
+    base,
+    daemon_events,
+    group_events,
+    member_events,
+    operator_events,
+    server_events,
+)
 from gcks.events.base import *
 from gcks.events.daemon_events import *
+from gcks.events.group_events import *
 from gcks.events.member_events import *
+from gcks.events.operator_events import *
 from gcks.events.server_events import *
 
+PARTS: Final = (
+    base, daemon_events, server_events, group_events, operator_events, member_events,
+)  # fmt: skip
 KINDS: Final[tuple[type[base.Event], ...]] = tuple(
     kind
-    for part in (base, daemon_events, server_events, member_events)
+    for part in PARTS
     for kind in vars(part).values()
     if isinstance(kind, type) and "name" in vars(kind) and issubclass(kind, base.Event)
 )

@@ -52,7 +52,9 @@ class Limit:
 class Event:
     """Base of all events.  What is to be done with an event is said in its class, and only there.
 
-    docs/events.md is made of the classes: their docstrings, and those of their fields.
+    To add one, write its class into a module of this package, and run docs/generate: the
+    page is made of the docstrings of classes and fields.  Where it is `counted`, it has a
+    row in gcks/daemon/metrics.py.
     """
 
     name: ClassVar[str]

@@ -1,4 +1,4 @@
-"""What only a key server has to say."""
+"""What a key server has to say of itself, its peers and its members."""
 
 from __future__ import annotations
 
@@ -6,7 +6,40 @@ from dataclasses import dataclass
 
 from gcks.errors import RefusalReason
 from gcks.events.base import Level, Limit, ServerEvent
-from gcks.iana import NotifyType, ProtocolId
+from gcks.iana import NotifyType
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(ServerEvent):
+    """The key server answers."""
+
+    name = "server_started"
+    usual_level = Level.INFO
+    counted = False
+    version: str
+    config: str
+    identity: str
+    listening: tuple[str, ...]
+    """Addresses and ports."""
+    groups: int
+    """How many it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopping(ServerEvent):
+    """The key server ends."""
+
+    name = "server_stopping"
+    usual_level = Level.INFO
+    counted = False
+    cause: str
+    """A signal, or what went wrong."""
+    failed: bool
+
+    @property
+    def level(self) -> Level:
+        """Error where it can't go on."""
+        return Level.ERROR if self.failed else self.usual_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +174,6 @@ class ServerRefused(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStartedOver(ServerEvent):
-    """All SAs were deleted: every member has to register again and gets new keys."""
-
-    name = "group_started_over"
-    usual_level = Level.WARNING
-    audited = True
-    group: str
-    members: int
-    """How many it had."""
-
-
-@dataclass(frozen=True, slots=True)
 class MemberCertificateEnded(ServerEvent):
     """A registered member's certificate has expired or was revoked."""
 
@@ -164,234 +185,3 @@ class MemberCertificateEnded(ServerEvent):
     cause: str
     removed: bool
     """Whether it had to leave for it (`certificate_end`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaCreated(ServerEvent):
-    """A group has a new Rekey SA or Data-Security SA."""
-
-    name = "sa_created"
-    usual_level = Level.INFO
-    group: str
-    protocol: ProtocolId
-    spi: str
-    lifetime_seconds: int
-    """How long it may be used at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaEnded(ServerEvent):
-    """A group's SA has ended; after a rekey that is when its grace period is over."""
-
-    name = "sa_deleted"
-    usual_level = Level.INFO
-    group: str
-    protocol: ProtocolId
-    spi: str
-
-
-@dataclass(frozen=True, slots=True)
-class RekeySent(ServerEvent):
-    """One copy of a GSA_REKEY went out."""
-
-    name = "rekey_sent"
-    usual_level = Level.INFO
-    group: str
-    message_id: int
-    copy: int
-    """Counts from 1."""
-    copies: int
-    """How many there are of this message."""
-    octets: int
-    """Of the whole IKE message."""
-    reminder: bool = False
-    """Whether it tells the current SAs again, to members that were cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class SenderIdsExhausted(ServerEvent):
-    """There is no Sender-ID for a sender until the group starts over."""
-
-    name = "sender_ids_exhausted"
-    usual_level = Level.ERROR
-    audited = True
-    group: str
-
-
-@dataclass(frozen=True, slots=True)
-class MembersLockedOut(ServerEvent):
-    """A changed policy asks for what some members say that they can't."""
-
-    name = "members_locked_out"
-    usual_level = Level.WARNING
-    audited = True
-    counted = False
-    group: str
-    members: int
-    """How many."""
-    identity: str
-    """One of them."""
-    cause: str
-    """What that one lacks."""
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorExcluded(ServerEvent):
-    """An operator has shut somebody out."""
-
-    name = "operator_excluded"
-    usual_level = Level.INFO
-    audited = True
-    counted = False
-    group: str
-    kind: str
-    """`identity` or `certificate`."""
-    names: tuple[str, ...]
-    """As they were ordered: identities, patterns, references of certificates."""
-    by: str
-    about: str = ""
-    """Whose certificate it is, in the words of the order."""
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorReadmitted(ServerEvent):
-    """An operator has lifted exclusions."""
-
-    name = "operator_readmitted"
-    usual_level = Level.INFO
-    audited = True
-    counted = False
-    group: str
-    kind: str
-    """`identity` or `certificate`."""
-    names: tuple[str, ...]
-    """As they were excluded."""
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorOrdered(ServerEvent):
-    """An operator has ordered something over the control socket."""
-
-    name = "operator_ordered"
-    usual_level = Level.INFO
-    audited = True
-    counted = False
-    order: str
-    """`rekey` or `reload`."""
-    group: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRefused(ServerEvent):
-    """Somebody wanted to order something over the control socket and may not."""
-
-    name = "order_refused"
-    usual_level = Level.WARNING
-    audited = True
-    limit = Limit("order")
-    counted = False
-    order: str
-    """`reload`, `rekey`, `exclude` ..."""
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded(ServerEvent):
-    """The configuration file was taken over."""
-
-    name = "reloaded"
-    usual_level = Level.INFO
-    audited = True
-    counted = False
-    groups: int
-    """How many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadRefused(ServerEvent):
-    """The configuration file was not taken over, and nothing has changed."""
-
-    name = "reload_refused"
-    usual_level = Level.ERROR
-    audited = True
-    counted = False
-    cause: str
-    """All problems of the file, one a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class SenderIdsLow(ServerEvent):
-    """The group will start over at its next rekey, before it runs out of Sender-IDs."""
-
-    name = "sender_ids_low"
-    usual_level = Level.WARNING
-    group: str
-    left: int
-    """Sender-IDs that are left."""
-    seconds: float
-    """Until then."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStarted(ServerEvent):
-    """The key server answers."""
-
-    name = "server_started"
-    usual_level = Level.INFO
-    counted = False
-    version: str
-    config: str
-    identity: str
-    listening: tuple[str, ...]
-    """Addresses and ports."""
-    groups: int
-    """How many it serves."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStopping(ServerEvent):
-    """The key server ends."""
-
-    name = "server_stopping"
-    usual_level = Level.INFO
-    counted = False
-    cause: str
-    """A signal, or what went wrong."""
-    failed: bool
-
-    @property
-    def level(self) -> Level:
-        """Error where it can't go on."""
-        return Level.ERROR if self.failed else self.usual_level
-
-
-@dataclass(frozen=True, slots=True)
-class GroupStarted(ServerEvent):
-    """A group is served."""
-
-    name = "group_started"
-    usual_level = Level.INFO
-    audited = True
-    counted = False
-    group: str
-    restored: bool
-    """Whether it goes on with what was stored."""
-    members: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupEnded(ServerEvent):
-    """A group is no longer configured: its keys and members are forgotten.
-
-    Members are told where the server still knows the group's keys: by a reload.
-    """
-
-    name = "group_removed"
-    usual_level = Level.WARNING
-    audited = True
-    counted = False
-    group: str
-    members: int
-    """How many it had."""

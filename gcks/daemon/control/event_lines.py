@@ -84,7 +84,8 @@ def _time(at: float) -> str:
 def event_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line: one alternative for each event."""
     missed = _line_schema(MISSED, {"count": {"type": "integer"}}, ["count"])
-    return {"oneOf": [*(_schema_of(kind) for kind in e.KINDS), missed]}
+    kinds = sorted(e.KINDS, key=lambda kind: kind.name)
+    return {"oneOf": [*map(_schema_of, kinds), missed]}
 
 
 def missed_line(count: int, at: float) -> dict[str, Any]:

@@ -393,7 +393,8 @@ class Engine:
         if reply.leaves:
             self.pushes.leave(sa, reply.leaves)
         if reply.successor is not None:
-            events = (*events, succession.replaced(self, sa, reply.successor, now))
+            sent, told = succession.take_over(self, sa, reply.successor, now)
+            transmits, events = (*transmits, *sent), (*events, *told)
         if reply.closes:
             events = (*events, close(self, sa, reply.closes))
         else:

@@ -12,7 +12,6 @@ from gcks.datagrams import Awaited
 from gcks.errors import (
     GcksError,
     InvalidSyntax,
-    NoAdditionalSas,
     PeerError,
     Phase,
     RefusalReason,
@@ -27,9 +26,9 @@ from gcks.events import (
     ServerRefused,
 )
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
-from gcks.ike.ike_rekey import Successor
+from gcks.ike import succession
 from gcks.ike.legality import Contents, Rule
-from gcks.ike.secured import is_ike_rekey
+from gcks.ike.succession import TakeOver
 from gcks.journal import JournalEntry
 from gcks.keyserver import gsa_registration
 from gcks.keyserver.failures import registration_refused
@@ -63,7 +62,7 @@ class Reply:
     """Group that is rekeyed over this IKE SA from now on, and whether the GM sends."""
     leaves: str = ""
     """Group that the GM has left."""
-    successor: Successor | None = None
+    successor: TakeOver | None = None
     """The IKE SA that the peer has made in place of this one."""
     awaited: Awaited | None = None
     """Since when a registration waits for this answer."""
@@ -251,16 +250,14 @@ def create_child_sa_request(
     settings = serving.settings
     try:
         _check_rate(serving, sa, now)
-        if not is_ike_rekey(contents, settings):
-            raise NoAdditionalSas("this server creates no Child SAs")
         spi = serving.ike_sas.draw_spi()
-        payloads, made = sa.answer_rekey(contents, settings, spi, serving.entropy)
+        payloads, taken_over = succession.answer(sa, contents, settings, spi, serving.entropy)
     except InvalidPublicKey as error:
         bad = InvalidSyntax(str(error))
         return refused(bad, request_refused(sa, ExchangeType.CREATE_CHILD_SA, bad))
     except PeerError as error:
         return refused(error, request_refused(sa, ExchangeType.CREATE_CHILD_SA, error))
-    return Reply(payloads, successor=made)
+    return Reply(payloads, successor=taken_over)
 
 
 def _registration_refused(sa: Established, payloads: Sequence[Payload], error: GcksError) -> Event:

@@ -13,6 +13,7 @@ from gcks.datagrams import Transmit
 from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.key_log_entry import KeyLog
 from gcks.ike.legality import Contents
+from gcks.ike.succession import channel_of
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.keyserver.pushing import Pushes
@@ -58,9 +59,9 @@ def begin_timers(sa: Established, settings: ServerSettings, now: float) -> None:
 
 def successor(sa: Established, made: Successor, keeper: Keeper) -> Established:
     """Make the IKE SA that takes over: the same peer, new keys."""
-    channel = sa.successor_channel(made, keeper.entropy)
+    channel = channel_of(made, sa, keeper.entropy)
     parent = Parent(made.suite, made.keys.sk_d)
     new = Established(channel, parent, made.gsk_w, sa.identity, sa.name)
-    new.optimized, new.keepalive_at = sa.optimized, sa.keepalive_at
+    new.inherit(sa)
     new.certificate_ends, new.certificates = sa.certificate_ends, sa.certificates
     return new

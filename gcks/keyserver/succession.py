@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gcks.crypto.errors import InvalidPublicKey
 from gcks.datagrams import Transmit
-from gcks.errors import PeerError, WireError
 from gcks.events import Event, IkeSaClosed, IkeSaRekeyed
 from gcks.iana import NotifyType
 from gcks.ike.channel import Response
-from gcks.ike.ike_rekey import Successor, Try, surviving
+from gcks.ike.ike_rekey import Successor
 from gcks.ike.key_log_entry import log_entry
 from gcks.ike.legality import Contents
-from gcks.ike.secured import REKEY_RETRY_SECONDS
+from gcks.ike.succession import (
+    AskAgain,
+    AskLater,
+    Close,
+    Forget,
+    Redundant,
+    TakeOver,
+    answered,
+    hand_over,
+)
 from gcks.keyserver import lifecycle
 from gcks.keyserver.groups.group_outcome import GroupOutcome
 from gcks.keyserver.ike_sa import Established
 from gcks.keyserver.lifecycle import Keeper
-from gcks.wire.payloads import decode_chain
 
 
 class Progress(NamedTuple):
@@ -31,40 +37,37 @@ class Progress(NamedTuple):
 
 def rekey_answered(keeper: Keeper, sa: Established, response: Response, now: float) -> Progress:
     """Go on with the response to our rekey request."""
-    try:
-        payloads = decode_chain(response.first, response.chain)
-        read = sa.read_rekey(payloads, keeper.settings)
-    except (WireError, PeerError, InvalidPublicKey) as error:
-        return Progress(events=(close(keeper, sa, f"its rekey went wrong: {error}"),))
-    if isinstance(read, Try):
-        spi = keeper.ike_sas.draw_spi()
-        return Progress(sa.rekey(keeper.settings, spi, keeper.entropy, now, read))
-    if read is None:
-        sa.rekey_at = now + REKEY_RETRY_SECONDS
-        return Progress()
-    return _take_over(keeper, sa, read, now)
+    decision = answered(sa, response, keeper.settings, now)
+    match decision:
+        case TakeOver():
+            return take_over(keeper, sa, decision, now)
+        case Redundant(made):
+            return Progress(delete(keeper, _put(keeper, sa, made, now), now))
+        case AskAgain(wanted):
+            spi = keeper.ike_sas.draw_spi()
+            return Progress(sa.rekey(keeper.settings, spi, keeper.entropy, now, wanted))
+        case AskLater(at):
+            sa.rekey_at = at
+        case Close(cause):
+            return Progress(events=(close(keeper, sa, cause),))
+        case Forget():
+            pass
+    return Progress()
 
 
-def _take_over(keeper: Keeper, sa: Established, made: Successor, now: float) -> Progress:
-    """Use our new IKE SA; of two made at the same time the loser goes (RFC 7296 2.8.1)."""
-    theirs = sa.replaced_by
+def take_over(keeper: Keeper, sa: Established, decision: TakeOver, now: float) -> Progress:
+    """Use a new IKE SA, and rekey in-band over it."""
+    made, rival = decision.made, None
+    if decision.rival is not None:
+        rival = keeper.ike_sas.of_spi(decision.rival.spi_r)  # theirs: we were its responder
     new = _put(keeper, sa, made, now)
-    if theirs is not None and surviving(made, theirs) is theirs:
-        return Progress(delete(keeper, new, now))
-    if theirs is not None and (loser := keeper.ike_sas.of_spi(theirs.spi_r)) is not None:
-        loser.outlived(now)
-        keeper.ike_sas.touch(loser, loser.wants_at)
     _use(keeper, sa, new)
-    event = IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=False)
-    return Progress(delete(keeper, sa, now), (event,))
-
-
-def replaced(keeper: Keeper, sa: Established, made: Successor, now: float) -> IkeSaRekeyed:
-    """Put the IKE SA in place that the peer has made; the peer will delete this one."""
-    _use(keeper, sa, _put(keeper, sa, made, now))
-    sa.replaced_by = made
-    sa.outlived(now)
-    return IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=True)
+    transmits = hand_over(sa, made, rival, keeper.settings, now)
+    for left in (sa, rival):
+        if left is not None:
+            keeper.ike_sas.touch(left, left.wants_at)
+    event = IkeSaRekeyed(str(sa.path.remote), sa.name, by_peer=not made.initiator)
+    return Progress(transmits, (event,))
 
 
 def _put(keeper: Keeper, sa: Established, made: Successor, now: float) -> Established:

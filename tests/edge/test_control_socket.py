@@ -41,7 +41,7 @@ from gcks.daemon.control.server_answers import answer
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
 from gcks.events import KINDS, CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
-from tests.unit.daemon.samples import sample
+from tests.support.event_samples import sample
 
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
 

@@ -18,7 +18,7 @@ from gcks.daemon.audit_notes import AuditLost
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
-from tests.unit.daemon.samples import sample
+from tests.support.event_samples import sample
 
 REFUSED = e.RegistrationRefused(
     "keyid:a",

@@ -14,7 +14,7 @@ import pytest
 from gcks import events as e
 from gcks.daemon.audit_notes import NOTES
 from gcks.daemon.event_reference import page
-from tests.unit.daemon.conftest import ROOT
+from tests.support.repository import ROOT
 
 PACKAGE: Final = ROOT / "gcks"
 SERVER, MEMBER, BOTH = "server", "member", "both"

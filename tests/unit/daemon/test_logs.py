@@ -14,7 +14,7 @@ from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.logs import EventLog, configure
 from gcks.errors import DropReason, RefusalReason
 from gcks.iana import NotifyType
-from tests.unit.daemon.samples import sample
+from tests.support.event_samples import sample
 
 
 def event_log(format: str = "json", level: str = "debug") -> tuple[EventLog, io.StringIO]:

@@ -67,7 +67,7 @@ class MemberRuntime:
         self._audience: Audience[MemberRequest] = Audience(config.logs, watch)
         self._key_log = key_log
         if key_log is not None:
-            key_log.warn(self._audience.logger)
+            key_log.warn(self._audience.tell)
         self._service = Service()
 
     async def run(self, ready: Callable[[], object] | None = None) -> None:
@@ -94,7 +94,7 @@ class MemberRuntime:
         await audience.listen(config.control, read_member_request, partial(answer_member, self))
         self._sockets.open(receive, drop)
         credentials = CredentialWatch(
-            config.credential_source, self.engine.renew_credentials, audience.logger
+            config.credential_source, self.engine.renew_credentials, audience.tell
         )
         credentials.start()
         await self._belong(ready)

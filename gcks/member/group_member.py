@@ -16,7 +16,7 @@ from gcks.events import (
     PolicyRefused,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     Reregistering,
     StrangeRekeysSeen,
 )
@@ -248,7 +248,7 @@ class GroupMember:
     def attempt_failed(self, cause: str, hint: str, now: float, effects: Effects) -> None:
         """Try again later; what is still held stays until it expires."""
         server, delay = str(self.settings.server), self._try_again(cause, now)
-        effects.tell(RegistrationFailedEvent(self.name, server, cause, hint, delay))
+        effects.tell(RegistrationAttemptFailed(self.name, server, cause, hint, delay))
 
     def policy_refused(self, cause: str, now: float, effects: Effects) -> None:
         """Try again later: the answer to a registration is beyond the ceiling."""

@@ -122,9 +122,8 @@ def test_initial_contact_ends_what_an_earlier_life_left() -> None:
 @pytest.mark.parametrize("by", ["server", "member"])
 def test_the_key_log_has_every_ike_sa(by: str) -> None:
     """What an operator asks Wireshark to decrypt goes on after a rekey."""
-    place = world(100.0 if by == "server" else NEVER)
     seen: list[IkeKeyLogEntry] = []
-    place.server.key_log = seen.append
+    place = world(100.0 if by == "server" else NEVER, key_log=seen.append)
     place.member("gm1", ike_sa_rekey_seconds=100.0 if by == "member" else NEVER, **QUIET)
     place.run(250.0)
     (sa,) = server_sas(place)

@@ -35,8 +35,9 @@ from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.dataplane.choose import make_data_plane
 from gcks.errors import LocalError
 from gcks.events import DatagramDropped, Event, MemberStarted, MemberStopping
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.engine import MemberEngine
 from gcks.member.status import MemberStatus
 
 STOP_SECONDS: Final = 2.0
@@ -241,7 +242,7 @@ class MemberRuntime:
             return
         self._carry_out(outcome)
 
-    def _carry_out(self, outcome: MemberOutcome) -> None:
+    def _carry_out(self, outcome: MemberChange) -> None:
         if self._key_log is not None:
             self._key_log.add(outcome.keys)
         for command in outcome.data_plane:

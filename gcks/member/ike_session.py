@@ -39,7 +39,7 @@ from gcks.ike.succession import (
     channel_of,
     hand_over,
 )
-from gcks.member.effects import Effects
+from gcks.member.change import MemberChange
 from gcks.member.ike_sa_init import (
     ExchangeFailed,
     IkeSa,
@@ -127,22 +127,24 @@ class IkeSession:
             raise ExchangeFailed("the IKE SA has no keys yet")
         return self._sas[-1]
 
-    def start(self, now: float, effects: Effects) -> None:
+    def start(self, now: float, change: MemberChange) -> None:
         """Send IKE_SA_INIT."""
         if self._initiation is not None:
-            self._initiation.start(now, effects)
+            self._initiation.start(now, change)
 
     def request(
-        self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, effects: Effects
+        self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, change: MemberChange
     ) -> None:
         """Send a protected request; the one before must have been answered."""
         self._asking = exchange, tuple(payloads)
         current, settings = self._current(), self._settings
-        effects.send(current.ask(Asked.EXCHANGE, exchange, payloads, settings, now))
+        change.transmits += current.ask(Asked.EXCHANGE, exchange, payloads, settings, now)
 
-    def say(self, exchange: ExchangeType, payloads: Sequence[Payload], effects: Effects) -> None:
+    def say(
+        self, exchange: ExchangeType, payloads: Sequence[Payload], change: MemberChange
+    ) -> None:
         """Send a protected request once, and don't wait: the session ends here."""
-        effects.send(self._current().channel.say(exchange, payloads))
+        change.transmits += self._current().channel.say(exchange, payloads)
         self.close()
 
     def authenticated(self, payloads: Sequence[Payload], now: float) -> None:
@@ -171,10 +173,10 @@ class IkeSession:
 
     # --- time -----------------------------------------------------------------------
 
-    def handle_timeout(self, now: float, effects: Effects) -> Progress | None:
+    def handle_timeout(self, now: float, change: MemberChange) -> Progress | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
         if self._initiation is not None:
-            failed = self._initiation.handle_timeout(now, effects)
+            failed = self._initiation.handle_timeout(now, change)
             if failed is not None:
                 self.close()
             return failed
@@ -185,7 +187,7 @@ class IkeSession:
                 self._sas.remove(one)
                 if not self._sas and pending is not None:
                     return self._unanswered(pending)
-            effects.send(sent or ())
+            change.transmits += sent or ()
         return None
 
     def _unanswered(self, pending: PendingRequest) -> Failed:
@@ -199,12 +201,12 @@ class IkeSession:
     # --- receiving --------------------------------------------------------------------
 
     def receive(
-        self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
+        self, datagram: bytes, header: Header, path: Path, now: float, change: MemberChange
     ) -> Progress | None:
         """Take a unicast datagram.  Raises Discard or WireError for what isn't ours."""
         initiation = self._initiation
         if initiation is not None and header.spi_i == initiation.spi_i:
-            return self._receive_init(initiation, datagram, header, path, now, effects)
+            return self._receive_init(initiation, datagram, header, path, now, change)
         one = self._find(header)
         if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
@@ -214,12 +216,19 @@ class IkeSession:
         if received is None:
             return None
         if isinstance(received, Repeated):
-            effects.send(addressed(received.datagrams, path))
+            change.transmits += addressed(received.datagrams, path)
             return None
         one.heard(self._settings, now)
-        if isinstance(received, Request):
-            return self._receive_request(one, received, path, now, effects)
-        return self._receive_response(one, received, now, effects)
+        try:
+            if isinstance(received, Request):
+                return self._receive_request(one, received, path, now, change)
+            return self._receive_response(one, received, now, change)
+        except Discard:
+            raise
+        except Exception:
+            # It was authentic, and what it changes may be half done: trust this no more.
+            self.close()
+            raise
 
     def _find(self, header: Header) -> Secured:
         found = self._of_spis(header.spi_i, header.spi_r)
@@ -241,14 +250,14 @@ class IkeSession:
         header: Header,
         path: Path,
         now: float,
-        effects: Effects,
+        change: MemberChange,
     ) -> Progress | None:
-        self.sa = initiation.receive(datagram, header, path, now, effects)
+        self.sa = initiation.receive(datagram, header, path, now, change)
         if self.sa is None:
             return None
         self._initiation = None
         sa = self.sa
-        effects.agree([log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys)])
+        change.keys.append(log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys))
         self.state = SessionState.UNAUTHENTICATED
         self._move_if_behind_nat(self.sa)
         channel = Channel(
@@ -273,16 +282,16 @@ class IkeSession:
             )
 
     def _receive_response(
-        self, one: Secured, response: Response, now: float, effects: Effects
+        self, one: Secured, response: Response, now: float, change: MemberChange
     ) -> Progress | None:
         asked, one.asked = one.asked, None
         if asked is Asked.DELETE:
             return self._deleted(one)
         if asked is Asked.LIVENESS:
-            self._resume(now, effects)
+            self._resume(now, change)
             return None
         if asked is Asked.REKEY:
-            return self._rekey_answered(one, response, now, effects)
+            return self._rekey_answered(one, response, now, change)
         try:
             payloads = decode_chain(response.first, response.chain)
         except WireError as error:
@@ -297,18 +306,18 @@ class IkeSession:
     # --- a new IKE SA in place of one ----------------------------------------------------
 
     def _rekey_answered(
-        self, old: Secured, response: Response, now: float, effects: Effects
+        self, old: Secured, response: Response, now: float, change: MemberChange
     ) -> Progress | None:
         decision = answered(old, response, self._settings, now)
         match decision:
             case TakeOver():
-                return self._take_over(old, decision, now, effects)
+                return self._take_over(old, decision, now, change)
             case Redundant(made):
-                self._sas.insert(0, ours := self._successor(old, made, now, effects))
-                effects.send(ours.delete(self._settings, now))
+                self._sas.insert(0, ours := self._successor(old, made, now, change))
+                change.transmits += ours.delete(self._settings, now)
             case AskAgain(wanted):
                 spi = draw_spi(self._entropy)
-                effects.send(old.rekey(self._settings, spi, self._entropy, now, wanted))
+                change.transmits += old.rekey(self._settings, spi, self._entropy, now, wanted)
             case AskLater(at):
                 old.rekey_at = at
             case Close(cause):
@@ -317,19 +326,23 @@ class IkeSession:
                 pass
         return None
 
-    def _take_over(self, old: Secured, decision: TakeOver, now: float, effects: Effects) -> Rekeyed:
+    def _take_over(
+        self, old: Secured, decision: TakeOver, now: float, change: MemberChange
+    ) -> Rekeyed:
         """Use a new IKE SA, and ask over it what was left unanswered."""
         made, rival = decision.made, None
         if decision.rival is not None:
             rival = self._of_spis(decision.rival.spi_i, decision.rival.spi_r)
-        self._sas.append(self._successor(old, made, now, effects))
-        effects.send(hand_over(old, made, rival, self._settings, now))
-        self._resume(now, effects)
+        self._sas.append(self._successor(old, made, now, change))
+        change.transmits += hand_over(old, made, rival, self._settings, now)
+        self._resume(now, change)
         return Rekeyed(by_peer=not made.initiator)
 
-    def _successor(self, old: Secured, made: Successor, now: float, effects: Effects) -> Secured:
+    def _successor(
+        self, old: Secured, made: Successor, now: float, change: MemberChange
+    ) -> Secured:
         """Return the same server's new IKE SA."""
-        effects.agree([log_entry(made.suite, made.spi_i, made.spi_r, made.keys)])
+        change.keys.append(log_entry(made.suite, made.spi_i, made.spi_r, made.keys))
         channel = channel_of(made, old, self._entropy)
         new = Secured(channel, Parent(made.suite, made.keys.sk_d), made.gsk_w)
         new.inherit(old)
@@ -339,32 +352,32 @@ class IkeSession:
     # --- the server's requests -----------------------------------------------------------
 
     def _receive_request(
-        self, one: Secured, request: Request, path: Path, now: float, effects: Effects
+        self, one: Secured, request: Request, path: Path, now: float, change: MemberChange
     ) -> Progress | None:
-        payloads, follows = self._answer(one, request, path, effects)
-        effects.send(one.channel.respond(request.exchange, payloads, path))
+        payloads, follows = self._answer(one, request, path, change)
+        change.transmits += one.channel.respond(request.exchange, payloads, path)
         if isinstance(follows, TakeOver):
-            return self._take_over(one, follows, now, effects)
+            return self._take_over(one, follows, now, change)
         if isinstance(follows, Pushed):
             return follows
         if isinstance(follows, ClosedByServer):
             self._sas.remove(one)
             if any(other.asked is not Asked.DELETE for other in self._sas):
-                self._resume(now, effects)
+                self._resume(now, change)
                 return None
         if follows is not None:
             self.close()
         return follows
 
-    def _resume(self, now: float, effects: Effects) -> None:
+    def _resume(self, now: float, change: MemberChange) -> None:
         """Ask on the newest IKE SA what an old one has left unanswered."""
         if self._asking is None or any(one.asked is Asked.EXCHANGE for one in self._sas):
             return
         if self._current().channel.pending is None:
-            self.request(*self._asking, now, effects)
+            self.request(*self._asking, now, change)
 
     def _answer(
-        self, one: Secured, request: Request, path: Path, effects: Effects
+        self, one: Secured, request: Request, path: Path, change: MemberChange
     ) -> tuple[tuple[Payload, ...], TakeOver | Failed | ClosedByServer | Pushed | None]:
         """Return the response's payloads, and what follows from the request."""
         handler = _HANDLERS.get(request.exchange)
@@ -378,7 +391,9 @@ class IkeSession:
             if isinstance(error, PeerError):
                 notify, data = error.notify, error.data
             exchange, server = ExchangeType(request.exchange), str(self._settings.server_identity)
-            effects.tell(RequestRefused(str(path.remote), exchange, notify, str(error), server))
+            change.events.append(
+                RequestRefused(str(path.remote), exchange, notify, str(error), server)
+            )
             # An authentic peer that sends nonsense: RFC 7296 section 2.21.3.
             nonsense = isinstance(error, WireError)
             follows = Failed(f"malformed request: {error}") if nonsense else None

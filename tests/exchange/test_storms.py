@@ -237,7 +237,7 @@ def test_a_group_that_starts_over_comes_back_over_the_told_time() -> None:
 
 def _ignore(node: MemberNode) -> None:
     """Make a member understand nothing of what is told."""
-    (group,) = node.engine._groups
+    (group,) = node.engine.groups
     group.delay.registered(())
 
 
@@ -255,7 +255,7 @@ def test_members_that_are_rekeyed_in_band_are_told_too() -> None:
     group = scene.server.groups["keyid:demo"]
     scene.network.server_did(scene.server.command(RekeyGroup("keyid:demo"), scene.network.now))
     scene.run(20.0)
-    (member,) = nodes[0].engine._groups
+    (member,) = nodes[0].engine.groups
     assert member.delay.told == group.spread, "a push has told the size that the group has now"
 
 

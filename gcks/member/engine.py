@@ -177,7 +177,7 @@ class MemberEngine:
     def _finish(self, change: MemberChange, now: float) -> MemberChange:
         self._registrar.drive(now, change)
         free = self._registrar.free
-        times = [group.next_timeout(can_register=free) for group in self.groups]
+        times = [group.next_timeout(free=free) for group in self.groups]
         earliest = min(times, default=inf)
         earliest = min(earliest, self._registrar.next_timeout)
         change.next_timeout = None if earliest == inf else earliest

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -29,7 +28,7 @@ from gcks.events import (
 from gcks.member.change import MemberChange
 from gcks.member.data_plane import Direction
 from gcks.member.decision import Excluded, Followed, Loss, RekeyDecision
-from gcks.member.delay import Delay, Reach
+from gcks.member.delay import Reach
 from gcks.member.difference import commands_between
 from gcks.member.history import History
 from gcks.member.holding import NOTHING, Holding
@@ -43,9 +42,19 @@ from gcks.member.phases import (
     Left,
     MembershipState,
     Phase,
+    advanced,
     attempt_of,
+    begun,
+    emptied,
+    healed,
     held_in,
+    joined,
+    next_timeout,
+    planned,
+    with_holding,
+    with_loss,
 )
+from gcks.member.planning import Planner
 from gcks.member.reception import STRANGE, Reception
 from gcks.member.registration import judge_registration
 from gcks.member.rekey_reading import RekeyMessage
@@ -73,10 +82,9 @@ class GroupMember:
         """Whether the GCKS may count this member in."""
         self.history = History()
         self.reception = Reception()
-        self.delay = Delay(terms.settings.reregister_jitter_seconds, sender=terms.membership.sender)
+        self.planner = Planner(terms.membership, terms.settings, jitter)
         self.past_rekey_spis: deque[bytes] = deque(maxlen=MAX_PAST_SPIS)
         """Rekey SAs that are over: late copies over them are nothing new."""
-        self._jitter = jitter
 
     # --- looking ------------------------------------------------------------------
 
@@ -105,14 +113,9 @@ class GroupMember:
         """Tell whether a registration is due and none is under way."""
         return self.due <= now and not isinstance(self.phase, AwaitingAnswer)
 
-    def next_timeout(self, *, can_register: bool) -> float:
-        """Return when `handle_timeout` or a registration is due; `inf` for never."""
-        times = [self.holding.next_change()]
-        if can_register and not isinstance(self.phase, AwaitingAnswer):
-            times.append(self.due)
-        if isinstance(self.phase, AwaitingRekeys) and self.phase.again is None:
-            times.append(self.phase.holding.next_soft_expiry())
-        return min(times)
+    def next_timeout(self, *, free: bool) -> float:
+        """Return when `handle_timeout` or, if the IKE SA is `free`, a registration is due."""
+        return next_timeout(self.phase, free=free)
 
     # --- from phase to phase --------------------------------------------------------
 
@@ -127,35 +130,6 @@ class GroupMember:
         self.past_rekey_spis.extend(past)
         change.data_plane += commands
 
-    def _plan(self, attempt: Attempt, change: MemberChange) -> None:
-        """End what is under way, and hold on to what still counts until that attempt."""
-        holding = self._counting()
-        if holding is None:
-            self._enter(AwaitingTurn(attempt), change)
-        else:
-            self._enter(AwaitingRekeys(holding, attempt), change)
-
-    def _counting(self) -> Holding | None:
-        """Return what is held if a registration has given it and still counts."""
-        phase = self.phase
-        if not isinstance(phase, AwaitingAnswer | AwaitingRekeys):
-            return None
-        holding = phase.holding
-        return holding if holding is not None and holding.alive else None
-
-    def _advance(self, now: float, change: MemberChange) -> None:
-        """Let time do what is due; who holds nothing any more registers again."""
-        phase = self.phase
-        if isinstance(phase, AwaitingRekeys):
-            holding = phase.holding.advanced(now)
-            if holding.alive:
-                self._enter(replace(phase, holding=holding), change)
-            else:
-                attempt = phase.again or Attempt(now, "what was held is over")
-                self._enter(AwaitingTurn(attempt), change)
-        elif isinstance(phase, AwaitingAnswer) and phase.holding is not None:
-            self._enter(replace(phase, holding=phase.holding.advanced(now)), change)
-
     # --- when to register ---------------------------------------------------------
 
     def handle_timeout(self, now: float, change: MemberChange) -> None:
@@ -167,18 +141,18 @@ class GroupMember:
                 cause, ends_at = expiring
                 loss = Loss(RegisterAgain.SA_EXPIRING, cause)
                 self.reregister(loss, now, change, recoverable=True, ends_at=ends_at)
-        self._advance(now, change)
+        self._enter(advanced(self.phase, now), change)
 
     def register_now(self, cause: str, now: float, change: MemberChange) -> None:
         """Make a registration due at once."""
-        self._plan(Attempt(now, cause), change)
+        self._enter(planned(self.phase, Attempt(now, cause)), change)
 
     def begin_registration(self, now: float, change: MemberChange) -> None:
         """Note that a registration is begun."""
-        asked = attempt_of(self.phase) or Attempt(now, "start")
+        phase = begun(self.phase, now)
         server = str(self.terms.settings.server)
-        change.events.append(Registering(self.name, server, asked.cause))
-        self._enter(AwaitingAnswer(self._counting(), asked), change)
+        change.events.append(Registering(self.name, server, phase.asked.cause))
+        self._enter(phase, change)
 
     def reregister(
         self,
@@ -195,51 +169,31 @@ class GroupMember:
         A `recoverable` loss is made good by a rekey that arrives meanwhile, and by a
         registration that is planned or under way.
         """
-        phase = self.phase
-        if isinstance(phase, Left) or (recoverable and self.due < inf):
+        if isinstance(self.phase, Left) or (recoverable and self.due < inf):
             return
-        attempt = self._tell_again(loss, self.holding, reach, ends_at, now, change)
-        if isinstance(phase, AwaitingRekeys):
-            again = replace(attempt, recoverable=recoverable)
-            self._enter(replace(phase, again=again), change)
+        attempt = self.planner.again(
+            loss, self.holding, now, recoverable=recoverable, reach=reach, ends_at=ends_at
+        )
+        self._tell_again(loss, attempt, now, change)
+        self._enter(with_loss(self.phase, attempt), change)
 
-    def _tell_again(
-        self,
-        loss: Loss,
-        holding: Holding,
-        reach: Reach,
-        ends_at: float,
-        now: float,
-        change: MemberChange,
-    ) -> Attempt:
-        """Choose a random delay (RFC 9838 section 2.4.3), and say why and when.
-
-        Half of the time until something ends that nothing replaces is left for the
-        registration.  The shortest interval keeps a hostile or confused server from
-        driving us in a circle.
-        """
-        earliest = self.history.registered_at + self.terms.settings.retry.first_seconds
-        in_time = max(0.0, min(ends_at, holding.next_gap()) - now) / 2
-        limit = min(self.delay.most_seconds(reach), in_time)
-        at = max(now + self._jitter(limit), earliest)
-        hint = self.reception.blocked_hint(holding.current_rekey)
+    def _tell_again(self, loss: Loss, attempt: Attempt, now: float, change: MemberChange) -> None:
+        """Say why to register again, and when."""
+        hint = self.reception.blocked_hint(self.holding.current_rekey)
         if loss.why is RegisterAgain.SA_EXPIRING:
             self.reception.hint = hint
         self.history.last_error = loss.cause
-        delay = round(at - now, 3)
+        delay = round(attempt.at - now, 3)
         change.events.append(Reregistering(self.name, loss.why, loss.cause, delay, hint))
-        return Attempt(at, loss.cause)
 
     # --- rekeys -----------------------------------------------------------------------
 
     def note_message(self, message: RekeyMessage, change: MemberChange) -> None:
         """Note that an authentic GSA_REKEY has come, whatever it says: it counts once."""
-        phase = self.phase
-        if isinstance(phase, AwaitingAnswer | AwaitingRekeys) and phase.holding is not None:
-            holding = phase.holding.with_message(message.message_id, message.datagram)
-            self._enter(replace(phase, holding=holding), change)
+        holding = self.holding.with_message(message.message_id, message.datagram)
+        self._enter(with_holding(self.phase, holding), change)
         self.reception.missed += message.missed
-        self.delay.heard(message.payloads)
+        self.planner.delay.heard(message.payloads)
 
     def follow_rekey(self, decision: RekeyDecision, now: float, change: MemberChange) -> None:
         """Do what a GSA_REKEY leads to."""
@@ -248,7 +202,7 @@ class GroupMember:
             return
         self.history.rekeys += not decision.received.reminder
         self.reception.came(now)
-        self._follow(decision, now, change, heals=True)
+        self._follow(decision, healed(self.phase), now, change)
 
     def follow_push(self, decision: RekeyDecision, now: float, change: MemberChange) -> None:
         """Do what a GSA_INBAND_REKEY leads to."""
@@ -257,23 +211,16 @@ class GroupMember:
             return
         self.history.rekeys += 1
         self.reception.last_at = now
-        self._follow(decision, now, change, heals=False)
+        self._follow(decision, self.phase, now, change)
 
-    def _follow(self, followed: Followed, now: float, change: MemberChange, *, heals: bool) -> None:
-        """Hold what was decided; `heals`: what is recoverable needs no registration any more."""
-        phase = self.phase
-        if isinstance(phase, AwaitingAnswer):
-            phase = replace(phase, holding=followed.holding)
-        elif isinstance(phase, AwaitingRekeys):
-            recovers = heals and phase.again is not None and phase.again.recoverable
-            again = None if recovers else phase.again
-            phase = AwaitingRekeys(followed.holding, again)
-        self._enter(phase, change)
+    def _follow(self, followed: Followed, phase: Phase, now: float, change: MemberChange) -> None:
+        """Hold what was decided, in that phase."""
+        self._enter(with_holding(phase, followed.holding), change)
         change.keys += followed.keys
         change.events.append(followed.received)
         if followed.loss is not None:
             self.reregister(followed.loss, now, change)
-        self._advance(now, change)
+        self._enter(advanced(self.phase, now), change)
 
     def refuse_rekey(self, cause: str, now: float, change: MemberChange) -> None:
         """Ask for another policy: what a rekey brought is beyond the ceiling.
@@ -307,11 +254,9 @@ class GroupMember:
         if excluded.received is not None:
             change.events.append(excluded.received)
         loss = excluded.loss
-        attempt = self._tell_again(loss, NOTHING, excluded.reach, inf, now, change)
-        if isinstance(self.phase, AwaitingAnswer):
-            self._enter(replace(self.phase, holding=None, again=attempt), change)
-        else:
-            self._enter(AwaitingTurn(attempt), change)
+        attempt = self.planner.again(loss, NOTHING, now, reach=excluded.reach)
+        self._enter(emptied(self.phase, attempt), change)
+        self._tell_again(loss, attempt, now, change)
         if loss.why is not RegisterAgain.IKE_SA_CLOSED:
             self.counted_in = False
 
@@ -331,18 +276,17 @@ class GroupMember:
         `source` has KWA and GSK_w of the IKE SA.  Raises GcksError, and then everything
         is as it was.
         """
-        joined = judge_registration(self.terms, self.holding, payloads, source, now)
-        phase = self.phase
-        again = phase.again if isinstance(phase, AwaitingAnswer) else attempt_of(phase)
-        self._enter(AwaitingRekeys(joined.holding, again), change)
-        change.keys += joined.keys
+        decision = judge_registration(self.terms, self.holding, payloads, source, now)
+        self._enter(joined(self.phase, decision.holding), change)
+        change.keys += decision.keys
         self.counted_in = True
-        self.history.registered(now)
+        self.history.registered()
+        self.planner.registered(now)
         self.reception.registered()
-        self.delay.registered(payloads)
-        server, sender_ids = str(self.terms.settings.server), joined.holding.sender_ids
-        change.events.append(Registered(self.name, server, joined.data_sas, sender_ids))
-        self._check_sending(joined.holding, change)
+        self.planner.delay.registered(payloads)
+        server, sender_ids = str(self.terms.settings.server), decision.holding.sender_ids
+        change.events.append(Registered(self.name, server, decision.data_sas, sender_ids))
+        self._check_sending(decision.holding, change)
 
     def _check_sending(self, holding: Holding, change: MemberChange) -> None:
         """Tell where a sender can't send: a packet that silently goes nowhere is hard to find."""
@@ -354,11 +298,11 @@ class GroupMember:
         """Register again at once, over a new IKE SA: this one was closed under our hands."""
         if isinstance(self.phase, AwaitingAnswer):
             again = self.phase.again or Attempt(now, "the IKE SA was closed")
-            self._plan(again, change)
+            self._enter(planned(self.phase, again), change)
 
     def attempt_failed(self, cause: str, hint: str, now: float, change: MemberChange) -> None:
         """Try again later; what is still held stays until it expires."""
-        server, delay = str(self.terms.settings.server), self._try_again(cause, now, change)
+        delay, server = self._try_again(cause, now, change), str(self.terms.settings.server)
         change.events.append(RegistrationFailedEvent(self.name, server, cause, hint, delay))
 
     def policy_refused(self, cause: str, now: float, change: MemberChange) -> None:
@@ -368,12 +312,10 @@ class GroupMember:
 
     def _try_again(self, cause: str, now: float, change: MemberChange) -> float:
         """Plan the next attempt; return the seconds until then."""
-        delay = self.terms.settings.retry.delay(self.history.failures + 1)
-        delay += self._jitter(delay / 4)
-        self._plan(Attempt(now + delay, "retry"), change)
-        self.history.failures += 1
+        attempt = self.planner.retry(now)
+        self._enter(planned(self.phase, attempt), change)
         self.history.last_error = cause
-        return round(delay, 3)
+        return round(attempt.at - now, 3)
 
     def was_refused(self) -> None:
         """Note that the GCKS didn't take this member in; an older membership may stand."""

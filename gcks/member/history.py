@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 
 @dataclass(slots=True)
 class History:
-    """For the screen, and for how soon to try again."""
+    """For the screen."""
 
     registrations: int = 0
-    registered_at: float = -inf
-    """Monotonic seconds of the last registration."""
-    failures: int = 0
-    """Attempts in a row that have failed."""
     rekeys: int = 0
     """Reminders aren't counted."""
     last_error: str = ""
 
-    def registered(self, now: float) -> None:
-        """Note a registration: earlier failures are over."""
+    def registered(self) -> None:
+        """Note a registration: earlier errors are over."""
         self.registrations += 1
-        self.registered_at, self.failures, self.last_error = now, 0, ""
+        self.last_error = ""

@@ -72,7 +72,7 @@ def follow_push(
     Raises GcksError, and then everything is as it was.
     """
     decision = judge_push(group.terms, group.holding, payloads, source, now)
-    group.delay.heard(payloads)
+    group.planner.delay.heard(payloads)
     group.follow_push(decision, now, change)
 
 

@@ -62,8 +62,8 @@ def follow_rekey(
     message = read_rekey(group.holding, datagram, header, now)
     if message is None:
         return
-    group.note_message(message, change)
     try:
+        group.note_message(message, change)
         group.follow_rekey(judge_rekey(group.terms, group.holding, message, now), now, change)
     except PolicyUnacceptable as refusal:
         group.refuse_rekey(str(refusal), now, change)

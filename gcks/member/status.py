@@ -83,7 +83,7 @@ def group_status(group: GroupMember, now: float) -> GroupStatus:
         rekeys=history.rekeys,
         last_error=history.last_error,
         registers_in_seconds=_seconds_until(group.due, now),
-        spread_seconds=group.delay.most_seconds(Reach.EVERYBODY),
+        spread_seconds=group.planner.delay.most_seconds(Reach.EVERYBODY),
         rekeys_missed=reception.missed,
         last_rekey_age_seconds=None if never else round(now - reception.last_at, 3),
         hint=reception.hint,

@@ -78,7 +78,9 @@ class Stage:
         for node in self.nodes:
             (group,) = node.engine.groups
             if not spread:
-                group.delay = Delay(WITHOUT_SPREAD_SECONDS, sender=group.membership.sender)
+                group.planner.delay = Delay(
+                    WITHOUT_SPREAD_SECONDS, sender=group.terms.membership.sender
+                )
         least = load.LEAST_BACKLOG if admission else NO_LIMIT
         with patch.object(load, "LEAST_BACKLOG", least):
             return self._storm()

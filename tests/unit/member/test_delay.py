@@ -125,7 +125,7 @@ def test_a_message_that_is_not_authentic_tells_nothing() -> None:
     stranger = LittleGcks(rekey_spi=gcks.rekey_spi, keymats=gcks.keymats)
     with pytest.raises(Discard):
         member.receive(stranger.message((spread_notify(Spread(1, 1)),)))
-    assert member.group.delay.told == (600, 20)
+    assert member.group.planner.delay.told == (600, 20)
 
 
 def test_a_new_registration_forgets_what_another_server_told() -> None:
@@ -154,4 +154,4 @@ def test_a_registration_that_is_refused_leaves_all_as_it_was() -> None:
     unsupported = Notify(NotifyType.USE_AGGFRAG, b"\0")
     with pytest.raises(Exception, match="not supported"):
         member.register(gcks.registration(esp(2), notifies=(unsupported, SPREAD_VENDOR)), 50.0)
-    assert member.group.delay.told == (600, 20)
+    assert member.group.planner.delay.told == (600, 20)

@@ -24,7 +24,7 @@ from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.policy import LKH, MemberRule
 from gcks.keyserver.groups.policy_change import census
 from gcks.keyserver.groups.spi import SpiPool
-from tests.exchange.demo import group_policy
+from tests.support.world import group_policy
 
 MEMBERS = 1_000_000
 GLOBS = 64

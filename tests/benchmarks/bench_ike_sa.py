@@ -32,15 +32,11 @@ from gcks.ike.succession import TakeOver
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import decode_chain
-from tests.benchmarks.bench_registration import (
-    bench_config,
-    free_port,
-    make_initiators,
-    register_all,
-)
-from tests.benchmarks.server_process import start_server
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator
+from tests.support.free_ports import free_port
+from tests.support.initiator import DEMO, Initiator
+from tests.support.registrations import loopback_config, make_initiators, register_all
+from tests.support.server_process import start_server
+from tests.support.world import SERVER_SETTINGS
 
 REKEYS = 400
 REGISTRATIONS = 1000
@@ -118,7 +114,7 @@ def registrations() -> list[tuple[str, float, float]]:
     found = []
     with tempfile.TemporaryDirectory() as name:
         files, port = prepare(Path(name)), free_port()
-        config = bench_config(files, port)
+        config = loopback_config(files, port)
         config = replace(config, listeners=(Listener("127.0.0.1", (port,), (), (port,)),))
         server = start_server(config, Path(name) / "log")
         try:

@@ -24,7 +24,7 @@ from gcks.keyserver.groups.membership import Membership
 from gcks.keyserver.groups.sa_set import rekey_gsa_policy
 from gcks.keyserver.groups.tree_keeper import TreeKeeper
 from gcks.wire.gsa import GroupSecurityAssociation
-from tests.exchange.demo import group_policy
+from tests.support.world import group_policy
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 BATCHES = (1, 8, 64, 512)

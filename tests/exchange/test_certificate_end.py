@@ -1,4 +1,7 @@
-"""Certificates that expire or are revoked while their member is registered."""
+"""Certificates that expire or are revoked while their member is registered.
+
+Shows gcks/keyserver and gcks/crypto/revocation.py.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,8 @@ from gcks.journal import MemberSaved
 from gcks.keyserver.certificate_end import CHECK_SECONDS
 from gcks.keyserver.commands import RenewCredentials
 from gcks.keyserver.groups.policy import LKH, GroupPolicy
-from tests.exchange.demo import (
-    SERVER_SETTINGS,
-    MemberNode,
-    World,
-    group_policy,
-    keys_of,
-    state,
-)
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.world import SERVER_SETTINGS, MemberNode, World, group_policy, keys_of, state
 
 LIFETIME = 1000.0
 

@@ -1,4 +1,7 @@
-"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members."""
+"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members.
+
+Shows gcks/keyserver and gcks/member/inband.py.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,26 @@ from gcks.events import Event, IkeSaClosed, RegisterAgain, Registered, RekeyRece
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.member.data_plane import Mode
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy, keys_of, state
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, notifies
-from tests.exchange.network import MemberNode, Weather
+from tests.support.initiator import DEMO, Initiator, Server, group_sender, notifies
+from tests.support.network import MemberNode, Weather
+from tests.support.world import (
+    PSK,
+    SERVER_SETTINGS,
+    World,
+    current,
+    group_policy,
+    inband,
+    keys_of,
+    state,
+)
 
 LIFETIME = 2000.0
-
-
-def inband(**options: object) -> GroupPolicy:
-    return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
-
-
-def current(world: World) -> set[tuple[bytes, bytes]]:
-    group = world.server.groups["keyid:demo"]
-    return {(sa.spi, sa.keymat) for sa in group.sas.data}
 
 
 def follow(member: MemberNode) -> bool:

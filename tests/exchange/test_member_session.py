@@ -1,4 +1,7 @@
-"""The member's IKE SA against a misbehaving network and server, datagram by datagram."""
+"""The member's IKE SA against a misbehaving network and server, datagram by datagram.
+
+Shows gcks/member and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import (
-    PSK,
-    SERVER_HOST,
-    SERVER_IDENTITY,
-    World,
-    group_policy,
-    state,
-)
+from tests.support.world import PSK, SERVER_HOST, SERVER_IDENTITY, World, group_policy, state
 
 MEMBER = Endpoint("10.0.0.1", 500)
 SERVER = Endpoint(SERVER_HOST, 500)

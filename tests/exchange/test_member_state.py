@@ -1,4 +1,7 @@
-"""What a member says of itself is so: its state, what it counts, what it warns of."""
+"""What a member says of itself is so: its state, what it counts, what it warns of.
+
+Shows gcks/member/status.py.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,17 @@ from gcks.member.ceiling import Ceiling
 from gcks.member.status import GroupStatus
 from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
-from tests.exchange.demo import DATA_LIFETIME, SERVER_SETTINGS, World, group_policy, state
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_inband_rekey import current, inband
-from tests.exchange.test_key_tree_groups import Scene
-from tests.exchange.test_reminders import scene_of
+from tests.support.network import MemberNode, Weather
+from tests.support.scene import Scene, scene_of
+from tests.support.world import (
+    DATA_LIFETIME,
+    SERVER_SETTINGS,
+    World,
+    current,
+    group_policy,
+    inband,
+    state,
+)
 
 HOUR = 3600.0
 

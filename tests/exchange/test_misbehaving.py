@@ -1,4 +1,7 @@
-"""Peers that misuse fragments, Message IDs and SPIs: each with what the RFC wants to happen."""
+"""Peers that misuse fragments, Message IDs and SPIs: each with what the RFC wants to happen.
+
+Shows gcks/ike/fragments.py, gcks/ike/window.py and gcks/ike/channel.py.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,16 @@ import pytest
 
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, MemberRegistered
-from gcks.iana import ExchangeType, NotifyType
+from gcks.iana import ExchangeType
 from gcks.ike.fragments import MAX_FRAGMENTS
 from gcks.outcome import Outcome
 from gcks.wire.header import FLAG_INITIATOR
-from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator, Server, bent, dropped, only
+from tests.support.handshakes import SIZE, fragments, met
+from tests.support.initiator import Initiator, Server, bent, dropped, only
+from tests.support.world import SERVER_SETTINGS
 
-SIZE = 150
-FRAGMENTS = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 NUMBER_AT, TOTAL_AT = 33, 35
-
-
-def met(*, announced: bool = True) -> tuple[Server, Initiator]:
-    server, peer = Server(), Initiator()
-    payloads = peer.init_payloads()
-    if announced:
-        payloads.append(FRAGMENTS)
-    peer.accept(server.answer(peer.init(payloads=payloads), peer))
-    return server, peer
-
-
-def fragments(peer: Initiator, size: int = SIZE) -> list[bytes]:
-    filling = Notify(40_000, bytes(400))
-    payloads = (IDi(peer.identity), *peer.proof(), DEMO, filling)
-    sealed = peer.protection.seal_messages(ExchangeType.GSA_AUTH, FLAG_INITIATOR, 1, payloads, size)
-    assert len(sealed) >= 3
-    return list(sealed)
 
 
 def give(server: Server, peer: Initiator, datagrams: Sequence[bytes]) -> list[Outcome]:

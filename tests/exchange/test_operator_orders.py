@@ -1,4 +1,7 @@
-"""What an operator orders: exclusions, and changed policies whose effect is said before."""
+"""What an operator orders: exclusions, and changed policies whose effect is said before.
+
+Shows gcks/keyserver/commands.py, and what gcks/keyserver/groups makes of it.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy, MemberRule
 from gcks.keyserver.groups.policy_change import PolicyChange, census
 from gcks.member.ceiling import Ceiling
-from tests.exchange.demo import ATD, DTD, group_policy, state
-from tests.exchange.test_key_tree_groups import SOON, TREE, Scene
+from tests.support.scene import SOON, TREE, Scene
+from tests.support.world import ATD, DTD, group_policy, state
 
 GROUP = TREE.name
 

@@ -1,4 +1,7 @@
-"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3)."""
+"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3).
+
+Shows gcks/group/usage.py and gcks/wire/sa_usage.py.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from gcks.member.data_plane import Feature, InstallSa
 from gcks.wire.notify import Notify
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import ATD, World, group_policy, state
-from tests.exchange.initiator import DEMO, Initiator, Server, notifies
-from tests.exchange.network import MemberNode
+from tests.support.initiator import DEMO, Initiator, Server, notifies
+from tests.support.network import MemberNode
+from tests.support.world import ATD, World, group_policy, state
 
 SENDER_HOST = "10.0.0.2"
 """The first member of a world."""

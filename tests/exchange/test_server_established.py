@@ -1,4 +1,7 @@
-"""An established IKE SA at the key server: further groups, leaving, liveness, the end."""
+"""An established IKE SA at the key server: further groups, leaving, liveness, the end.
+
+Shows gcks/keyserver, once a peer has an IKE SA.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,7 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import PSK, SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.initiator import (
     DEMO,
     GSA_KD,
     SERVER,
@@ -54,6 +56,7 @@ from tests.exchange.initiator import (
     notifies,
     only,
 )
+from tests.support.world import PSK, SERVER_SETTINGS
 
 OTHER = IDg(Identity.parse("keyid:other"))
 DELETE_IKE = Delete(ProtocolId.IKE, 0, ())

@@ -1,4 +1,7 @@
-"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21)."""
+"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21).
+
+Shows gcks/keyserver/ike_sa_init.py and gcks/ike/negotiation.py.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.authority import Authority
+from tests.support.initiator import (
     SERVER,
     Initiator,
     Server,
@@ -44,7 +47,7 @@ from tests.exchange.initiator import (
     only,
     without,
 )
-from tests.exchange.test_member_certificates import Authority
+from tests.support.world import SERVER_SETTINGS
 
 COOKIES_ALWAYS = replace(SERVER_SETTINGS, cookie_threshold=0)
 

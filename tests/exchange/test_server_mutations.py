@@ -1,4 +1,7 @@
-"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug."""
+"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug.
+
+Shows gcks/wire, gcks/ike/protect.py and gcks/keyserver.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from gcks.wire.header import FLAG_INITIATOR
 from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, encode_chain
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender
-from tests.exchange.test_server_gsa_auth import sag, with_certificates
+from tests.support.handshakes import sag, with_certificates
+from tests.support.initiator import DEMO, Initiator, Server, group_sender
 
 MASKS = (0x01, 0x80, 0xFF)
 Edit = Callable[[bytes], bytes]

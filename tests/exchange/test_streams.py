@@ -1,4 +1,7 @@
-"""IKE over TCP as the engine sees it (RFC 9329): paths with a stream number."""
+"""IKE over TCP as the engine sees it (RFC 9329): paths with a stream number.
+
+Shows gcks/ike/secured.py and gcks/keyserver.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from dataclasses import replace
 from gcks.datagrams import Path
 from gcks.iana import ExchangeType, PayloadType
 from gcks.ike.secured import KEEPALIVE_SECONDS
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import Initiator, Server, notifies
+from tests.support.initiator import Initiator, Server, notifies
+from tests.support.world import SERVER_SETTINGS
 
 INFORMATIONAL = ExchangeType.INFORMATIONAL
 

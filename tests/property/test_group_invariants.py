@@ -14,8 +14,8 @@ from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.key_tree import KeyTree, NodeKey
 from gcks.keyserver.groups.policy import LKH, SIMPLE
 from gcks.wire.header import decode_header
-from tests.exchange.memory_store import replay
-from tests.unit.keyserver.groups.stage import Joined, Stage, esp, group_policy, rekey_sa
+from tests.support.group_stage import Joined, Stage, esp, group_policy, rekey_sa
+from tests.support.memory_store import replay
 
 POLICIES = (
     group_policy(esp(renew_seconds=100), rekey=rekey_sa(renew_seconds=350)),

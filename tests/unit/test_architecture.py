@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "gcks"
+from tests.support.repository import ROOT
+
+PACKAGE = ROOT / "gcks"
 
 RANK = {
     "iana": 0, "errors": 1, "events": 1, "journal": 1, "datagrams": 1, "change": 1, "outcome": 1,

@@ -16,8 +16,8 @@ from gcks.daemon.audit import LOST
 from gcks.daemon.audit_chain import TORN
 from gcks.daemon.event_reference import page
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.samples import kinds
+from tests.support.event_samples import kinds
+from tests.support.repository import ROOT
 
 PACKAGE: Final = ROOT / "gcks"
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}

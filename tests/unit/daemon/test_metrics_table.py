@@ -1,4 +1,7 @@
-"""Every metric of both daemons, by a value that changes."""
+"""Every metric of both daemons, by a value that changes.
+
+Shows gcks/daemon/metrics.py and gcks/daemon/health.py.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from gcks.daemon import health
 from gcks.events import RegisterAgain
-from tests.unit.daemon.metrics_states import (
-    REKEY_OCTETS,
-    WHICH,
-    Ahead,
-    Member,
-    Server,
-    ends,
-)
+from tests.support.metrics_states import REKEY_OCTETS, WHICH, Ahead, Member, Server, ends
 
 Value = float | Ahead | None
 """None: there is no such series."""

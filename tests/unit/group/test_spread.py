@@ -19,7 +19,7 @@ from gcks.iana import FIRST_PRIVATE_STATUS_TYPE, LAST_NOTIFY_TYPE, NotifyType
 from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.wire.delete import Delete
 from gcks.wire.notify import Notify
-from tests.unit.keyserver.groups.stage import Stage
+from tests.support.group_stage import Stage
 
 KIND = NotifyType.REREGISTRATION_SPREAD
 

@@ -22,7 +22,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.unit.keyserver.groups.stage import KWK, Stage, esp, group_policy, single
+from tests.support.group_stage import KWK, Stage, esp, group_policy, single
 
 AGGFRAG = group_policy(single("one", "fqdn:s1.dev", "192.0.2.7"), aggfrag=True)
 IPCOMP = group_policy(ipcomp="deflate")

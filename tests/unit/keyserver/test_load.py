@@ -19,7 +19,7 @@ from gcks.keyserver.load import (
     unmetered,
 )
 from gcks.outcome import Outcome
-from tests.exchange.demo import SERVER_SETTINGS
+from tests.support.world import SERVER_SETTINGS
 
 ANSWER = Outcome(transmits=(Transmit(b"", Path(Endpoint("", 1), Endpoint("", 2))),))
 MANY = 400

@@ -13,8 +13,8 @@ from gcks.keyserver.groups.policy import MANY, SINGLE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND, KnownSenders
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy
-from tests.unit.keyserver.groups.stage import esp, single
+from tests.support.group_stage import esp, single
+from tests.support.world import PSK, SERVER_SETTINGS, World, group_policy
 
 SENDER = "10.0.0.2"
 """The first member of a world."""

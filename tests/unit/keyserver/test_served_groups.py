@@ -13,8 +13,8 @@ from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.outcome import Outcome
-from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy
-from tests.exchange.memory_store import replay
+from tests.support.memory_store import replay
+from tests.support.world import PSK, SERVER_SETTINGS, group_policy
 
 ONE, TWO = group_policy("one", number=1), group_policy("two", number=2)
 

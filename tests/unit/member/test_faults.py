@@ -2,6 +2,8 @@
 
 A fault of the test's making strikes at each function that is called on the way, one run
 for each of them.
+
+Shows gcks/member.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from types import FrameType
 import pytest
 
 import gcks.member
-from gcks.errors import Discard, GcksError
+from gcks.errors import GcksError
 from gcks.events import PolicyRefused, RegisterAgain, Reregistering
 from gcks.iana import ProtocolId
 from gcks.member.ceiling import Ceiling
@@ -30,8 +32,7 @@ from gcks.wire.gsa import GroupWidePolicy
 from gcks.wire.header import decode_header
 from gcks.wire.kd import MemberKeyBag
 from gcks.wire.payloads import Payload
-from tests.unit.member.little_gcks import IKE_GSK_W, KWA, LittleGcks, Member, delete, esp
-from tests.unit.member.test_rekey import BAD_CONTENTS, ESP1, joined
+from tests.support.little_gcks import ESP1, IKE_GSK_W, KWA, LittleGcks, Member, delete, esp, joined
 
 MEMBER = str(Path(gcks.member.__file__).parent)
 MOST_CALLS = 3000
@@ -137,17 +138,6 @@ def joined_in_band(*, sender: bool = False) -> tuple[LittleGcks, Member]:
     gcks, member = LittleGcks(), Member(sender=sender)
     member.register(gcks.registration(esp(1, cbc=True), rekey=False))
     return gcks, member
-
-
-@pytest.mark.parametrize("name", list(BAD_CONTENTS))
-def test_a_half_bad_rekey_changes_nothing_but_its_message_id(name: str) -> None:
-    """What is right in it isn't done either."""
-    gcks, member = joined()
-    datagram, held = BAD_CONTENTS[name](gcks), member.group.holding
-    with pytest.raises(Discard):
-        member.receive(datagram)
-    assert member.group.phase == AwaitingRekeys(held.with_message(0, datagram))
-    assert member.commands == [] and member.events == []
 
 
 PUSHES: dict[str, Callable[[LittleGcks], tuple[Payload, ...]]] = {

@@ -22,35 +22,24 @@ from gcks.member.data_plane import (
 )
 from gcks.member.delay import UNTOLD_SECONDS
 from gcks.member.key_path import PathKey
-from gcks.member.phases import MembershipState
+from gcks.member.phases import AwaitingRekeys, MembershipState
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload, MemberKeyBag
-from tests.unit.member.little_gcks import (
+from tests.support.little_gcks import (
     ATD,
     DTD,
+    ESP1,
+    ESP2,
+    ESP3,
     LittleGcks,
     Member,
     delete,
     esp,
+    joined,
     with_message_id,
     wrapped,
 )
-
-ESP1, ESP2, ESP3 = b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"
-ALLOWING = Ceiling(allow_implicit_authentication=True)
-
-
-def joined(*, sender: bool = False, gcks: LittleGcks | None = None) -> tuple[LittleGcks, Member]:
-    """Register a member and let its first SA become active."""
-    gcks = gcks or LittleGcks()
-    member = Member(sender=sender, ceiling=ALLOWING if gcks.implicit else None)
-    numbers = {"sender_ids": (3,), "bits": 8} if sender else {}
-    member.register(gcks.registration(esp(1), **numbers))  # type: ignore[arg-type]
-    member.at(ATD)
-    member.commands.clear()
-    member.events.clear()
-    return gcks, member
 
 
 def dropped(member: Member, datagram: bytes, now: float = 10.0) -> DropReason:
@@ -346,6 +335,17 @@ def test_authentic_nonsense_changes_nothing_and_is_not_tried_twice(name: str) ->
     assert member.commands == []
     member.receive(datagram)  # a known copy by now
     assert member.group.history.rekeys == 0
+
+
+@pytest.mark.parametrize("name", list(BAD_CONTENTS))
+def test_a_half_bad_rekey_changes_nothing_but_its_message_id(name: str) -> None:
+    """What is right in it isn't done either."""
+    gcks, member = joined()
+    datagram, held = BAD_CONTENTS[name](gcks), member.group.holding
+    with pytest.raises(Discard):
+        member.receive(datagram)
+    assert member.group.phase == AwaitingRekeys(held.with_message(0, datagram))
+    assert member.commands == [] and member.events == []
 
 
 def test_a_policy_beyond_the_ceiling_is_refused_loudly() -> None:

@@ -21,7 +21,7 @@ from gcks.crypto.aead_box import AeadBox
 from gcks.errors import LocalError
 from gcks.store.schema import SCHEMA_VERSION
 from gcks.store.sqlite import _PROBE, _PROBE_PLACE, _WRITERS, SqliteStore, _sa_place
-from tests.exchange.memory_store import replay
+from tests.support.memory_store import replay
 
 KEY = bytes(range(32))
 SECRET = b"a secret that must never touch a disk"

@@ -14,7 +14,7 @@ from gcks.keyserver.groups.exclusions import CERTIFICATE, IDENTITY, Exclusions
 from gcks.keyserver.groups.policy import LKH
 from gcks.keyserver.groups.registration import RegistrationRequest
 from gcks.wire.identification import Identity
-from tests.unit.keyserver.groups.stage import KWK, Stage, group_policy
+from tests.support.group_stage import KWK, Stage, group_policy
 
 LEAF, CA = b"L" * 16, b"C" * 16
 

@@ -1,4 +1,7 @@
-"""The small parts of a group: SPIs, Sender-IDs, times, membership."""
+"""The small parts of a group: SPIs, Sender-IDs, times, membership.
+
+Shows the small modules of gcks/keyserver/groups.
+"""
 
 from __future__ import annotations
 

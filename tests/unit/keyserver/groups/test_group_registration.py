@@ -1,4 +1,7 @@
-"""Registration to a group: what each kind of GM gets, and who is refused."""
+"""Registration to a group: what each kind of GM gets, and who is refused.
+
+Shows gcks/keyserver/groups as one who registers sees it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     ATD,
     CBC,
     DTD,

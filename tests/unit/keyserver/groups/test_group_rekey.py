@@ -1,4 +1,7 @@
-"""Rekeys of a group: what is sent, over what, when, and what is durable before."""
+"""Rekeys of a group: what is sent, over what, when, and what is durable before.
+
+Shows gcks/keyserver/groups as one who follows rekeys sees it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     ATD,
     DTD,
     OVERLAP,

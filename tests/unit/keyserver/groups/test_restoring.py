@@ -10,8 +10,7 @@ from gcks.datagrams import Endpoint
 from gcks.events import GroupStarted
 from gcks.journal import AuthKeySaved, SaDeleted
 from gcks.wire.header import decode_header
-from tests.exchange.memory_store import replay
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     DTD,
     OVERLAP,
     SPREAD,
@@ -21,6 +20,7 @@ from tests.unit.keyserver.groups.stage import (
     in_step,
     rekey_sa,
 )
+from tests.support.memory_store import replay
 
 
 def test_a_restart_keeps_keys_spis_members_and_numbers() -> None:

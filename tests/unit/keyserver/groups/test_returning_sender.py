@@ -1,4 +1,7 @@
-"""A single sender that comes back numbers its packets from 1 (RFC 9838 2.6, RFC 4303 3.3.3)."""
+"""A single sender that comes back numbers its packets from 1 (RFC 9838 2.6, RFC 4303 3.3.3).
+
+Shows gcks/keyserver/groups.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 
 from gcks.keyserver.groups.group import MIN_RENEWAL_SECONDS
 from gcks.keyserver.groups.policy import GroupPolicy
-from tests.unit.keyserver.groups.stage import Stage, esp, group_policy, single
+from tests.support.group_stage import Stage, esp, group_policy, single
 
 ADDRESS = "192.0.2.8"
 

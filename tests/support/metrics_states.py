@@ -18,8 +18,8 @@ from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
 from gcks.member.status import DataSaStatus, MemberStatus
 from gcks.member.status import GroupStatus as MembershipStatus
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
-from tests.unit.daemon.samples import sample
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.event_samples import sample
 
 GROUP = "keyid:demo"
 WHICH = {"group": GROUP}

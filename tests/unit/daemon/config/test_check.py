@@ -22,8 +22,8 @@ from gcks.daemon.config.check import (
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.problems import ConfigError, Problem
 from gcks.daemon.config.server_file import load_server
-from tests.unit.daemon.conftest import example, write
-from tests.unit.daemon.pki import Authority
+from tests.support.config_files import example, write
+from tests.support.pem_authority import Authority
 
 # ruff: noqa: E501
 WRONG = [

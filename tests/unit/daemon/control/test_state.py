@@ -8,7 +8,7 @@ from gcks.daemon.control.plan import effects
 from gcks.daemon.control.state import replay_of, senders_of
 from gcks.keyserver.groups.policy import DataSaPolicy
 from gcks.keyserver.groups.policy_change import PolicyChange
-from tests.unit.keyserver.groups.stage import esp, single
+from tests.support.group_stage import esp, single
 
 MANY = esp()
 ONE = single("cam", "fqdn:s1.dev", "192.0.2.7")

@@ -1,4 +1,7 @@
-"""Configuration files: the examples load, hold every key, and tell the truth about defaults."""
+"""Configuration files: the examples load, hold every key, and tell the truth about defaults.
+
+Shows gcks/daemon/config/server_file.py and gcks/daemon/config/member_file.py.
+"""
 
 # ruff: noqa: E501
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import pytest
 import yaml
@@ -21,22 +24,9 @@ from gcks.datagrams import Endpoint
 from gcks.keyserver.groups.policy import SINGLE
 from gcks.member.data_plane import Feature
 from gcks.member.settings import OwnAuthentication
-from tests.unit.daemon.conftest import ROOT, example, write
-
-
-def keys_of(model: type[BaseModel]) -> set[tuple[str, ...]]:
-    found: set[tuple[str, ...]] = set()
-    for name, field in model.model_fields.items():
-        found.add((name,))
-        for section in sections(field.annotation):
-            found.update((name, *rest) for rest in keys_of(section))
-    return found
-
-
-def sections(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [section for argument in get_args(annotation) for section in sections(argument)]
+from tests.support.config_files import SMALLEST, example, write
+from tests.support.config_models import keys_of, sections
+from tests.support.repository import ROOT
 
 
 def keys_in(content: Any) -> set[tuple[str, ...]]:
@@ -160,19 +150,6 @@ def section_at(model: type[BaseModel], path: tuple[str, ...]) -> type[BaseModel]
     for part in path:
         model = sections(model.model_fields[part].annotation)[0]
     return model
-
-
-SMALLEST = """
-server: {identity: 'fqdn:gcks.test'}
-listen: [{address: 192.0.2.1}]
-authentication: {psk: [{identity: 'fqdn:*.test', secret: 'file:gm1.psk'}]}
-store: {path: gcks.sqlite, master_key: master.key}
-groups:
-  - id: keyid:a
-    members: [{identity: 'fqdn:*.test', send: true}]
-    rekey: {address: 239.1.1.1}
-    data_sas: [{name: a, destination: 239.1.1.2}]
-"""
 
 
 def test_a_configuration_of_ten_lines_is_enough(directory: Path) -> None:

@@ -18,10 +18,8 @@ from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.wire.gsa import GsaPolicy
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
+from tests.support.sample_messages import IKE
 
-IKE = IkeKeyLogEntry(
-    b"initiatr", b"respondr", Encr.AES_GCM_16, 256, Integ.NONE, b"e" * 36, b"f" * 36, b"", b""
-)
 IKE_CBC = IkeKeyLogEntry(
     b"initiatr", b"respondR", Encr.AES_CBC, 128, Integ.HMAC_SHA2_256_128,
     b"e" * 16, b"f" * 16, b"a" * 32, b"b" * 32,

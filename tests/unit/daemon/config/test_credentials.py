@@ -25,8 +25,8 @@ from gcks.daemon.logs import configure
 from gcks.iana import CertEncoding
 from gcks.ike.credentials import Credentials
 from gcks.member.settings import OwnAuthentication
-from tests.unit.daemon.conftest import write
-from tests.unit.daemon.pki import Authority
+from tests.support.config_files import write
+from tests.support.pem_authority import Authority
 
 SERVER = """
 server: {{identity: 'fqdn:gcks.example', {server}}}

@@ -12,7 +12,7 @@ import pytest
 from gcks.daemon.http import serve_metrics
 from gcks.datagrams import Endpoint
 from gcks.errors import LocalError
-from tests.unit.daemon.metrics_states import Server
+from tests.support.metrics_states import Server
 
 
 @pytest.fixture

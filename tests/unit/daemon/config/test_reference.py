@@ -12,9 +12,8 @@ from gcks.cli.server_command import app
 from gcks.daemon.config.notation import KIND
 from gcks.daemon.config.reference import anchor, reference_of
 from gcks.daemon.config.schema import schema_of
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.test_config import keys_of
-from tests.unit.daemon.test_schema import MODELS, options
+from tests.support.config_models import MODELS, keys_of, options
+from tests.support.repository import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = [("reference-server.md", False), ("reference-member.md", True)]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 MODULES = Path("/usr/lib/uml/modules")
 MEMORY = "512M"
 

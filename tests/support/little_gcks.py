@@ -46,6 +46,9 @@ MEMBER_ADDRESS = "192.0.2.7"
 T = TypeVar("T")
 DTD = 20
 ATD = 5
+ESP1, ESP2, ESP3 = b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"
+"""The SPIs of `esp(1)` and so on."""
+ALLOWING = Ceiling(allow_implicit_authentication=True)
 
 
 def esp(
@@ -238,6 +241,18 @@ class Member:
 
     def of(self, kind: type[T]) -> list[T]:
         return [one for one in (*self.commands, *self.events) if isinstance(one, kind)]
+
+
+def joined(*, sender: bool = False, gcks: LittleGcks | None = None) -> tuple[LittleGcks, Member]:
+    """Register a member and let its first SA become active."""
+    gcks = gcks or LittleGcks()
+    member = Member(sender=sender, ceiling=ALLOWING if gcks.implicit else None)
+    numbers = {"sender_ids": (3,), "bits": 8} if sender else {}
+    member.register(gcks.registration(esp(1), **numbers))  # type: ignore[arg-type]
+    member.at(ATD)
+    member.commands.clear()
+    member.events.clear()
+    return gcks, member
 
 
 def with_message_id(datagram: bytes, message_id: int) -> bytes:

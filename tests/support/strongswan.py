@@ -13,16 +13,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+from tests.support.waiting import wait_for
+
 CHARON = Path("/usr/lib/ipsec/charon")
-PATIENCE_SECONDS = 20.0
 SECRET = secrets.token_hex(32)
 PLUGINS = (
     "random nonce aes sha1 sha2 hmac kdf gcm openssl pem pkcs1 pkcs8 x509 pubkey "
@@ -36,13 +35,6 @@ needs_strongswan = [
         reason="strongSwan is not installed (apt-get install strongswan-charon strongswan-swanctl)",
     ),
 ]
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from gcks.decode.key_log_format import decode_key_log
 from gcks.errors import LocalError
 from gcks.iana import ProtocolId
 from gcks.journal import SaDeleted, SaSaved, StoredGroup
-from tests.unit.decode.test_key_log import IKE
-from tests.unit.wire.test_gsa import ESP, REKEY
+from tests.support.gsa_policies import ESP, REKEY
+from tests.support.sample_messages import IKE
 
 
 def saved(spi: bytes = ESP.spi, *, retired: bool = False) -> SaSaved:

@@ -47,8 +47,8 @@ from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
-from tests.exchange.demo import PSK, SECRET, SERVER_HOST, SERVER_SETTINGS, group_policy
-from tests.exchange.network import WALL_AT_ZERO
+from tests.support.network import WALL_AT_ZERO
+from tests.support.world import PSK, SECRET, SERVER_HOST, SERVER_SETTINGS, group_policy
 
 ANNOUNCED_HASHES = Notify(
     NotifyType.SIGNATURE_HASH_ALGORITHMS, b"".join(h.to_bytes(2, "big") for h in HASHES)

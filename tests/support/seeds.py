@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[1] / "vectors" / "data"
+from tests.support.repository import ROOT
+
+DATA = ROOT / "tests" / "vectors" / "data"
 NONCE = "00000014" + "5a" * 16
 SA = "00000030" + "0000002c 01010004 0300000c 01000014 800e0100 03000008 02000005"
 SA += "03000008 0400001f 00000008 0d000003"

@@ -16,17 +16,15 @@ from typer.testing import CliRunner
 
 from gcks.cli.server_command import app
 from gcks.daemon.config.check import check_file
-from gcks.daemon.config.member_model import MemberFile
 from gcks.daemon.config.notation import write_size, write_time
 from gcks.daemon.config.schema import schema_of
-from gcks.daemon.config.server_model import ServerFile
 from gcks.daemon.config.values import Octets, Seconds
 from gcks.ike.keywords import ENCR, IKE, INTEG
-from tests.unit.daemon.conftest import ROOT, example, write
-from tests.unit.daemon.test_config import SMALLEST, sections
+from tests.support.config_files import SMALLEST, example, write
+from tests.support.config_models import MODELS, options, sections
+from tests.support.repository import ROOT
 
 FILES = [("gcks", False), ("member", True)]
-MODELS: dict[bool, type[BaseModel]] = {False: ServerFile, True: MemberFile}
 
 
 @pytest.mark.parametrize(("name", "member"), FILES)
@@ -132,13 +130,6 @@ def test_the_suites_that_the_schema_lists_are_those_that_check_takes(directory: 
 
 
 # --- descriptions and defaults ------------------------------------------------------------------
-
-
-def options(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every option of a schema, with the section's name."""
-    for name, section in [("", schema), *schema["$defs"].items()]:
-        for key, option in section["properties"].items():
-            yield f"{name}.{key}", option
 
 
 @pytest.mark.parametrize(("name", "member"), FILES)

@@ -1,4 +1,7 @@
-"""Long lists come page by page, and the event loop is never held for long."""
+"""Long lists come page by page, and the event loop is never held for long.
+
+Shows gcks/daemon/control/state.py and gcks/daemon/control/plan.py.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from gcks.daemon.exposition import Exposition
 from gcks.daemon.metrics import ServerMetrics
 from gcks.keyserver.commands import Exclude
 from gcks.keyserver.groups.policy_change import PolicyChange
-from tests.exchange.demo import group_policy
-from tests.exchange.initiator import Server
+from tests.support.initiator import Server
+from tests.support.world import group_policy
 
 
 class Running:

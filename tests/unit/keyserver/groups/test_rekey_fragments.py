@@ -1,11 +1,14 @@
-"""GSA_REKEY in fragments (RFC 9838 section 2.4.1.2)."""
+"""GSA_REKEY in fragments (RFC 9838 section 2.4.1.2).
+
+Shows gcks/keyserver/groups and gcks/group/rekey_message.py.
+"""
 
 from __future__ import annotations
 
 from gcks.iana import PayloadType
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.wire.header import decode_header
-from tests.unit.keyserver.groups.stage import Stage, esp, group_policy, rekey_sa
+from tests.support.group_stage import Stage, esp, group_policy, rekey_sa
 
 LIMIT = 1200
 

@@ -31,8 +31,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.exchange.memory_store import replay
-from tests.unit.keyserver.groups.opening import open_rekey
+from tests.support.memory_store import replay
+from tests.support.rekey_opening import open_rekey
 
 GCM = Transform(TransformType.ENCR, Encr.AES_GCM_16, 256)
 CBC = Transform(TransformType.ENCR, Encr.AES_CBC, 256)

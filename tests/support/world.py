@@ -25,8 +25,8 @@ from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.exchange.memory_store import replay
-from tests.exchange.network import MemberNode, Network, Weather
+from tests.support.memory_store import replay
+from tests.support.network import MemberNode, Network, Weather
 
 SERVER_HOST = "192.0.2.1"
 SERVER_IDENTITY = Identity.parse("fqdn:gcks.dev")
@@ -183,3 +183,12 @@ def state(node: MemberNode, group: int = 0, now: float = 0.0) -> str:
 def keys_of(node: MemberNode) -> set[tuple[bytes, bytes]]:
     """Return what the member's data plane holds."""
     return {(sa.spi, sa.key_e + sa.key_a) for sa in node.plane.installed.values()}
+
+
+def inband(**options: object) -> GroupPolicy:
+    return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
+
+
+def current(world: World) -> set[tuple[bytes, bytes]]:
+    group = world.server.groups["keyid:demo"]
+    return {(sa.spi, sa.keymat) for sa in group.sas.data}

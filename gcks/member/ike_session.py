@@ -218,8 +218,8 @@ class IkeSession:
         if isinstance(received, Repeated):
             change.transmits += addressed(received.datagrams, path)
             return None
-        one.heard(self._settings, now)
         try:
+            one.heard(self._settings, now)
             if isinstance(received, Request):
                 return self._receive_request(one, received, path, now, change)
             return self._receive_response(one, received, now, change)

@@ -8,15 +8,10 @@ Shows gcks/member.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
 
 import pytest
 
-import gcks.member
 from gcks.errors import GcksError
 from gcks.events import PolicyRefused, RegisterAgain, Reregistering
 from gcks.iana import ProtocolId
@@ -32,37 +27,11 @@ from gcks.wire.gsa import GroupWidePolicy
 from gcks.wire.header import decode_header
 from gcks.wire.kd import MemberKeyBag
 from gcks.wire.payloads import Payload
+from tests.support.faults import fault_at
 from tests.support.little_gcks import ESP1, IKE_GSK_W, KWA, LittleGcks, Member, delete, esp, joined
 
-MEMBER = str(Path(gcks.member.__file__).parent)
 MOST_CALLS = 3000
 SOURCE = KeySource(KWA, IKE_GSK_W)
-
-
-class Fault(RuntimeError):
-    """Nobody expects it."""
-
-
-@contextmanager
-def fault_at(number: int) -> Iterator[list[str]]:
-    """Raise at the `number`-th call of a function of gcks.member; yield those called."""
-    called: list[str] = []
-
-    def strike(frame: FrameType, event: str, arg: object) -> None:
-        code = frame.f_code
-        if code.co_name == "<genexpr>":
-            return  # called once more when it is thrown away
-        if event == "call" and code.co_filename.startswith(MEMBER):
-            called.append(code.co_qualname)
-            if len(called) == number:
-                raise Fault(code.co_qualname)
-
-    before = sys.getprofile()
-    sys.setprofile(strike)
-    try:
-        yield called
-    finally:
-        sys.setprofile(before)
 
 
 def strike_everywhere(prepare: Callable[[], Callable[[], object]]) -> Iterator[str]:
@@ -72,7 +41,7 @@ def strike_everywhere(prepare: Callable[[], Callable[[], object]]) -> Iterator[s
     """
     for number in range(1, MOST_CALLS):
         act = prepare()
-        with fault_at(number) as called, suppress(Fault):
+        with fault_at(number, "member") as called:
             act()
         if len(called) < number:
             return

@@ -61,7 +61,9 @@ def take_over(keeper: Keeper, sa: Established, decision: TakeOver, now: float) -
     if decision.rival is not None:
         rival = keeper.ike_sas.of_spi(decision.rival.spi_r)  # theirs: we were its responder
     new = _put(keeper, sa, made, now)
-    _use(keeper, sa, new)
+    _use(keeper, rival or sa, new)
+    if decision.rival is not None and rival is None:
+        keeper.pushes.catch_up(new)  # the loser is gone, with what was to be said over it
     transmits = hand_over(sa, made, rival, keeper.settings, now)
     for left in (sa, rival):
         if left is not None:

@@ -286,7 +286,7 @@ class IkeSession:
     ) -> Progress | None:
         asked, one.asked = one.asked, None
         if asked is Asked.DELETE:
-            return self._deleted(one)
+            return self._gone(one, Failed("the IKE SA that replaced another is gone"), now, change)
         if asked is Asked.LIVENESS:
             self._resume(now, change)
             return None
@@ -299,9 +299,16 @@ class IkeSession:
         self._asking = None
         return Answered(response.exchange, payloads, one)
 
-    def _deleted(self, one: Secured) -> Progress | None:
-        self._sas.remove(one)
-        return None if self._sas else self._fail("the IKE SA that replaced another is gone", "")
+    def _gone(
+        self, sa: Secured, ended: Failed | ClosedByServer, now: float, change: MemberChange
+    ) -> Failed | ClosedByServer | None:
+        """Forget an IKE SA; the session has `ended` where no other is left to use."""
+        self._sas.remove(sa)
+        if any(other.asked is not Asked.DELETE for other in self._sas):
+            self._resume(now, change)
+            return None
+        self.close()
+        return ended
 
     # --- a new IKE SA in place of one ----------------------------------------------------
 
@@ -321,9 +328,10 @@ class IkeSession:
             case AskLater(at):
                 old.rekey_at = at
             case Close(cause):
-                return self._fail(cause, "")
+                return self._gone(old, Failed(cause), now, change)
             case Forget():
                 pass
+        self._resume(now, change)
         return None
 
     def _take_over(
@@ -361,10 +369,7 @@ class IkeSession:
         if isinstance(follows, Pushed):
             return follows
         if isinstance(follows, ClosedByServer):
-            self._sas.remove(one)
-            if any(other.asked is not Asked.DELETE for other in self._sas):
-                self._resume(now, change)
-                return None
+            return self._gone(one, follows, now, change)
         if follows is not None:
             self.close()
         return follows

@@ -83,6 +83,57 @@ def test_bad_weather_and_rekeys_of_the_ike_sa_lose_nobody(seed: int) -> None:
         assert current(world) <= keys_of(member)
 
 
+def test_after_a_collision_a_gm_is_told_over_one_ike_sa() -> None:
+    """RFC 7296 section 2.8.2: the one that survives, not the one whose Delete is on its way."""
+    settings = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=100.0, ike_sa_idle_seconds=10.0**6)
+    collisions = 0
+    for seed in range(20):
+        weather = Weather(least_delay=0.01, most_delay=0.5)
+        world = World(seed=seed, weather=weather, settings=settings, groups=(inband(),))
+        world.member("gm1", ike_sa_rekey_seconds=100.0)
+        if not world.network.run_until(lambda world=world: server_has_won(world), 150.0):
+            continue
+        collisions += 1
+        world.network.server_did(
+            outcome := world.server.command(RekeyGroup("keyid:demo"), world.network.now)
+        )
+        exchanges = [sent.octets[18] for sent in outcome.transmits]
+        assert exchanges == [ExchangeType.GSA_INBAND_REKEY]
+    assert collisions
+
+
+def test_a_rekey_while_a_collision_is_settled_reaches_the_gm() -> None:
+    """RFC 9838 section 2.4.2: also where no IKE SA was in use when the group was rekeyed."""
+    settings = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=100.0, ike_sa_idle_seconds=10.0**6)
+    gaps = 0
+    for seed in range(40):
+        weather = Weather(loss=0.2, least_delay=0.01, most_delay=0.5)
+        world = World(seed=seed, weather=weather, settings=settings, groups=(inband(),))
+        member = world.member("gm1", ike_sa_rekey_seconds=100.0)
+        if not world.network.run_until(lambda world=world: between_two(world), 150.0):
+            continue
+        gaps += 1
+        world.network.server_did(world.server.command(RekeyGroup("keyid:demo"), world.network.now))
+        world.network.weather = Weather()
+        world.run(world.network.now + 60.0)
+        assert follow(member)
+        assert current(world) <= keys_of(member), seed
+    assert gaps
+
+
+def between_two(world: World) -> bool:
+    """Tell whether the loser is deleted, and the response that makes the winner not here yet."""
+    sas = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    return len(sas) == 1 and sas[0].asked is Asked.REKEY and sas[0].replaced_by is not None
+
+
+def server_has_won(world: World) -> bool:
+    """Tell whether both sides have made an IKE SA, and the server's is the one that stays."""
+    sas = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    left = [sa for sa in sas if sa.replaced_by is None and sa.asked is not Asked.DELETE]
+    return len(sas) == 3 and len(left) == 1 and left[0].channel.initiator
+
+
 def test_a_killed_server_is_noticed_and_members_come_back() -> None:
     settings = replace(SERVER_SETTINGS, liveness_seconds=30.0)
     world = World(settings=settings, groups=(inband(),))

@@ -23,7 +23,12 @@ from gcks.events import (
     Reregistering,
 )
 from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.ike import ike_rekey
+from gcks.ike.ike_rekey import OptimizedRekey
+from gcks.ike.legality import Rule, check
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
+from gcks.ike.secured import Secured
+from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.member.ceiling import Ceiling
 from gcks.member.change import MemberChange
 from gcks.member.engine import MemberEngine
@@ -293,6 +298,79 @@ def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
     assert reasons == [RegisterAgain.IKE_SA_CLOSED]
     assert pair.member.groups[0].holding.data_sas == ()
+
+
+def colliding() -> tuple[Pair, Secured, bytes]:
+    """Let both sides ask for a new IKE SA; the server's is in use, the member's unanswered.
+
+    Return the SA that is replaced and the server's new SPI too.
+    """
+    pair = Pair().registered()
+    session = pair.member.session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    theirs = ike_rekey.begin(
+        old.parent, DEFAULT_IKE_PROPOSALS, b"server's", os.urandom, optimized=False
+    )
+    pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *theirs.payloads(0)))
+    return pair, old, theirs.spi
+
+
+def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberChange:
+    pending = old.channel.pending
+    assert pending is not None
+    response = pair.protection.seal(
+        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, pending.message_id, payloads
+    )
+    return pair.give(response)
+
+
+def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -> None:
+    """RFC 7296 sections 2.8.2, 2.21.3: the server's new IKE SA is in use already."""
+    pair, old, spi = colliding()
+    session = pair.member.session
+    outcome = rekey_answer(pair, old, Nonce(bytes(32)))
+    assert session is not None and pair.member.session is session
+    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
+
+
+def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
+    """RFC 7296 section 2.8.2: the member can ask over the server's at once."""
+    pair, old, spi = colliding()
+    asked = old.rekey_request
+    assert asked is not None
+    rule = Rule(ExchangeType.CREATE_CHILD_SA, is_response=False)
+    payloads, _ = ike_rekey.answer(
+        check(rule, asked.payloads(OptimizedRekey().rekey)),
+        old.parent,
+        DEFAULT_IKE_PROPOSALS,
+        os.urandom(8),
+        bytes,
+        optimized_rekey=OptimizedRekey().rekey,
+    )
+    (delete,) = rekey_answer(pair, old, *payloads).transmits
+    header = decode_header(delete.octets)
+    assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
+    session = pair.member.session
+    assert session is not None and session.idle
+    assert session._current().channel.protection.spi_i == spi
+
+
+def test_a_refused_rekey_is_tried_again_later() -> None:
+    """RFC 7296 section 2.25: TEMPORARY_FAILURE."""
+    pair = Pair().registered()
+    session = pair.member.session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
+    assert pair.member.handle_timeout(REKEY_RETRY_SECONDS - 1.0).transmits == []
+    (again,) = pair.member.handle_timeout(REKEY_RETRY_SECONDS).transmits
+    assert decode_header(again.octets).exchange == ExchangeType.CREATE_CHILD_SA
 
 
 def test_a_child_sa_is_refused() -> None:

@@ -28,7 +28,7 @@ from gcks.member.ike_sa_init import (
     repeats_cookie,
     with_solution,
 )
-from gcks.member.progress import Failed
+from gcks.member.progress import Ended
 from gcks.member.settings import MemberSettings, Transport
 from gcks.wire.header import HEADER_OCTETS, MAJOR_VERSION, Header
 from gcks.wire.payloads import Payload, decode_chain
@@ -79,7 +79,7 @@ class Initiation:
         )
         change.transmits += addressed(request, self._path)
 
-    def handle_timeout(self, now: float, change: MemberChange) -> Failed | None:
+    def handle_timeout(self, now: float, change: MemberChange) -> Ended | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
         if self._solver is not None:
             self._solve(self._solver, now, change)
@@ -88,7 +88,7 @@ class Initiation:
         if pending is None or pending.due > now:
             return None
         if self._doubt is not None:
-            return Failed(self._doubt.cause, self._doubt.hint)
+            return Ended(self._doubt.cause, self._doubt.hint)
         if pending.exhausted:
             return unanswered(pending, self._path, first=True)
         self._pending = pending.repeated(self._settings.retransmission, now)
@@ -158,10 +158,10 @@ class Initiation:
             raise Discard(DropReason.UNKNOWN_VERSION)
 
 
-def unanswered(pending: PendingRequest, path: Path, *, first: bool = False) -> Failed:
+def unanswered(pending: PendingRequest, path: Path, *, first: bool = False) -> Ended:
     """Tell that nobody answers; `first`: not even once, so another transport may do."""
     exchange, over = ExchangeType(pending.exchange), "TCP" if path.stream else "UDP"
-    return Failed(
+    return Ended(
         f"no answer to {exchange} from {path.remote} over {over} after {pending.sent} tries",
         "check that the server runs, its address and port, and the firewalls between",
         unanswered=first,

@@ -14,7 +14,7 @@ from typing import Final
 
 from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason, GcksError, PeerError
-from gcks.events import IkeSaClosed, IkeSaRekeyed, RegisterAgain, ServerNotTold
+from gcks.events import IkeSaClosed, RegisterAgain, ServerNotTold
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials
 from gcks.ike.secured import DELETE_IKE_SA, Secured
@@ -31,15 +31,7 @@ from gcks.member.inband import follow_push, group_of_push
 from gcks.member.leaving import Departures
 from gcks.member.opening import KeySource
 from gcks.member.phases import AwaitingRekeys
-from gcks.member.progress import (
-    Answered,
-    ClosedByServer,
-    Failed,
-    KeysAgreed,
-    Progress,
-    Pushed,
-    Rekeyed,
-)
+from gcks.member.progress import Ended, KeysAgreed, Progress, Received
 from gcks.member.settings import MemberSettings, Transport
 from gcks.wire.header import Header
 from gcks.wire.notify import Notify
@@ -114,7 +106,7 @@ class Registrar:
         serving, self._serving = self._serving, None
         if serving is not None and not self.departures.leaving:
             serving.attempt_failed(INTERNAL_ERROR, "", now, change)
-        self._failed(Failed(INTERNAL_ERROR), now, change)
+        self._ended(Ended(INTERNAL_ERROR), now, change)
 
     def handle_timeout(self, now: float, change: MemberChange) -> None:
         """Send again what isn't answered, or give up."""
@@ -127,17 +119,12 @@ class Registrar:
         match progress:
             case KeysAgreed():
                 self._authenticate(now, change)
-            case Answered():
-                self._answered(progress, now, change)
-            case Failed():
-                self._failed(progress, now, change)
-            case ClosedByServer():
-                self._closed("deleted by the server", now, change)
-            case Pushed():
+            case Received(exchange=ExchangeType.GSA_INBAND_REKEY):
                 self._pushed(progress, now, change)
-            case Rekeyed(by_peer):
-                server, identity = self._server
-                change.events.append(IkeSaRekeyed(server, identity, by_peer))
+            case Received():
+                self._answered(progress, now, change)
+            case Ended():
+                self._ended(progress, now, change)
 
     @property
     def _server(self) -> tuple[str, str]:
@@ -156,12 +143,12 @@ class Registrar:
             )
         except GcksError as error:
             session.close()
-            self._failed(_explain(error), now, change)
+            self._ended(_explain(error), now, change)
             return
         group.counted_in = True
         session.request(ExchangeType.GSA_AUTH, payloads, now, change)
 
-    def _answered(self, answer: Answered, now: float, change: MemberChange) -> None:
+    def _answered(self, answer: Received, now: float, change: MemberChange) -> None:
         if answer.exchange == ExchangeType.GSA_AUTH:
             self._authenticated(answer, now, change)
         elif answer.exchange != ExchangeType.GSA_REGISTRATION:
@@ -171,7 +158,7 @@ class Registrar:
         else:
             self._registered(answer, now, change)
 
-    def _authenticated(self, answer: Answered, now: float, change: MemberChange) -> None:
+    def _authenticated(self, answer: Received, now: float, change: MemberChange) -> None:
         """Judge the GSA_AUTH response: first who answers, then what (section 2.3.1)."""
         session, payloads = self.session, answer.payloads
         if session is None or session.sa is None:
@@ -184,12 +171,12 @@ class Registrar:
                 failed = error_response(NotifyType.AUTHENTICATION_FAILED)
                 session.say(ExchangeType.INFORMATIONAL, failed, change)
             session.close()
-            self._failed(_explain(error), now, change)
+            self._ended(_explain(error), now, change)
             return
         session.authenticated(payloads, now)
         self._registered(answer, now, change)
 
-    def _registered(self, answer: Answered, now: float, change: MemberChange) -> None:
+    def _registered(self, answer: Received, now: float, change: MemberChange) -> None:
         """Take over a group's policy and keys, or say why not."""
         group, refused = self._serving, error_notify(answer.payloads)
         if group is not None and not self.departures.leaving:
@@ -200,7 +187,7 @@ class Registrar:
         self._serving = None
 
     def _accept(
-        self, group: GroupMember, answer: Answered, now: float, change: MemberChange
+        self, group: GroupMember, answer: Received, now: float, change: MemberChange
     ) -> None:
         try:
             if answer.exchange == ExchangeType.GSA_REGISTRATION:
@@ -220,7 +207,7 @@ class Registrar:
             hint = "the server's policy or keys contradict RFC 9838"
             group.attempt_failed(f"policy refused: {error}", hint, now, change)
 
-    def _pushed(self, pushed: Pushed, now: float, change: MemberChange) -> None:
+    def _pushed(self, pushed: Received, now: float, change: MemberChange) -> None:
         """Follow a GSA_INBAND_REKEY (section 2.4.2.2)."""
         group = group_of_push(self._groups, pushed.payloads)
         if group is None:
@@ -232,50 +219,40 @@ class Registrar:
 
     # --- the end of the IKE SA -----------------------------------------------------------------
 
-    def _failed(self, failure: Failed, now: float, change: MemberChange) -> None:
-        """The session is gone without the server's Delete."""
+    def _ended(self, ended: Ended, now: float, change: MemberChange) -> None:
+        """The session is gone, and what was asked over it."""
         session, group = self.session, self._serving
         self.session = self._serving = None
-        was_established = session is not None and session.proved
-        if failure.unanswered and self._settings.transport is Transport.AUTO:
+        if ended.unanswered and self._settings.transport is Transport.AUTO:
             self._tcp = not self._tcp
             if self._tcp and self.departures.leaving:
                 return  # to a new session, over TCP
             if self._tcp and group is not None:
                 group.attempt_interrupted(now, change)  # nobody answers over UDP: try TCP at once
                 return
-        if was_established:
-            self._after_ike_sa(failure.cause, now, change, group, Reach.SOME)
-            return
-        if self.departures.leaving:
-            self._leave_untold(failure.cause, change)
-            return
-        for member in self._groups:
-            if member is group or member.wants_registration(now):
-                member.attempt_failed(failure.cause, failure.hint, now, change)
-
-    def _closed(self, cause: str, now: float, change: MemberChange) -> None:
-        group = self._serving
-        self.session = self._serving = None
-        self._after_ike_sa(cause, now, change, group, Reach.EVERYBODY)
+        if session is not None and session.proved:
+            self._after_ike_sa(ended, now, change, group)
+        elif self.departures.leaving:
+            self._leave_untold(ended.cause, change)
+        else:
+            for member in self._groups:
+                if member is group or member.wants_registration(now):
+                    member.attempt_failed(ended.cause, ended.hint, now, change)
 
     def _after_ike_sa(
-        self,
-        cause: str,
-        now: float,
-        change: MemberChange,
-        session_lost_by: GroupMember | None,
-        reach: Reach,
+        self, ended: Ended, now: float, change: MemberChange, session_lost_by: GroupMember | None
     ) -> None:
         """The IKE SA is gone: a group without Rekey SA excludes us (section 2.3.3)."""
         server, identity = self._server
-        change.events.append(IkeSaClosed(server, identity, cause))
+        change.events.append(IkeSaClosed(server, identity, ended.cause))
         if self.departures.leaving:
-            self._lost_while_leaving(cause, change)
+            self._lost_while_leaving(ended.cause, change)
             return
         self.departures.forget()
         if session_lost_by is not None:
             session_lost_by.attempt_interrupted(now, change)
+        # The server deletes the IKE SAs of all members at once.
+        reach = Reach.EVERYBODY if ended.by_server else Reach.SOME
         for group in self._groups:
             if isinstance(group.phase, AwaitingRekeys) and group.holding.current_rekey is None:
                 group.exclude(Excluded(IKE_SA_CLOSED, reach), now, change)
@@ -368,7 +345,7 @@ def _tell_refused(group: GroupMember, refused: Notify, now: float, change: Membe
     group.attempt_failed(cause, HINTS.get(kind, ""), now, change)
 
 
-def _explain(error: GcksError) -> Failed:
+def _explain(error: GcksError) -> Ended:
     if isinstance(error, ExchangeFailed | PeerError):
-        return Failed(error.cause, error.hint)
-    return Failed(str(error))
+        return Ended(error.cause, error.hint)
+    return Ended(str(error))

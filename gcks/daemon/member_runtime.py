@@ -32,8 +32,9 @@ from gcks.daemon.service import Service
 from gcks.dataplane.choose import make_data_plane
 from gcks.errors import LocalError
 from gcks.events import MemberStarted, MemberStopping
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.engine import MemberEngine
 from gcks.member.settings import MemberSettings
 from gcks.member.status import MemberStatus
 
@@ -85,7 +86,7 @@ class MemberRuntime:
             send_errors=lambda: self._sockets.send_errors,
         )
         await audience.show(self.metrics, config.metrics)
-        self._loop: EngineLoop[MemberOutcome] = EngineLoop(
+        self._loop: EngineLoop[MemberChange] = EngineLoop(
             self.engine, self._carry, audience.tell, self._service.fail
         )
         receive, drop = self._loop.receive, audience.note
@@ -193,7 +194,7 @@ class MemberRuntime:
 
     # --- carrying out ---------------------------------------------------------------
 
-    def _carry(self, outcome: MemberOutcome) -> None:
+    def _carry(self, outcome: MemberChange) -> None:
         if self._key_log is not None:
             self._key_log.add(outcome.keys)
         for command in outcome.data_plane:

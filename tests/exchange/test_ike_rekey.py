@@ -42,7 +42,7 @@ def server_sas(world: World) -> list[Established]:
 
 def agree(world: World, member: MemberNode) -> None:
     """Assert that both sides have one IKE SA, and the same."""
-    session = member.engine._session
+    session = member.engine.session
     assert session is not None
     (ours,) = session._sas
     (theirs,) = server_sas(world)
@@ -88,7 +88,7 @@ def test_rekeys_survive_bad_weather(seed: int) -> None:
     place.network.weather = Weather()
     place.run(2400.0)
     assert state(member) == "registered"
-    session = member.engine._session
+    session = member.engine.session
     kept = [sa.parent for sa in server_sas(place)]
     assert len(kept) <= 2, "the newest, and one whose Delete may be on its way"
     assert session is None or session._current().parent in kept

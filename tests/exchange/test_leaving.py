@@ -166,10 +166,10 @@ def test_a_server_that_is_not_believed_is_said_not_to_know() -> None:
     world = world_of()
     member = world.member("gm1")
     world.run(LONG)
-    other = Identity.parse("fqdn:other.dev")
-    member.engine._settings = replace(member.engine._settings, server_identity=other)
+    world.settings = replace(world.settings, identity=Identity.parse("fqdn:other.dev"))
+    world.start_server()
     leave(world, member)
-    assert "the server is fqdn:gcks.dev" in member.engine.untold
+    assert "the server is fqdn:other.dev" in member.engine.untold
     (event,) = member.all(ServerNotTold)
     assert event.cause == member.engine.untold
     assert not member.all(RegistrationAttemptFailed)

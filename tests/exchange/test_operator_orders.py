@@ -122,7 +122,7 @@ def test_an_excluded_inband_sender_takes_only_the_data_keys_with_it() -> None:
     assert not known & scene.current
     assert scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }
 
 
@@ -244,5 +244,5 @@ def test_members_are_locked_out_by_what_they_announced() -> None:
     scene.run(SOON)
     assert len(scene.members[0].all(Registered)) == 1 and scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }

@@ -145,6 +145,9 @@ SERVER_ROWS: Final = (
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
     Row(e.ServerRefused, "server_refusals",
         "Peers that don't accept the server's proof of who it is, new members aside"),
+    Row(e.GroupReadAgain, "groups_read_again",
+        "Decisions that an error in gcks broke: the group was read from the store again",
+        _GROUP, _group),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
     Row(

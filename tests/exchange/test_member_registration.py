@@ -33,6 +33,7 @@ from gcks.iana import (
     TransformType,
 )
 from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.keyserver.groups.sender_ids import SenderIds
 from gcks.keyserver.gsa_auth import secure
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.member.ceiling import Ceiling, supported_transforms
@@ -354,7 +355,7 @@ def test_a_sender_id_that_does_not_fit_leads_to_another_registration(
     """RFC 9838 section 2.5.2: a fatal error, and the GM MUST re-register."""
     world = World()
     numbers = iter([(1 << 16,), (7,)])
-    monkeypatch.setattr(world.server.groups["keyid:demo"], "_allocate", lambda *_: next(numbers))
+    monkeypatch.setattr(SenderIds, "allocated", lambda *_: next(numbers))
     member = world.member("sender1")
     world.run(2.0)
     assert member.plane.installed == {}

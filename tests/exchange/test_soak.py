@@ -122,8 +122,8 @@ def held(scene: Scene) -> tuple[int, ...]:
     return (
         len(engine.ike_sas),
         len(group.sas.replaced),
-        len(group._outbox._pending),
-        len(group._early),
+        len(group.outbox),
+        len(group.state.steps),
     )
 
 

@@ -10,6 +10,7 @@ from gcks.change import Change
 from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.ike.key_log_entry import KeyLog
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.load import unmetered
@@ -95,6 +96,7 @@ class World:
     settings: ServerSettings = SERVER_SETTINGS
     server_credentials: Credentials = field(default_factory=lambda: PSK)
     meter: Callable[[], float] = unmetered
+    key_log: KeyLog | None = None
 
     def __post_init__(self) -> None:
         self.network = Network(self.seed, self.weather)
@@ -117,6 +119,7 @@ class World:
             entropy=network.entropy,
             wall=network.wall,
             now=network.now,
+            key_log=self.key_log,
             meter=self.meter,
         )
         network.add_server(engine, SERVER_HOST)

@@ -233,11 +233,11 @@ class GroupMember:
         self.reregister(Loss(RegisterAgain.POLICY_REFUSED, why), now, change, recoverable=True)
         self.history.last_error = cause
 
-    def lose_rekey(self, cause: str, now: float, change: MemberChange) -> None:
+    def lose_rekey(self, cause: str, reach: Reach, now: float, change: MemberChange) -> None:
         """Register again, unless a rekey comes that tells what this one did."""
         if isinstance(self.phase, AwaitingRekeys):
             loss = Loss(RegisterAgain.REKEY_LOST, cause)
-            self.reregister(loss, now, change, recoverable=True, reach=Reach.SOME)
+            self.reregister(loss, now, change, recoverable=True, reach=reach)
 
     def notice_strange_rekey(self, path: Path, now: float, change: MemberChange) -> None:
         """Someone sends rekeys of an SA that we don't have to where ours are sent."""

@@ -21,7 +21,7 @@ from gcks.events import (
     RegisterAgain,
     Registered,
     Registering,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     Reregistering,
     StrangeRekeysSeen,
 )
@@ -303,7 +303,7 @@ class GroupMember:
     def attempt_failed(self, cause: str, hint: str, now: float, change: MemberChange) -> None:
         """Try again later; what is still held stays until it expires."""
         delay, server = self._try_again(cause, now, change), str(self.terms.settings.server)
-        change.events.append(RegistrationFailedEvent(self.name, server, cause, hint, delay))
+        change.events.append(RegistrationAttemptFailed(self.name, server, cause, hint, delay))
 
     def policy_refused(self, cause: str, now: float, change: MemberChange) -> None:
         """Try again later: the answer to a registration is beyond the ceiling."""

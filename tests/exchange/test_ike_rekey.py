@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.keyserver.ike_sa import Established
-from gcks.outcome import Outcome
 from gcks.wire.header import decode_header
 from gcks.wire.notify import Notify
 from tests.support.initiator import DEMO, Initiator, Server
@@ -47,7 +47,7 @@ def agree(world: World, member: MemberNode) -> None:
     (ours,) = session._sas
     (theirs,) = server_sas(world)
     assert ours.parent == theirs.parent
-    assert ours.gsk_w == theirs.wrap.kwk
+    assert ours.gsk_w == theirs.gsk_w
     assert ours.channel.initiator != theirs.channel.initiator
 
 
@@ -122,9 +122,8 @@ def test_initial_contact_ends_what_an_earlier_life_left() -> None:
 @pytest.mark.parametrize("by", ["server", "member"])
 def test_the_key_log_has_every_ike_sa(by: str) -> None:
     """What an operator asks Wireshark to decrypt goes on after a rekey."""
-    place = world(100.0 if by == "server" else NEVER)
     seen: list[IkeKeyLogEntry] = []
-    place.server.key_log = seen.append
+    place = world(100.0 if by == "server" else NEVER, key_log=seen.append)
     place.member("gm1", ike_sa_rekey_seconds=100.0 if by == "member" else NEVER, **QUIET)
     place.run(250.0)
     (sa,) = server_sas(place)
@@ -132,7 +131,7 @@ def test_the_key_log_has_every_ike_sa(by: str) -> None:
     assert (seen[-1].spi_i, seen[-1].spi_r) == (sa.spi_i, sa.spi_r)
 
 
-def exchanges(outcome: Outcome) -> list[int]:
+def exchanges(outcome: Change) -> list[int]:
     return [decode_header(sent.octets).exchange for sent in outcome.transmits]
 
 

@@ -10,11 +10,15 @@ from math import inf
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Path
 from gcks.events import Event, IkeSaClosed, RegisterAgain, Registered, RekeyReceived, Reregistering
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.keyserver.groups.admitting import push as news_of
+from gcks.keyserver.groups.due import rekey
+from gcks.keyserver.key_payloads import key_payloads
 from gcks.member.data_plane import Mode
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
@@ -244,13 +248,13 @@ def test_one_push_at_a_time_and_then_the_newest_state() -> None:
     pushed(server, peer)
     for _ in range(3):
         outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     response = peer.respond(ExchangeType.GSA_INBAND_REKEY, 0)
     (transmit,) = server.receive(response, peer).transmits
     gsa, _ = peer.read(transmit.octets)[:2]
     newest = {sa.spi for sa in server.engine.groups["keyid:demo"].sas.data}
     assert {p.spi for p in decode_gsa(gsa.encode()).policies} >= newest  # type: ignore[union-attr]
-    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == ()
+    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == []
 
 
 def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
@@ -261,7 +265,7 @@ def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
     outcome = server.engine.command(Reload(SERVER_SETTINGS, PSK, {policy.name: others}), 1.0)
     (delete,) = outcome.transmits
     assert delete.octets[18] == ExchangeType.INFORMATIONAL
-    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == []
 
 
 def test_a_gm_that_leaves_is_pushed_no_more() -> None:
@@ -270,7 +274,7 @@ def test_a_gm_that_leaves_is_pushed_no_more() -> None:
     peer.register(server)
     leave = (DEMO, Notify(NotifyType.REGISTRATION_FAILED))
     assert peer.ask(server, ExchangeType.GSA_REGISTRATION, *leave) == ()
-    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == []
 
 
 def push(world: World, member: MemberNode, *payloads: Payload) -> tuple[Event, ...]:
@@ -289,13 +293,12 @@ def test_the_mode_of_a_push_counts_as_that_of_a_registration() -> None:
     world = World(groups=(inband(),))
     member = world.member("gm1")
     world.run(10.0)
-    group = world.server.groups["keyid:demo"]
+    group, now = world.server.groups["keyid:demo"], world.network.now
     (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
-    group.rekey(world.network.now)
-    payloads = group.inband_payloads(
-        "fqdn:gm1.dev", member.host, sa.wrap, world.network.now, sender=False
-    )
-    push(world, member, *payloads, Notify(NotifyType.USE_TRANSPORT_MODE))
+    with world.server._groups.deciding(group, now, Change()) as decision:
+        rekey(decision)
+    keys = news_of(group, "fqdn:gm1.dev", member.host, now, sender=False)
+    push(world, member, *key_payloads(keys, sa.gsk_w), Notify(NotifyType.USE_TRANSPORT_MODE))
     newest = member.engine.groups[0].holding.data_sas[-1]
     assert newest.install.mode is Mode.TRANSPORT
 

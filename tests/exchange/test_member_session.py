@@ -18,7 +18,7 @@ from gcks.events import (
     IkeSaClosed,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RequestRefused,
     Reregistering,
 )
@@ -158,7 +158,7 @@ def test_a_refusal_that_stands_is_believed_at_the_next_timeout() -> None:
     due = pair.give(refused, 0.1).next_timeout
     assert due == 1.0
     (failure,) = pair.member.handle_timeout(due).events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
 
 
@@ -184,7 +184,7 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
     assert final.transmits == []
-    assert isinstance(final.events[0], RegistrationFailedEvent)
+    assert isinstance(final.events[0], RegistrationAttemptFailed)
 
 
 # --- protected responses ------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_a_malformed_authentic_response_ends_the_attempt() -> None:
     broken = seal_chain(cipher, bytes(8), envelope, PayloadType.GSA, b"\0\0\0\x40nonsense")
     outcome = pair.give(broken)
     (failure,) = outcome.events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "malformed" in failure.cause
 
 
@@ -242,7 +242,7 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
     sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
     outcome = pair.give(sealed)
     assert outcome.data_plane == []
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
 
 
 @pytest.mark.parametrize("bent", ["no AUTH", "another AUTH", "no IDr", "another IDr"])
@@ -263,7 +263,7 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest))
     outcome = pair.give(sealed)
     assert outcome.data_plane == []
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
     assert pair.member.status(0.0).groups[0].state == "waiting"
 
 
@@ -407,7 +407,7 @@ def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None
         header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),)
     )
     events = pair.give(response).events
-    (failed,) = [one for one in events if isinstance(one, RegistrationFailedEvent)]
+    (failed,) = [one for one in events if isinstance(one, RegistrationAttemptFailed)]
     assert failed.group == "keyid:other"
     assert str(kind) in failed.cause
 
@@ -460,7 +460,7 @@ def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
     world.run(60.0)
     assert state(node) == "registered"
     assert len(node.all(Registered)) == 2
-    assert node.all(RegistrationFailedEvent) == []
+    assert node.all(RegistrationAttemptFailed) == []
 
 
 # --- anything at all ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from gcks.events import (
     MemberRegistered,
     PolicyRefused,
     RegistrationAbandoned,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RegistrationRefused,
     RequestRefused,
     Reregistering,
@@ -183,7 +183,7 @@ def test_cause_and_remedy_are_named_on_both_sides(what: str) -> None:
     assert world.network.server is not None
     told = (RegistrationRefused, MemberLeft, MemberRegistered)
     assert _one_says(world.network.server.events, told, row.operator_cause, row.operator_remedy)
-    failed = (RegistrationFailedEvent, PolicyRefused, Reregistering)
+    failed = (RegistrationAttemptFailed, PolicyRefused, Reregistering)
     assert _one_says(member.events, failed, row.member_cause, row.member_remedy)
 
 
@@ -202,7 +202,7 @@ def test_a_failed_registration_is_exactly_one_event(what: str) -> None:
         assert failure.group == f"keyid:{'vidoe' if what == 'unknown group' else 'demo'}"  # type: ignore[union-attr]
     assert "10.0.0.2" in str(failure)
     failed = [
-        one for one in member.events if isinstance(one, RegistrationFailedEvent | PolicyRefused)
+        one for one in member.events if isinstance(one, RegistrationAttemptFailed | PolicyRefused)
     ]
     assert len(failed) == 1
 

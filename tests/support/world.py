@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from gcks.change import Change
 from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
@@ -25,7 +26,6 @@ from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.support.memory_store import replay
 from tests.support.network import MemberNode, Network, Weather
 
 SERVER_HOST = "192.0.2.1"
@@ -113,7 +113,7 @@ class World:
             self.settings,
             self.server_credentials,
             self.policies,
-            replay(journal),
+            list(journal),
             entropy=network.entropy,
             wall=network.wall,
             now=network.now,
@@ -127,6 +127,15 @@ class World:
         engine = self.network.server.engine
         assert isinstance(engine, Engine)
         return engine
+
+    def decide(
+        self, decider: Callable[..., object], *arguments: object, name: str = "keyid:demo"
+    ) -> None:
+        """Have a group of the server decide something, beside what peers ask for."""
+        network, engine, change = self.network, self.server, Change()
+        with engine._groups.deciding(engine.groups[name], network.now, change) as decision:
+            decider(decision, *arguments)
+        network.server_did(engine._finished(change, network.now))
 
     def member(
         self,

@@ -124,6 +124,7 @@ MEMBER_TABLE = (
     group("gcks_member_strange_rekeys_total", 0, 32),
     group("gcks_member_receive_only_sas_total", 0, 33),
     Row("gcks_member_host_packets_without_sa_total", {}, 0, 70),
+    Row("gcks_member_send_errors_total", {}, 0, 71),
     Row("gcks_member_certificate_expiry_timestamp_seconds", {"kind": "own"}, ends(30), ends(20)),
     Row("gcks_member_certificate_expiry_timestamp_seconds", {"kind": "trust_anchor"}, ends(365),
         ends(300)),

@@ -14,6 +14,9 @@ from gcks.member.data_plane import InstallSa, JoinMulticast
 from gcks.member.opening import SaKey
 from gcks.wire.traffic_selector import TrafficSelector
 
+Selectors = tuple[TrafficSelector, TrafficSelector, bytes]
+"""Source, destination and label of the traffic that an SA is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataSa:
@@ -35,7 +38,7 @@ class DataSa:
         return (self.install.protocol, self.install.spi)
 
     @property
-    def selectors(self) -> tuple[TrafficSelector, TrafficSelector, bytes]:
+    def selectors(self) -> Selectors:
         """What the SA is for: two SAs with the same selectors and label replace each other."""
         return (self.install.source, self.install.destination, self.install.label)
 

@@ -11,13 +11,13 @@ RFC 5374 section 4.2.1).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from gcks.group.usage import Usage
-from gcks.member.held_sas import DataSa, RekeySa
+from gcks.member.held_sas import DataSa, RekeySa, Selectors
 from gcks.member.key_path import KeyPath
 from gcks.member.opening import SaKey
 from gcks.member.verifier import Verifier
@@ -112,20 +112,24 @@ class Holding:
         """Return when the first Data-Security SA ends that nothing replaces; `inf` for never."""
         return min((sa.hard_at for sa in self._unreplaced()), default=inf)
 
-    def _unreplaced(self) -> Iterator[DataSa]:
-        return (sa for sa in self.data_sas if not self._is_replaced(sa))
-
-    def _is_replaced(self, old: DataSa) -> bool:
-        """Tell whether another SA for the same traffic is newer, or lives longer.
+    def _unreplaced(self) -> list[DataSa]:
+        """Return the SAs without another for the same traffic that is newer, or lives longer.
 
         A registration may bring a replaced SA in its last seconds beside its
         successor, for the packets that are still under way.
         """
-        return old.remove_at < inf or any(
-            (new.generation > old.generation or new.hard_at > old.hard_at)
-            and new.selectors == old.selectors
-            for new in self.data_sas
-        )
+        newest: dict[Selectors, int] = {}
+        longest: dict[Selectors, float] = {}
+        for sa in self.data_sas:
+            newest[sa.selectors] = max(sa.generation, newest.get(sa.selectors, 0))
+            longest[sa.selectors] = max(sa.hard_at, longest.get(sa.selectors, 0.0))
+        return [
+            sa
+            for sa in self.data_sas
+            if sa.remove_at == inf
+            and sa.generation == newest[sa.selectors]
+            and sa.hard_at == longest[sa.selectors]
+        ]
 
     # --- what it becomes: each returns another Holding --------------------------------
 

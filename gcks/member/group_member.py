@@ -144,8 +144,9 @@ class GroupMember:
         self._enter(advanced(self.phase, now), change)
 
     def register_now(self, cause: str, now: float, change: MemberChange) -> None:
-        """Make a registration due at once."""
-        self._enter(planned(self.phase, Attempt(now, cause)), change)
+        """Make a registration due at once, also for a group that was left."""
+        phase = AwaitingTurn(None) if isinstance(self.phase, Left) else self.phase
+        self._enter(planned(phase, Attempt(now, cause)), change)
 
     def begin_registration(self, now: float, change: MemberChange) -> None:
         """Note that a registration is begun."""

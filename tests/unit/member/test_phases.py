@@ -58,7 +58,13 @@ def test_who_asks_goes_on_with_what_it_holds() -> None:
     assert begun(AwaitingTurn(FIRST), 6.0) == AwaitingAnswer(None, FIRST)
 
 
-@pytest.mark.parametrize("phase", EVERY, ids=repr)
+def test_who_has_left_stays_away() -> None:
+    """Nothing that comes late brings it back."""
+    for phase in (planned(Left(), FIRST), emptied(Left(), FIRST), with_loss(Left(), FIRST)):
+        assert phase == Left()
+
+
+@pytest.mark.parametrize("phase", EVERY[:-1], ids=repr)
 def test_an_exclusion_leaves_nothing_and_is_always_followed_by_an_attempt(phase: Phase) -> None:
     """RFC 9838 section 2.4.3."""
     after = emptied(phase, SECOND)

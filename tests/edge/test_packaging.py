@@ -20,7 +20,7 @@ from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.names import MAX_NAMES
-from tests.support.daemon_process import Daemon
+from tests.support.daemon_process import MANY_MEMBERS, Daemon
 from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site
 from tests.support.waiting import wait_for
@@ -106,7 +106,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     lines = JOIN.format(name="gm0", local="", **vars(site)).splitlines()
     file.write_text("\n".join(line for line in lines if not line.startswith("control:")))
     crowd = Daemon(
-        [sys.executable, str(HERE / "many_members.py"), str(file), "1", str(MEMBERS)],
+        [*MANY_MEMBERS, str(file), "1", str(MEMBERS)],
         site.directory / "members.log",
     )
     site.daemons.insert(0, crowd)

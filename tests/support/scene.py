@@ -40,25 +40,22 @@ class Scene:
     def reload(self, **changes: object) -> None:
         self.policy = replace(self.policy, **changes)  # type: ignore[arg-type]
         network = self.world.network
-        assert network.server is not None
         self.world.groups = (self.policy,)
         command = Reload(self.world.settings, PSK, {self.policy.name: self.policy})
-        network._server_did(network.server, self.world.server.command(command, self.now))
+        network.server_did(self.world.server.command(command, self.now))
 
     def rekey(self) -> None:
         network = self.world.network
-        assert network.server is not None
         outcome = self.world.server.command(RekeyGroup("keyid:demo"), self.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
 
     def leave(self, number: int) -> None:
         """Let a member leave that will not hear what follows."""
         self.members[number].deaf = True
         network, engine = self.world.network, self.world.server
-        assert network.server is not None
         outcome = self.group.leave(f"fqdn:gm{number}.dev", "left", self.now)
         engine._served.wake(self.group.next_timeout)
-        network._server_did(network.server, engine._merged([outcome], self.now))
+        network.server_did(engine._merged([outcome], self.now))
 
     def exclude(self, *numbers: int) -> None:
         names = tuple(f"fqdn:gm{number}.dev" for number in numbers)

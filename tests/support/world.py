@@ -115,7 +115,7 @@ class World:
             self.policies,
             replay(journal),
             entropy=network.entropy,
-            wall=network.wall,
+            wall=lambda: network.wall(),
             now=network.now,
             meter=self.meter,
         )
@@ -167,7 +167,7 @@ class World:
             credentials,
             ceiling or Ceiling(),
             entropy=self.network.entropy,
-            wall=self.network.wall,
+            wall=lambda: self.network.wall(),
             jitter=self.network.jitter,
         )
         return self.network.add_member(engine, host, nat_host=nat_host, at=at)

@@ -90,4 +90,5 @@ class Scene:
 
 
 def scene_of(management: str = SIMPLE, members: int = 6, **changes: object) -> Scene:
+    """Return a scene with this key management and these changes to its policy."""
     return Scene(replace(TREE, key_management=management, **changes), members=members)  # type: ignore[arg-type]

@@ -177,6 +177,7 @@ class World:
 
 
 def state(node: MemberNode, group: int = 0, now: float = 0.0) -> str:
+    """Return the state of a member's membership."""
     return node.engine.status(now).groups[group].state
 
 
@@ -186,9 +187,11 @@ def keys_of(node: MemberNode) -> set[tuple[bytes, bytes]]:
 
 
 def inband(**options: object) -> GroupPolicy:
+    """Make the policy of a group without Rekey SA."""
     return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
 
 
 def current(world: World) -> set[tuple[bytes, bytes]]:
+    """Return SPI and keying material of the current Data-Security SAs."""
     group = world.server.groups["keyid:demo"]
     return {(sa.spi, sa.keymat) for sa in group.sas.data}

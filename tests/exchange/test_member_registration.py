@@ -5,11 +5,13 @@ Shows gcks/member/ike_sa_init.py, gcks/member/gsa_auth.py and gcks/member/regist
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from gcks.datagrams import Path
+from gcks.errors import Discard
 from gcks.events import (
     CookieRequired,
     IkeSaClosed,
@@ -293,7 +295,9 @@ def requests_of(world: World) -> list[tuple[int, tuple[Payload, ...]]]:
 
     def watch(datagram: bytes, path: Path, now: float):  # type: ignore[no-untyped-def]
         header = decode_header(datagram)
-        sa = world.server.ike_sas._by_spi.get(header.spi_r)
+        sa = None
+        with suppress(Discard):
+            sa = world.server.ike_sas.find(header)
         if isinstance(sa, HalfOpen):
             sa = secure(sa, world.network.entropy, None)  # type: ignore[assignment]
         if sa is not None:

@@ -455,7 +455,7 @@ def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
     world.start_server()
     engine = node.engine
     engine.groups[0].register_now("test", 1.0, MemberChange())
-    world.network._member_did(node, engine.handle_timeout(1.0))
+    world.network.member_did(node, engine.handle_timeout(1.0))
     assert engine.status(1.0).ike_sa == "established"
     world.run(60.0)
     assert state(node) == "registered"

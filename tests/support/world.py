@@ -117,7 +117,7 @@ class World:
             self.policies,
             list(journal),
             entropy=network.entropy,
-            wall=network.wall,
+            wall=lambda: network.wall(),
             now=network.now,
             key_log=self.key_log,
             meter=self.meter,
@@ -179,7 +179,7 @@ class World:
             credentials,
             ceiling or Ceiling(),
             entropy=self.network.entropy,
-            wall=self.network.wall,
+            wall=lambda: self.network.wall(),
             jitter=self.network.jitter,
         )
         return self.network.add_member(engine, host, nat_host=nat_host, at=at)
@@ -189,6 +189,7 @@ class World:
 
 
 def state(node: MemberNode, group: int = 0, now: float = 0.0) -> str:
+    """Return the state of a member's membership."""
     return node.engine.status(now).groups[group].state
 
 
@@ -198,9 +199,11 @@ def keys_of(node: MemberNode) -> set[tuple[bytes, bytes]]:
 
 
 def inband(**options: object) -> GroupPolicy:
+    """Make the policy of a group without Rekey SA."""
     return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
 
 
 def current(world: World) -> set[tuple[bytes, bytes]]:
+    """Return SPI and keying material of the current Data-Security SAs."""
     group = world.server.groups["keyid:demo"]
     return {(sa.spi, sa.keymat) for sa in group.sas.data}

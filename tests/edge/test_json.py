@@ -17,10 +17,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.operate import Subject
+from generated_by import manual
 from tests.edge.test_dev import ROOT, Daemon, wait_for
 from tests.edge.test_operator import GROUP, Site
 from tests.unit.decode.captures import ipv4, pcap, udp

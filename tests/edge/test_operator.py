@@ -18,9 +18,8 @@ from jsonschema import Draft202012Validator
 
 from gcks.cli.client import Client
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
-from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member_answers import MEMBER_VIEWS
-from gcks.daemon.control.views import schemas
+from generated_by.answers import MEMBER_VIEWS, VIEWS
+from generated_by.event_schema import event_schema
 from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
 from tests.unit.daemon.pki import Authority
 
@@ -132,7 +131,9 @@ class Site:
         """Return the JSON answer, held against its schema."""
         answer: dict[str, Any] = json.loads(self.gcks(*arguments, "--json", code=code))
         subject = arguments[1] if arguments[0] == "show" else arguments[0]
-        Draft202012Validator(schemas()[subject]).validate(answer)
+        Draft202012Validator(VIEWS[subject].model_json_schema(mode="serialization")).validate(
+            answer
+        )
         assert answer["schema_version"] == 1
         return answer
 

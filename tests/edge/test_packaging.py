@@ -16,10 +16,10 @@ from typing import get_args
 
 import pytest
 
-from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.names import MAX_NAMES
+from generated_by import manual
 from tests.edge.test_dev import ROOT, Daemon, wait_for
 from tests.edge.test_operator import GROUP, JOIN, Site
 

@@ -95,32 +95,3 @@ def describe_json(report: Report) -> dict[str, Any]:
         "summary": report.summary,
         "problems": [dataclasses.asdict(problem) for problem in report.problems],
     }
-
-
-def report_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `gcks check --json`."""
-    types = {"file": "string", "line": "integer", "key": "string"}
-    types |= {"reason": "string", "remedy": "string"}
-    problem = {
-        "type": "object",
-        "properties": {
-            **{name: {"type": kind} for name, kind in types.items()},
-            "warning": {"type": "boolean"},
-        },
-        "required": [*types, "warning"],
-        "additionalProperties": False,
-    }
-    properties = {
-        "schema_version": {"const": SCHEMA_VERSION},
-        "file": {"type": "string"},
-        "usable": {"type": "boolean"},
-        "summary": {"type": "string"},
-        "problems": {"type": "array", "items": problem},
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal, Protocol
 from pydantic import Field, TypeAdapter
 
 from gcks import __version__
-from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.control.event_lines import Wanted
 from gcks.daemon.control.peers import Role
 from gcks.daemon.control.requests import BaseRequest, Events, parse
@@ -40,7 +39,7 @@ class Deafen(BaseRequest):
 MemberRequest = Status | Leave | Deafen | Events
 READ_ONLY: Final = (Status, Events)
 
-_ADAPTER: Final[TypeAdapter[MemberRequest]] = TypeAdapter(
+MEMBER_REQUESTS: Final[TypeAdapter[MemberRequest]] = TypeAdapter(
     Annotated[MemberRequest, Field(discriminator="do")]
 )
 
@@ -84,9 +83,6 @@ class MemberView(View):
     memberships: list[MembershipRow]
 
 
-MEMBER_VIEWS: Final[dict[str, type[View]]] = {"status": MemberView, "leave": DoneView}
-
-
 class Member(Protocol):
     """What the answers need of the running member."""
 
@@ -101,12 +97,7 @@ class Member(Protocol):
 
 def read_member_request(line: bytes) -> MemberRequest:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
-    return parse(_ADAPTER, line)
-
-
-def member_request_schema() -> dict[str, Any]:
-    """Return the JSON Schema of all requests."""
-    return _ADAPTER.json_schema(schema_generator=WithoutTitles)
+    return parse(MEMBER_REQUESTS, line)
 
 
 async def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:

@@ -15,7 +15,6 @@ from pydantic import (
     field_validator,
 )
 
-from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.values import IdentityPattern, LogLevel
 from gcks.daemon.control.event_lines import EVENT_NAMES, Wanted
 from gcks.daemon.logs import LEVEL_NAMES
@@ -147,14 +146,14 @@ def only_reads(request: Request) -> bool:
     return isinstance(request, Show | Events)
 
 
-_ADAPTER: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(IdentityPattern)
 _REFERENCE_DIGITS: Final = 32
 
 
 def read_request(line: bytes) -> Request:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
-    request = parse(_ADAPTER, line)
+    request = parse(REQUESTS, line)
     if isinstance(request, _Names):
         with _said_clearly():
             names = [*map(_name_of(request), request.names)]
@@ -186,8 +185,3 @@ def _reference(name: str) -> str:
     if len(name) != _REFERENCE_DIGITS or not set(name) <= set("0123456789abcdef"):
         raise LocalError(f"{name!r} is no certificate reference; give the certificate's file")
     return name
-
-
-def request_schema() -> dict[str, Any]:
-    """Return the JSON Schema of all requests."""
-    return _ADAPTER.json_schema(schema_generator=WithoutTitles)

@@ -1,12 +1,12 @@
-"""What `gcks show` and `gcks plan` print: the models behind every --json, and their schemas."""
+"""What `gcks show` and `gcks plan` print: the models behind every --json."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 
-from gcks.daemon.control.event_lines import SCHEMA_VERSION, event_schema
+from gcks.daemon.control.event_lines import SCHEMA_VERSION
 
 _CONFIG: Final = ConfigDict(
     extra="forbid",
@@ -211,7 +211,7 @@ class ExclusionView(View):
 
 
 class EventsView(View):
-    events: list[Annotated[dict[str, Any], WithJsonSchema(event_schema())]]
+    events: list[dict[str, Any]]
     """Those that were asked for, the oldest first."""
 
 
@@ -250,19 +250,3 @@ class AlgorithmRow(Row):
 class FeaturesView(View):
     features: list[FeatureRow]
     algorithms: list[AlgorithmRow]
-
-
-VIEWS: Final[dict[str, type[View]]] = {
-    "server": ServerView, "groups": GroupsView, "members": MembersView, "sas": SasView,
-    "rekeys": RekeysView, "senders": SendersView, "exclusions": ExclusionsView,
-    "census": CensusView, "features": FeaturesView, "plan": PlanView, "reload": DoneView,
-    "rekey": DoneView,
-    "exclude": ExclusionView, "readmit": DoneView, "events": EventsView, "version": VersionView,
-    "audit": AuditView,
-}  # fmt: skip
-"""Subject of `show`, or command -> its answer."""
-
-
-def schemas() -> dict[str, Any]:
-    """Return the JSON Schema of every answer."""
-    return {name: view.model_json_schema(mode="serialization") for name, view in VIEWS.items()}

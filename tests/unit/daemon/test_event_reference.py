@@ -14,8 +14,8 @@ import pytest
 from gcks import events as e
 from gcks.daemon.audit import LOST
 from gcks.daemon.audit_chain import TORN
-from gcks.daemon.event_reference import page
-from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
+from generated_by.event_reference import page
+from generated_by.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
 from tests.unit.daemon.conftest import ROOT
 from tests.unit.daemon.samples import kinds
 

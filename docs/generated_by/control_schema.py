@@ -10,14 +10,15 @@ from typing import Any, Final, get_args
 
 from pydantic.json_schema import models_json_schema
 
-from gcks.daemon.config.check import report_schema
 from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.schema import DIALECT
-from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member_answers import MEMBER_VIEWS, member_request_schema
+from gcks.daemon.control.member_answers import MEMBER_REQUESTS
 from gcks.daemon.control.peers import Role
-from gcks.daemon.control.requests import PROTOCOL, Show, request_schema
-from gcks.daemon.control.views import VIEWS, EventsView, View
+from gcks.daemon.control.requests import PROTOCOL, REQUESTS, Show
+from gcks.daemon.control.views import EventsView, View
+from generated_by.answers import MEMBER_VIEWS, VIEWS
+from generated_by.check_schema import check_schema
+from generated_by.event_schema import event_schema
 
 Schema = dict[str, Any]
 
@@ -43,13 +44,13 @@ def control_schema() -> Schema:
     )
     definitions: Schema = {
         **{name: names[view, "serialization"] for name, view in PRINTED.items()},
-        "gcks-check": report_schema(),
+        "gcks-check": check_schema(),
         "gcks-member-check": _refer("gcks-check"),
         "gcks-events": _refer("event"),
         "gcks-decode": {"$ref": "decode.schema.json"},
         "hello": _HELLO,
-        "request": request_schema(),
-        "member-request": member_request_schema(),
+        "request": REQUESTS.json_schema(schema_generator=WithoutTitles),
+        "member-request": MEMBER_REQUESTS.json_schema(schema_generator=WithoutTitles),
         "answer": _ANSWER,
         "events-answer": names[EventsView, "serialization"],
         "event": event_schema(),

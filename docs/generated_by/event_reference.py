@@ -20,10 +20,10 @@ from typing import Any, Final
 from gcks import events as e
 from gcks.daemon.audit import RECORDED
 from gcks.daemon.control.event_lines import MISSED
-from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
 from gcks.daemon.logs import LEVELS, LIMITED_BY
 from gcks.errors import DropReason, RefusalReason
 from gcks.events import base, member_events, server_events
+from generated_by.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
 
 _COLUMNS: Final = 118
 _PARTS: Final = (base, server_events, member_events)
@@ -70,7 +70,7 @@ def page() -> str:
     """Return docs/events.md.  Raises KeyError where nothing says what a field means."""
     told = field_docstrings()
     lines = [
-        "<!-- Made by docs/generate of gcks/events and gcks/daemon/log_lines.py. -->",
+        "<!-- Made by docs/generate of gcks/events and docs/generated_by/log_lines.py. -->",
         "",
         "# Events and other lines of the log",
         "",

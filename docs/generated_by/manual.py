@@ -15,7 +15,8 @@ from typing import Any, Final, Union, get_args, get_origin
 from typer.models import ArgumentInfo, OptionInfo
 
 from gcks import __version__
-from gcks.cli.exits import GENERAL, NO_DAEMON, sentence
+from gcks.cli.exits import NO_DAEMON, sentence
+from generated_by.exit_codes import GENERAL
 
 _VALUES: Final[dict[Any, str]] = {Path: "FILE", str: "TEXT", int: "NUMBER", float: "NUMBER"}
 _COLUMNS: Final = 72

@@ -42,7 +42,6 @@ class DropReason(Enum):
     UNPROVED_REFUSAL = "unproved_refusal"
     """In clear: believed if nothing better comes in time."""
     LIMIT = "limit"
-    OVERLOAD = "overload"
     NO_KEY_PATH = "no_key_path"
     INTERNAL_ERROR = "internal_error"
 
@@ -133,22 +132,10 @@ class UnsupportedCriticalPayload(PeerError):
     notify = NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD
 
 
-class InvalidMajorVersion(PeerError):
-    """RFC 7296 section 2.5."""
-
-    notify = NotifyType.INVALID_MAJOR_VERSION
-
-
 class InvalidSyntax(PeerError):
     """RFC 7296 section 2.21; also what an authenticated `WireError` becomes."""
 
     notify = NotifyType.INVALID_SYNTAX
-
-
-class InvalidMessageId(PeerError):
-    """RFC 7296 section 2.3."""
-
-    notify = NotifyType.INVALID_MESSAGE_ID
 
 
 class NoProposalChosen(PeerError):

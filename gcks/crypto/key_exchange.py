@@ -110,8 +110,6 @@ _METHODS: Final[dict[int, Callable[[], KeyPair]]] = {
     Ke.MODP_3072: lambda: _Modp(PRIMES[Ke.MODP_3072]),
     Ke.MODP_4096: lambda: _Modp(PRIMES[Ke.MODP_4096]),
 }
-KE_METHODS: Final = frozenset(_METHODS)
-"""The key exchange methods that gcks implements."""
 
 
 def generate(method: int) -> KeyPair:

@@ -108,8 +108,6 @@ _GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
     "rsa-pss": lambda: rsa.generate_private_key(public_exponent=65537, key_size=3072),
 }
 _WANTED_KEYS: Final = "neither Ed25519, ECDSA on a NIST curve, nor RSA of 2048 to 8192 bits"
-KEY_KINDS: Final = frozenset(_GENERATORS)
-"""The kinds of key that `SigningKey.generate` makes."""
 
 
 class SigningKey:

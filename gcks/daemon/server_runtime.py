@@ -53,7 +53,6 @@ from gcks.keyserver.engine import Engine, ServerStatus
 from gcks.outcome import Outcome
 from gcks.store.sqlite import SqliteStore
 
-EXIT_FAILED: Final = 1
 TICK_SECONDS: Final = 0.02
 """Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
 

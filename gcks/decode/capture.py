@@ -94,7 +94,6 @@ def _cut(position: int) -> CaptureError:
 
 # --- pcapng ---------------------------------------------------------------------------
 
-_SECTION_HEADER: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
 _OLD_PACKET: Final = 2
 _SIMPLE_PACKET: Final = 3

@@ -23,7 +23,7 @@ from gcks.wire.encrypted import (
     read_fragment,
 )
 from gcks.wire.header import HEADER_OCTETS, LAYOUT, MAX_MESSAGE_OCTETS, VERSION_2_0, Header
-from gcks.wire.payloads import Payload, decode_chain, encode_chain
+from gcks.wire.payloads import Payload, encode_chain
 
 _MAX_FRAGMENTS: Final = 65535
 
@@ -221,10 +221,6 @@ class IkeProtection:
         """Return the first payload's type and the authentic chain, not yet decoded."""
         inner = open_chain(self._in, datagram, header)
         return inner.first, inner.octets
-
-    def open_payloads(self, datagram: bytes, header: Header) -> tuple[Payload, ...]:
-        """Return the authentic payloads."""
-        return decode_chain(*self.open(datagram, header))
 
 
 def _iv_source(cipher: Cipher, entropy: Callable[[int], bytes]) -> Iterator[bytes]:

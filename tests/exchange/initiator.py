@@ -45,7 +45,7 @@ from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import decode_plain, encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import Payload
+from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from tests.exchange.demo import PSK, SECRET, SERVER_HOST, SERVER_SETTINGS, group_policy
 from tests.exchange.network import WALL_AT_ZERO
@@ -239,7 +239,7 @@ class Initiator:
         """Open a protected message of the server."""
         header = decode_header(datagram)
         assert (header.spi_i, header.spi_r) == (self.spi_i, self.spi_r)
-        return self.protection.open_payloads(datagram, header)
+        return decode_chain(*self.protection.open(datagram, header))
 
     # --- whole steps ----------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from gcks.wire.identification import Identity, IDr
 from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import Payload
+from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
 from tests.exchange.demo import (
@@ -113,7 +113,7 @@ class Pair:
         (transmit,) = outcome.transmits
         header = decode_header(transmit.octets)
         assert header.flags == FLAG_INITIATOR | FLAG_RESPONSE
-        return self.protection.open_payloads(transmit.octets, header)
+        return decode_chain(*self.protection.open(transmit.octets, header))
 
 
 def reason(outcome: MemberOutcome) -> DropReason:
@@ -249,7 +249,7 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     session = pair.member._session
     assert session is not None
     assert session.sa is not None
-    idr, auth, *rest = session.sa.protection.open_payloads(response, decode_header(response))
+    idr, auth, *rest = decode_chain(*session.sa.protection.open(response, decode_header(response)))
     proof: dict[str, tuple[Payload, ...]] = {
         "no AUTH": (idr,),
         "another AUTH": (idr, Authentication(AuthMethod.SHARED_KEY_MIC, bytes(32))),
@@ -364,7 +364,7 @@ def test_a_malformed_authentic_request_closes_the_ike_sa() -> None:
     protection = pair.protection
     outcome = pair.give(broken)
     answer = outcome.transmits[0].octets
-    assert protection.open_payloads(answer, decode_header(answer)) == (
+    assert decode_chain(*protection.open(answer, decode_header(answer))) == (
         Notify(NotifyType.INVALID_SYNTAX),
     )
     assert pair.member.status(0.0).ike_sa == "none"

@@ -26,6 +26,7 @@ from gcks.ike.protect import (
 from gcks.wire.encrypted import GENERIC, SK_BODY_AT
 from gcks.wire.header import FLAG_INITIATOR, HEADER_OCTETS, MAX_MESSAGE_OCTETS, decode_header
 from gcks.wire.notify import Notify
+from gcks.wire.payloads import decode_chain
 
 SUITES = [
     (Encr.AES_GCM_16, 128, Integ.NONE),
@@ -225,9 +226,9 @@ def test_each_side_opens_what_the_other_seals(suite: tuple[int, int | None, int]
     for sender, receiver in ((initiator, responder), (responder, initiator)):
         datagram = sender.seal(ExchangeType.GSA_AUTH, 0, 1, payloads)
         header = decode_header(datagram)
-        assert receiver.open_payloads(datagram, header) == payloads
+        assert decode_chain(*receiver.open(datagram, header)) == payloads
         with pytest.raises(Discard):  # not one's own, reflected
-            sender.open_payloads(datagram, header)
+            decode_chain(*sender.open(datagram, header))
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -261,11 +262,11 @@ def test_an_empty_message_has_no_first_payload() -> None:
     initiator, responder = both_sides(SUITES[0])
     datagram = initiator.seal(ExchangeType.INFORMATIONAL, 0, 3, ())
     assert datagram[HEADER_OCTETS] == PayloadType.NONE
-    assert responder.open_payloads(datagram, decode_header(datagram)) == ()
+    assert decode_chain(*responder.open(datagram, decode_header(datagram))) == ()
 
 
 def test_authentic_nonsense_is_malformed_not_dropped() -> None:
     _, responder = both_sides(SUITES[0])
     datagram = seal_chain(make(SUITES[0], 1), b"\xff" * 8, ENVELOPE, PayloadType.NONCE, b"\0\0\0\1")
     with pytest.raises(WireError):
-        responder.open_payloads(datagram, decode_header(datagram))
+        decode_chain(*responder.open(datagram, decode_header(datagram)))

@@ -36,18 +36,24 @@ class AuthAnnouncement:
     """Whether there is a Cert Link at all."""
 
     def encode(self) -> bytes:
+        """Return the announcement, Length octet first (RFC 9593 section 3.2)."""
         link = bytes((self.cert_link,)) if self.linked or self.algorithm else b""
         length = _METHOD_OCTETS + len(link) + len(self.algorithm)
         return bytes((length, self.method)) + link + self.algorithm
 
 
 def encode_announcements(announcements: Iterable[AuthAnnouncement]) -> bytes:
-    """Return the notification data."""
+    """Return the notification data (RFC 9593 section 3.2)."""
     return b"".join(one.encode() for one in announcements)
 
 
 def decode_announcements(data: bytes) -> tuple[AuthAnnouncement, ...]:
-    """Read notification data.  Raises `WireError`."""
+    """Read the data of SUPPORTED_AUTH_METHODS (RFC 9593 section 3.2).
+
+    `data` are announcements of 2 octets or more, one after the other.  Raises
+    `WireError`: one that is shorter or runs past the end, or more than
+    `MAX_ANNOUNCEMENTS`.
+    """
     found: list[AuthAnnouncement] = []
     at = 0
     while at < len(data):

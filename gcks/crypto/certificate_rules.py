@@ -29,7 +29,10 @@ _PERMITTED_EKU: Final = frozenset(
 
 
 def check_leaf(leaf: x509.Certificate, identity: Identity) -> None:
-    """Check key usage and identity of an end entity.  Raises `CertificateInvalid`."""
+    """Check key usage and identity of an end entity (RFC 4945 sections 3.1 and 5.1.3).
+
+    Raises `CertificateInvalid`.
+    """
     extensions = read_extensions(leaf)
     usage = find(extensions, x509.KeyUsage)
     if usage and not (usage.digital_signature or usage.content_commitment):

@@ -117,8 +117,9 @@ class TrustStore:
     ) -> Validated:
         """Check leaf and intermediates (DER, leaf first) at POSIX time `at`.
 
-        `ocsp` are DER responses that came with them (RFC 4806).  Raises
-        `CertificateInvalid` with the cause.
+        RFC 5280 section 6, RFC 4945.  `ocsp` are DER responses that came with them (RFC
+        4806).  Raises `CertificateInvalid` with the cause, also for no certificate,
+        more than `MAX_CERTIFICATES`, or more than `MAX_OCSP_RESPONSES`.
         """
         if not 0 < len(chain) <= MAX_CERTIFICATES:
             raise CertificateInvalid(f"{len(chain)} certificates")

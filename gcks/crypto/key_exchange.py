@@ -32,7 +32,11 @@ class KeyPair(Protocol):
     public: bytes
 
     def agree(self, peer: bytes) -> bytes:
-        """Return g^ir for the peer's Key Exchange Data.  Raises `InvalidPublicKey`."""
+        """Return g^ir for the peer's Key Exchange Data, of the size that the method has.
+
+        RFC 7296 section 2.14.  Raises `InvalidPublicKey` for another size, or a value
+        that RFC 6989 forbids.
+        """
 
 
 class _X25519:
@@ -113,7 +117,10 @@ _METHODS: Final[dict[int, Callable[[], KeyPair]]] = {
 
 
 def generate(method: int) -> KeyPair:
-    """Make an ephemeral key pair of the key exchange method."""
+    """Make an ephemeral key pair of the key exchange method (RFC 7296 section 3.3.2).
+
+    Raises `UnsupportedAlgorithm`.
+    """
     try:
         return _METHODS[method]()
     except KeyError:

@@ -61,6 +61,8 @@ class Revocation(Enum):
 
 
 class Status(Enum):
+    """What a CRL or an OCSP response says of a certificate."""
+
     GOOD = "good"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
@@ -125,7 +127,10 @@ class Crl:
             return False
 
     def status(self, certificate: x509.Certificate, at: float) -> Status:
-        """Judge a certificate of this CRL's issuer.  What was revoked once stays so."""
+        """Judge a certificate of this CRL's issuer, at POSIX time `at` (RFC 5280 section 6.3.3).
+
+        What was revoked once stays so, also after the next update was due.
+        """
         if self.this_update > at + CLOCK_SKEW_SECONDS:
             return Status.UNKNOWN
         if certificate.serial_number in self._revoked:
@@ -133,7 +138,7 @@ class Crl:
         return Status.GOOD if at <= self.next_update else Status.UNKNOWN
 
     def references(self) -> set[bytes]:
-        """Return the references of all certificates it revokes."""
+        """Return the references of all certificates it revokes, `REFERENCE_OCTETS` each."""
         return {reference(self.issuer, serial) for serial in self._revoked}
 
 
@@ -151,7 +156,12 @@ class RevocationCheck:
     def check(
         self, path: Sequence[x509.Certificate], responses: Sequence[bytes], at: float
     ) -> None:
-        """Judge every certificate of a path but the anchor.  Raises `CertificateInvalid`."""
+        """Judge every certificate of a path but the anchor, at POSIX time `at`.
+
+        RFC 5280 section 6.3; `responses` are DER (RFC 4806).  Raises
+        `CertificateInvalid` for one that is revoked and, in mode HARD, one that nothing
+        current says good of.
+        """
         if self.mode is Revocation.OFF:
             return
         for certificate, issuer in pairwise(path):
@@ -193,7 +203,10 @@ class RevocationCheck:
 def ocsp_status(
     der: bytes, certificate: x509.Certificate, issuer: x509.Certificate, at: float
 ) -> Status:
-    """Read an OCSP response; UNKNOWN for one that doesn't tell about this certificate now."""
+    """Read an OCSP response (DER, RFC 6960 section 4.2) at POSIX time `at`.
+
+    UNKNOWN for one that doesn't tell about this certificate now, or can't be read.
+    """
     if len(der) > MAX_OCSP_OCTETS:
         return Status.UNKNOWN
     try:
@@ -209,7 +222,10 @@ def ocsp_status(
 
 
 def check_ocsp(der: bytes) -> None:
-    """Refuse a file that holds no successful OCSP response.  Raises `CertificateInvalid`."""
+    """Refuse a file that holds no successful OCSP response (RFC 6960 section 4.2.1).
+
+    Raises `CertificateInvalid`, also for more than `MAX_OCSP_OCTETS`.
+    """
     try:
         status = ocsp.load_der_ocsp_response(der).response_status
     except UNREADABLE:

@@ -48,7 +48,7 @@ Received = Request | Response | Repeated | None
 
 
 def addressed(datagrams: Iterable[bytes], path: Path) -> tuple[Transmit, ...]:
-    """Return datagrams to send along a path."""
+    """Return datagrams to send along a path, in their order."""
     return tuple(Transmit(octets, path) for octets in datagrams)
 
 
@@ -81,10 +81,11 @@ class Channel:
     # --- receiving ------------------------------------------------------------------
 
     def receive(self, header: Header, datagram: bytes, now: float) -> Received:
-        """Take one datagram of this SA.
+        """Take one datagram of this SA (RFC 7296 sections 2.1 to 2.3).
 
-        Raises `Discard` for what is replayed, forged or not ours, and `WireError`
-        for a broken layout outside the encrypted part.
+        `datagram` is all of it, `header` its own.  Raises `Discard` for what is
+        replayed, forged or not ours, and `WireError` for a broken layout outside the
+        encrypted part; either way the peer sees nothing.
         """
         if header.from_initiator == self.initiator:
             raise Discard(DropReason.WRONG_ROLE, _WRONG_ROLE[self.initiator])
@@ -145,7 +146,7 @@ class Channel:
 
     @property
     def held_octets(self) -> int:
-        """Return how much of an incomplete message is held."""
+        """Return how many octets of an incomplete message are held."""
         return self._reassembly.octets if self._reassembly is not None else 0
 
     # --- sending --------------------------------------------------------------------

@@ -28,7 +28,7 @@ KeyLog = Callable[[IkeKeyLogEntry], None]
 
 
 def log_entry(suite: IkeSuite, spi_i: bytes, spi_r: bytes, keys: IkeKeys) -> IkeKeyLogEntry:
-    """Return what decrypts one IKE SA."""
+    """Return what decrypts one IKE SA; SPIs of 8 octets."""
     return IkeKeyLogEntry(
         spi_i, spi_r, suite.encr, suite.encr_bits, suite.integ,
         keys.sk_ei, keys.sk_er, keys.sk_ai, keys.sk_ar,

@@ -156,10 +156,12 @@ class Contents:
         return self._by_type[kind][0]  # type: ignore[return-value]
 
     def maybe(self, kind: type[P]) -> P | None:
+        """Return the payload that the table allows once, or None."""
         found = self._by_type.get(kind)
         return found[0] if found else None  # type: ignore[return-value]
 
     def all(self, kind: type[P]) -> list[P]:
+        """Return the payloads of one type in their order."""
         return self._by_type.get(kind, [])  # type: ignore[return-value]
 
     def everything(self) -> list[Payload]:
@@ -174,7 +176,8 @@ class Contents:
 def check(rule: Rule, payloads: Sequence[Payload]) -> Contents:
     """Sort a message's payloads by type and hold them against the table.
 
-    Raises `UnsupportedCriticalPayload` and `InvalidSyntax`.
+    Raises `UnsupportedCriticalPayload` (RFC 7296 section 2.5) and `InvalidSyntax`,
+    which the peer of an IKE SA sees as the notifications of these names.
     """
     counts = TABLE[rule]
     by_type: dict[type, list[Payload]] = {}

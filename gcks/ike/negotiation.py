@@ -48,9 +48,9 @@ class _Mismatch(NamedTuple):
 def choose(
     offer: SecurityAssociation, accepted: SecurityAssociation, *, spi: bytes = b""
 ) -> Choice:
-    """Choose from `offer` what stands first in `accepted`.
+    """Choose from `offer` what stands first in `accepted` (RFC 7296 section 2.7).
 
-    `spi` is our SPI in the answer when an IKE SA is rekeyed.  Raises
+    `spi` is our SPI in the answer when an IKE SA is rekeyed, 8 octets.  Raises
     `NoProposalChosen` whose cause names the first transform that doesn't match.
     """
     misses: list[_Mismatch] = []
@@ -127,7 +127,10 @@ def offers_kwa(offer: SecurityAssociation) -> bool:
 
 
 def is_complete(proposal: Proposal) -> bool:
-    """Tell whether a suite with a key wrap can be chosen from one of our own proposals."""
+    """Tell whether a suite with a key wrap can be chosen from one of our own proposals.
+
+    RFC 7296 section 3.3.3, RFC 9838 section 2.3.
+    """
     found = _by_type(proposal)
     needed = {*_NEEDED} - {TransformType.INTEG}
     aead = {is_aead(t.id) for t in found.get(TransformType.ENCR, ())}

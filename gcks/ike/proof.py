@@ -37,7 +37,10 @@ ANNOUNCED_HASHES: Final = Notify(
 
 
 def announced_hashes(contents: Contents) -> frozenset[int]:
-    """Return the hashes that the peer announces in IKE_SA_INIT; an odd rest is none."""
+    """Return the hashes that the peer announces in IKE_SA_INIT (RFC 7427 section 4).
+
+    Two octets each; an odd octet at the end is none.
+    """
     notify = contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     octets = notify.data if notify is not None else b""
     starts = range(0, len(octets) - 1, _HASH_ID_OCTETS)
@@ -68,10 +71,11 @@ class PeerKeys(NamedTuple):
 
 
 def read_wishes(contents: Contents, hashes: Collection[int]) -> Wishes:
-    """Read a message that holds CERTREQ and SUPPORTED_AUTH_METHODS.
+    """Read a message that holds CERTREQ and SUPPORTED_AUTH_METHODS (RFC 9593).
 
-    An empty announcement says that the list comes in IKE_INTERMEDIATE (RFC 9593
-    section 3.1), which isn't done here: it counts as none.  Raises `WireError`.
+    An empty announcement says that the list comes in IKE_INTERMEDIATE (RFC 9593 section
+    3.1), which isn't done here: it counts as none.  Raises `WireError` as
+    `decode_announcements` does.
     """
     notify = contents.notify(NotifyType.SUPPORTED_AUTH_METHODS)
     methods = decode_announcements(notify.data) if notify and notify.data else None
@@ -83,7 +87,8 @@ def signed_proof(
 ) -> tuple[Payload, ...]:
     """Return CERT payloads and AUTH by the key that suits the peer best.
 
-    Raises `AuthenticationFailed` where it could verify none of them.
+    `octets` are our signed octets (RFC 7296 section 2.15).  Raises
+    `AuthenticationFailed` where the peer could verify none of `own`.
     """
     credential, algorithm = choose(own, wishes)
     return (*_certificates(credential, wishes.requests), sign(credential.key, algorithm, octets))
@@ -163,7 +168,8 @@ def peer_keys(
 ) -> PeerKeys:
     """Return the keys that CERT payloads and configuration give a peer, at POSIX time `at`.
 
-    Raises `AuthenticationFailed`.
+    RFC 7296 section 3.6, RFC 7670.  Raises `AuthenticationFailed`: a certificate that
+    isn't good, or a raw public key that isn't configured.
     """
     by_encoding: dict[int, list[bytes]] = {}
     for one in certificates:

@@ -17,12 +17,16 @@ KEY_OCTETS: Final = 8
 
 
 def can_solve(puzzle: Puzzle) -> bool:
-    """Tell whether we implement the puzzle's PRF."""
+    """Tell whether we implement the puzzle's PRF (RFC 8019 section 7.1.2)."""
     return puzzle.prf in PRFS
 
 
 def is_solved(puzzle: Puzzle, cookie: bytes, solution: bytes) -> bool:
-    """Check a Puzzle Solution: four different keys of one size (sections 7.1.4 and 8.2)."""
+    """Check a Puzzle Solution: four different keys of one size (sections 7.1.4 and 8.2).
+
+    A key has 1 octet up to the PRF's own size; `cookie` is the one that came with the
+    puzzle.
+    """
     size, rest = divmod(len(solution), KEYS)
     if rest or not 0 < size <= prf_octets(puzzle.prf):
         return False
@@ -46,7 +50,7 @@ class PuzzleSolver:
         self._found: list[bytes] = []
 
     def work(self, tries: int) -> bytes | None:
-        """Try so many keys; return the solution when it is found."""
+        """Try so many keys; return the solution of 32 octets when it is found."""
         prf_id, cookie, mask = self._puzzle.prf, self._cookie, (1 << self._puzzle.difficulty) - 1
         for number in range(self._next, self._next + tries):
             key = number.to_bytes(KEY_OCTETS, "big")

@@ -29,6 +29,7 @@ class RequestWindow:
         """The datagrams of our last response."""
 
     def judge(self, message_id: int) -> Verdict:
+        """Tell what to do with a request (RFC 7296 sections 2.2 and 2.3)."""
         if message_id == self.expected:
             return Verdict.NEW
         if message_id == self.expected - 1 and self.response is not None:

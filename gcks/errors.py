@@ -197,7 +197,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorAnswer:
     """What the peer is told, and whether the IKE SA survives."""
 
     notify: NotifyType | None
@@ -208,7 +208,7 @@ class Answer:
 _FATAL_WHEN_ESTABLISHED = (InvalidSyntax,)
 
 
-def answer(error: GcksError, phase: Phase) -> Answer:
+def answer(error: GcksError, phase: Phase) -> ErrorAnswer:
     """Map an error to its answer (RFC 7296 section 2.21, RFC 9838 section 2.3).
 
     In clear, malformed octets are dropped (section 2.21.1: an answer would only
@@ -216,11 +216,11 @@ def answer(error: GcksError, phase: Phase) -> Answer:
     """
     if isinstance(error, WireError):
         if phase is Phase.CLEAR:
-            return Answer(None, b"", keep=False)
-        return Answer(NotifyType.INVALID_SYNTAX, b"", keep=False)
+            return ErrorAnswer(None, b"", keep=False)
+        return ErrorAnswer(NotifyType.INVALID_SYNTAX, b"", keep=False)
     if isinstance(error, PeerError):
-        return Answer(error.notify, error.data, keep=_survives(error, phase))
-    return Answer(None, b"", keep=True)
+        return ErrorAnswer(error.notify, error.data, keep=_survives(error, phase))
+    return ErrorAnswer(None, b"", keep=True)
 
 
 def _survives(error: PeerError, phase: Phase) -> bool:

@@ -13,8 +13,8 @@ from pydantic.json_schema import models_json_schema
 from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.schema import DIALECT
 from gcks.daemon.control.member_answers import MEMBER_REQUESTS
-from gcks.daemon.control.peers import Role
-from gcks.daemon.control.requests import PROTOCOL, REQUESTS, Show
+from gcks.daemon.control.peers import PeerRole
+from gcks.daemon.control.requests import PROTOCOL, REQUESTS, ShowRequest
 from gcks.daemon.control.views import EventsView, View
 from generated_by.answers import MEMBER_VIEWS, VIEWS
 from generated_by.check_schema import check_schema
@@ -26,7 +26,10 @@ _REFERENCE: Final = "#/$defs/{model}"
 _ORDERS: Final = ("plan", "reload", "rekey", "exclude", "readmit", "audit", "version")
 _MEMBER_ORDERS: Final = ("status", "leave")
 PRINTED: Final[dict[str, type[View]]] = {
-    **{f"gcks-show-{one}": VIEWS[one] for one in get_args(Show.model_fields["what"].annotation)},
+    **{
+        f"gcks-show-{one}": VIEWS[one]
+        for one in get_args(ShowRequest.model_fields["what"].annotation)
+    },
     **{f"gcks-{one}": VIEWS[one] for one in _ORDERS},
     **{f"gcks-member-{one}": MEMBER_VIEWS[one] for one in _MEMBER_ORDERS},
     "gcks-member-version": VIEWS["version"],
@@ -102,7 +105,7 @@ _HELLO: Final = {
         "hello": {"const": "gcks"},
         "version": {"type": "string"},
         "protocol": {"const": PROTOCOL},
-        "role": {"enum": [one.name.lower() for one in Role if one is not Role.NOBODY]},
+        "role": {"enum": [one.name.lower() for one in PeerRole if one is not PeerRole.NOBODY]},
     },
     "required": ["hello", "version", "protocol", "role"],
     "additionalProperties": False,

@@ -16,7 +16,7 @@ from gcks.iana import PayloadType
 from gcks.ike.fragments import Reassembly
 from gcks.ike.protect import Fragment, IkeProtection, Inner
 from gcks.ike.retransmission import PendingRequest, Retransmission, first_transmission
-from gcks.ike.window import RequestWindow, Verdict
+from gcks.ike.window import RequestWindow, WindowVerdict
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, Header
 from gcks.wire.payloads import Payload
 
@@ -95,9 +95,9 @@ class Channel:
 
     def _request(self, header: Header, datagram: bytes, now: float) -> Received:
         verdict = self.window.judge(header.message_id)
-        if verdict is Verdict.OUTSIDE:
+        if verdict is WindowVerdict.OUTSIDE:
             raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
-        repeated = verdict is Verdict.REPEATED
+        repeated = verdict is WindowVerdict.REPEATED
         if header.next_payload == PayloadType.SKF:
             return self._request_fragment(header, datagram, now, repeated=repeated)
         first, chain = self.protection.open(datagram, header)

@@ -28,11 +28,11 @@ from gcks.daemon.control.event_lines import (
     missed_line,
 )
 from gcks.daemon.control.listener import ControlSocket
-from gcks.daemon.control.peers import Access, Gate, Role
+from gcks.daemon.control.peers import Access, Gate, PeerRole
 from gcks.daemon.control.requests import (
     REQUESTS,
-    Events,
-    Rekey,
+    EventsRequest,
+    RekeyGroupRequest,
     Request,
     only_reads,
     read_request,
@@ -49,9 +49,9 @@ LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
 
 
-async def done(request: Request, role: Role, by: str) -> View:
+async def done(request: Request, role: PeerRole, by: str) -> View:
     """Answer as the server does for orders: only operators."""
-    if isinstance(request, Rekey) and role < Role.OPERATOR:
+    if isinstance(request, RekeyGroupRequest) and role < PeerRole.OPERATOR:
         raise LocalError(f"{by} may read, not order")
     return DoneView(done=by)
 
@@ -177,8 +177,8 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
     """In one answer; none is lost or told twice between it and the first line that follows."""
     recent: list[Any] = []
 
-    async def last(request: Request, role: Role, by: str) -> View:
-        assert isinstance(request, Events)
+    async def last(request: Request, role: PeerRole, by: str) -> View:
+        assert isinstance(request, EventsRequest)
         return EventsView(events=recent[0].last(request.last, request.wanted))
 
     made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
@@ -216,8 +216,8 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
 async def test_only_what_is_wanted_is_told_of_the_past_and_of_what_follows(
     asked: str, told: list[int], tmp_path: Path
 ) -> None:
-    async def last(request: Request, role: Role, by: str) -> View:
-        assert isinstance(request, Events)
+    async def last(request: Request, role: PeerRole, by: str) -> View:
+        assert isinstance(request, EventsRequest)
         return EventsView(events=made.recent.last(request.last, request.wanted))
 
     made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
@@ -421,7 +421,7 @@ def test_requests_and_answers_have_schemas() -> None:
         read_request(line)
         validator.validate(json.loads(line))
     assert not validator.is_valid({"do": "show", "what": "weather"})
-    assert isinstance(read_request(b'{"do": "events"}'), Events)
+    assert isinstance(read_request(b'{"do": "events"}'), EventsRequest)
     assert answer is not None and set(VIEWS) > {"plan", "groups"}
 
 
@@ -439,6 +439,6 @@ async def test_a_reader_asks_for_no_file_and_orders_nothing(line: bytes) -> None
     server: Any = SimpleNamespace(note=noted.append)  # it must not be asked for anything else
     request = read_request(line)
     with pytest.raises(LocalError, match="an operator is"):
-        await answer(server, request, Role.READER, "uid 7")
+        await answer(server, request, PeerRole.READER, "uid 7")
     assert noted == [OrderRefused(request.do, "uid 7")]
     assert only_reads(read_request(b'{"do": "plan"}'))

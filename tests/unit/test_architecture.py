@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -26,6 +27,8 @@ STRANGERS = {("keyserver", "member"), ("member", "keyserver"), ("dataplane", "st
              ("dataplane", "keyserver"), ("decode", "keyserver"), ("decode", "member"),
              ("decode", "dataplane"), ("decode", "store")}  # fmt: skip
 PEER_FACING = {"wire", "crypto", "ike", "group", "keyserver", "member", "decode"}
+NAMED_TWICE = {"GroupStatus", "SaDeleted"}
+"""Classes that share their name with another one; no others may."""
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
@@ -95,6 +98,16 @@ def test_files_and_functions_stay_small(module: tuple[Path, ast.Module]) -> None
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = Counter(
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} == NAMED_TWICE
 
 
 def test_every_layer_is_ranked() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gcks.daemon.config.loaded import MemberConfig, ServerConfig
 from gcks.daemon.config.member_file import read_member
 from gcks.daemon.config.problems import ConfigError, Problem
-from gcks.daemon.config.role import Role, role_of
+from gcks.daemon.config.program import Program, program_of
 from gcks.daemon.config.server_file import read_server
 from gcks.daemon.config.yaml_source import read_yaml
 
@@ -36,7 +36,7 @@ def check_file(path: Path) -> Report:
         content, _ = read_yaml(path)
     except ConfigError as error:
         return Report(str(path), error.problems, "")
-    return check_member(path) if role_of(content) is Role.MEMBER else check_server(path)
+    return check_member(path) if program_of(content) is Program.MEMBER else check_server(path)
 
 
 def check_server(path: Path) -> Report:

@@ -25,7 +25,7 @@ from gcks.daemon.config.member_model import (
     MemberServerSection,
 )
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
-from gcks.daemon.config.role import Role, refuse_others
+from gcks.daemon.config.program import Program, refuse_others
 from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.datagrams import Endpoint
@@ -61,7 +61,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
     Raises `ConfigError` where the file isn't YAML, or a server's.
     """
     content, findings = read_yaml(path)
-    refuse_others(content, path, Role.MEMBER)
+    refuse_others(content, path, Program.MEMBER)
     model = validate(content, MemberFile, findings)
     files = Files(path, findings.files)
     credentials = _credentials(content, files, findings)

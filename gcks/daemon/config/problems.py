@@ -17,7 +17,7 @@ MAX_TOLD: Final = 200
 """Problems in the text of one error."""
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """Where something stands; `line` counts from 1, 0 where there is none."""
 
     file: str
@@ -45,7 +45,7 @@ class Problem:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
     def __str__(self) -> str:
-        place = Place(self.file, self.line)
+        place = FilePlace(self.file, self.line)
         label = "warning: " if self.warning else ""
         key = f"{self.key}: " if self.key else ""
         return f"{place}: {label}{key}{self.text}"
@@ -104,7 +104,7 @@ class Findings:
 
     file: str
     """The main one."""
-    places: dict[KeyPath, Place]
+    places: dict[KeyPath, FilePlace]
     """Of every key and list entry, in the order of the files."""
     files: list[Path] = field(default_factory=list)
     """Those that the main one includes."""
@@ -118,11 +118,11 @@ class Findings:
         """Note what is wrong with what a key says."""
         self.add(path, error.reason, error.remedy)
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> FilePlace:
         """Return where a key stands, or the nearest one above it."""
         while path and path not in self.places:
             path = path[:-1]
-        return self.places.get(path, Place(self.file, 0))
+        return self.places.get(path, FilePlace(self.file, 0))
 
     def again(self) -> Findings:
         """Return an empty collector for the same files."""

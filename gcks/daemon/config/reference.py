@@ -58,7 +58,7 @@ _PAGES: Final = {
 """By the title of the schema: what prints the page, and where the other one is."""
 
 
-class _Section(NamedTuple):
+class _PageSection(NamedTuple):
     """One section of the file; `path` is how its keys are reached, "" for the file itself."""
 
     path: str
@@ -72,7 +72,7 @@ def reference_of(schema: Schema) -> str:
     Raises KeyError where nothing says how a kind of value is written.
     """
     lines = [*_opening(schema["title"]), *_values(schema)]
-    for section in _sections(_Section("", schema, ""), schema["$defs"]):
+    for section in _sections(_PageSection("", schema, ""), schema["$defs"]):
         lines += _described(section)
     return "\n".join(lines)
 
@@ -82,14 +82,14 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _sections(section: _Section, known: Schema) -> Iterator[_Section]:
+def _sections(section: _PageSection, known: Schema) -> Iterator[_PageSection]:
     """Yield a section and those below it, in the order of the file."""
     yield section
     for key, option in section.schema["properties"].items():
         name = _section_of(option)
         if name is not None:
             path = _path(section.path, key, option)
-            yield from _sections(_Section(path, known[name], option["description"]), known)
+            yield from _sections(_PageSection(path, known[name], option["description"]), known)
 
 
 def _section_of(option: Schema) -> str | None:
@@ -150,7 +150,7 @@ def _walk(value: Any) -> Iterator[Schema]:
             yield from _walk(part)
 
 
-def _described(section: _Section) -> list[str]:
+def _described(section: _PageSection) -> list[str]:
     """Write a section: its heading, what it is for, its options."""
     if section.path:
         level = "#" * (2 + section.path.count("."))

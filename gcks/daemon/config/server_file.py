@@ -28,7 +28,7 @@ from gcks.daemon.config.loaded import (
 )
 from gcks.daemon.config.output_files import file_to_make
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
-from gcks.daemon.config.role import Role, refuse_others
+from gcks.daemon.config.program import Program, refuse_others
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
     ListenSection,
@@ -64,7 +64,7 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     file isn't YAML, or a member's.
     """
     content, findings = read_yaml(path)
-    refuse_others(content, path, Role.SERVER)
+    refuse_others(content, path, Program.SERVER)
     model = validate(content, ServerFile, findings)
     files = Files(path, findings.files)
     server = section(content, "server", ServerSection)

@@ -16,9 +16,9 @@ from gcks.daemon.config.opening import read_file
 from gcks.daemon.config.problems import (
     KEEP_ONE,
     ConfigError,
+    FilePlace,
     Findings,
     KeyPath,
-    Place,
     Problem,
     reading_remedy,
 )
@@ -217,8 +217,8 @@ class _Builder:
             return before
         return self._scalar(node, path)
 
-    def _place(self, node: yaml.Node) -> Place:
-        return Place(self.file, node.start_mark.line + 1)
+    def _place(self, node: yaml.Node) -> FilePlace:
+        return FilePlace(self.file, node.start_mark.line + 1)
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         try:

@@ -40,7 +40,7 @@ class BaseRequest(BaseModel):
     """Comes back in the answer."""
 
 
-class Show(BaseRequest):
+class ShowRequest(BaseRequest):
     """Read the state; long lists come page by page: `next` of an answer is the next `start`."""
 
     do: Literal["show"]
@@ -62,20 +62,20 @@ class Show(BaseRequest):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
 
 
-class Plan(BaseRequest):
+class PlanRequest(BaseRequest):
     """Say what a reload would do: with the server's own file as it is now, or with another."""
 
     do: Literal["plan"]
     config: Name | None = None
 
 
-class Reload(BaseRequest):
+class ReloadRequest(BaseRequest):
     """Take over the server's configuration file as a whole, or not at all."""
 
     do: Literal["reload"]
 
 
-class Rekey(BaseRequest):
+class RekeyGroupRequest(BaseRequest):
     """Renew all keys of a group now."""
 
     do: Literal["rekey"]
@@ -89,7 +89,7 @@ class _Names(BaseRequest):
     """Identities or patterns, or references of certificates in hexadecimal."""
 
 
-class Exclude(_Names):
+class ExcludeRequest(_Names):
     """Shut out of a group, until it is lifted."""
 
     do: Literal["exclude"]
@@ -99,13 +99,13 @@ class Exclude(_Names):
     dry_run: bool = False
 
 
-class Readmit(_Names):
+class ReadmitRequest(_Names):
     """Lift exclusions."""
 
     do: Literal["readmit"]
 
 
-class Events(BaseRequest):
+class EventsRequest(BaseRequest):
     """Say what happened, and follow what happens: one line per event after the answer."""
 
     do: Literal["events"]
@@ -132,7 +132,15 @@ class Events(BaseRequest):
         return Wanted(LEVEL_NAMES[self.level], self.group, frozenset(self.names))
 
 
-Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events
+Request = (
+    ShowRequest
+    | PlanRequest
+    | ReloadRequest
+    | RekeyGroupRequest
+    | ExcludeRequest
+    | ReadmitRequest
+    | EventsRequest
+)
 
 
 def only_reads(request: Request) -> bool:
@@ -141,9 +149,9 @@ def only_reads(request: Request) -> bool:
     A file that the asker names is read with the server's rights and environment, and
     errors tell of what is in it: that is for operators.
     """
-    if isinstance(request, Plan):
+    if isinstance(request, PlanRequest):
         return request.config is None
-    return isinstance(request, Show | Events)
+    return isinstance(request, ShowRequest | EventsRequest)
 
 
 REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])

@@ -14,7 +14,7 @@ from gcks import __version__
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control import views as v
 from gcks.daemon.control.features import features
-from gcks.daemon.control.requests import Show
+from gcks.daemon.control.requests import ShowRequest
 from gcks.errors import AuthorizationFailed, LocalError
 from gcks.iana import ProtocolId
 from gcks.journal import ExclusionSaved
@@ -34,7 +34,7 @@ _STEPS: Final = ("open", "cookies", "puzzles")
 _REKEYED_BY: Final = {True: "in-band", False: "multicast"}
 
 
-class Server(Protocol):
+class ShownServer(Protocol):
     """What the views need of the running server."""
 
     config: ServerConfig
@@ -45,12 +45,12 @@ class Server(Protocol):
     def now(self) -> float: ...
 
 
-def show(server: Server, asked: Show) -> v.View:
+def show(server: ShownServer, asked: ShowRequest) -> v.View:
     """Answer a request.  Raises `LocalError` for a group that isn't there."""
     return _SUBJECTS[asked.what](server, asked)
 
 
-def _groups(server: Server, asked: Show) -> list[Group]:
+def _groups(server: ShownServer, asked: ShowRequest) -> list[Group]:
     groups = server.engine.groups
     if asked.group is None:
         return list(groups.values())
@@ -60,14 +60,14 @@ def _groups(server: Server, asked: Show) -> list[Group]:
     return [groups[asked.group]]
 
 
-def _one_group(server: Server, asked: Show) -> Group:
+def _one_group(server: ShownServer, asked: ShowRequest) -> Group:
     groups = _groups(server, asked)
     if len(groups) != 1:
         raise LocalError(f"say which group: {', '.join(one.name for one in groups) or 'none'}")
     return groups[0]
 
 
-def _server(server: Server, asked: Show) -> v.View:
+def _server(server: ShownServer, asked: ShowRequest) -> v.View:
     del asked
     status = server.engine.status(server.now())
     return v.ServerView(
@@ -83,7 +83,7 @@ def _server(server: Server, asked: Show) -> v.View:
     )
 
 
-def _group_rows(server: Server, asked: Show) -> v.View:
+def _group_rows(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     return v.GroupsView(groups=[_group(group, now) for group in _groups(server, asked)])
 
@@ -112,7 +112,7 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
     return "multicast, senders in-band" if policy.inband_senders else "multicast"
 
 
-def _members(server: Server, asked: Show) -> v.View:
+def _members(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
     found = group.members.get(asked.match) if asked.match is not None else None
     if asked.match is not None and found is not None:
@@ -121,12 +121,12 @@ def _members(server: Server, asked: Show) -> v.View:
 
 
 def _page(
-    group: Group, asked: Show, *, senders: bool = False
+    group: Group, asked: ShowRequest, *, senders: bool = False
 ) -> tuple[list[tuple[str, Member]], int | None]:
     return group.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
 
 
-def _pattern(asked: Show) -> re.Pattern[str] | None:
+def _pattern(asked: ShowRequest) -> re.Pattern[str] | None:
     return re.compile(translate(asked.match)) if asked.match is not None else None
 
 
@@ -154,8 +154,8 @@ _MAX_ROWS: Final = 200
 
 
 def _rows_of(
-    server: Server,
-    asked: Show,
+    server: ShownServer,
+    asked: ShowRequest,
     count: Callable[[Group], int],
     items: Callable[[Group], Iterable[T]],
     row: Callable[[Group, T], R],
@@ -176,7 +176,7 @@ def _rows_of(
     return found, None
 
 
-def _sas(server: Server, asked: Show) -> v.View:
+def _sas(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     rows, more = _rows_of(
         server,
@@ -247,7 +247,7 @@ def replay_of(name: str, policy: DataSaPolicy | None) -> str:
     return "protected: one sender numbers the packets"
 
 
-def _rekeys(server: Server, asked: Show) -> v.View:
+def _rekeys(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     rows, more = _rows_of(
         server,
@@ -280,7 +280,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
     )
 
 
-def _senders(server: Server, asked: Show) -> v.View:
+def _senders(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
     rows, more = _page(group, asked, senders=True)
     return v.SendersView(senders=[_sender(group, *one) for one in rows], next=more)
@@ -304,7 +304,7 @@ def _sends_on(policy: GroupPolicy, identity: str, address: str) -> list[str]:
         return []  # the policy has changed since it registered
 
 
-def _exclusions(server: Server, asked: Show) -> v.View:
+def _exclusions(server: ShownServer, asked: ShowRequest) -> v.View:
     rows, more = _rows_of(
         server,
         asked,
@@ -336,7 +336,7 @@ def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
     )
 
 
-def _census(server: Server, asked: Show) -> v.View:
+def _census(server: ShownServer, asked: ShowRequest) -> v.View:
     rows = [
         v.CensusRow(
             group=group.name,
@@ -352,7 +352,7 @@ def _census(server: Server, asked: Show) -> v.View:
     return v.CensusView(census=rows)
 
 
-def _features(server: Server, asked: Show) -> v.View:
+def _features(server: ShownServer, asked: ShowRequest) -> v.View:
     del asked
     return features(server.engine.settings)
 
@@ -368,7 +368,7 @@ def _time(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-_SUBJECTS: Final[dict[str, Callable[[Any, Show], v.View]]] = {
+_SUBJECTS: Final[dict[str, Callable[[Any, ShowRequest], v.View]]] = {
     "server": _server, "groups": _group_rows, "members": _members, "sas": _sas,
     "rekeys": _rekeys, "senders": _senders, "exclusions": _exclusions, "census": _census,
     "features": _features,

@@ -27,11 +27,11 @@ _ORDERS: Final = ("plan", "reload", "rekey", "exclude", "readmit", "audit", "ver
 _MEMBER_ORDERS: Final = ("status", "leave")
 PRINTED: Final[dict[str, type[View]]] = {
     **{
-        f"gcks-show-{one}": VIEWS[one]
-        for one in get_args(ShowRequest.model_fields["what"].annotation)
+        f"gcks-show-{subject}": VIEWS[subject]
+        for subject in get_args(ShowRequest.model_fields["what"].annotation)
     },
-    **{f"gcks-{one}": VIEWS[one] for one in _ORDERS},
-    **{f"gcks-member-{one}": MEMBER_VIEWS[one] for one in _MEMBER_ORDERS},
+    **{f"gcks-{order}": VIEWS[order] for order in _ORDERS},
+    **{f"gcks-member-{order}": MEMBER_VIEWS[order] for order in _MEMBER_ORDERS},
     "gcks-member-version": VIEWS["version"],
 }
 """Command -> what it prints with --json; what isn't a view is below."""
@@ -66,7 +66,7 @@ def control_schema() -> Schema:
         "$schema": DIALECT,
         "title": "gcks: what --json prints, and the control socket",
         "description": _ABOUT,
-        "$defs": {name: _described(name, one) for name, one in definitions.items()},
+        "$defs": {name: _described(name, definition) for name, definition in definitions.items()},
     }
 
 
@@ -105,7 +105,7 @@ _HELLO: Final = {
         "hello": {"const": "gcks"},
         "version": {"type": "string"},
         "protocol": {"const": PROTOCOL},
-        "role": {"enum": [one.name.lower() for one in PeerRole if one is not PeerRole.NOBODY]},
+        "role": {"enum": [role.name.lower() for role in PeerRole if role is not PeerRole.NOBODY]},
     },
     "required": ["hello", "version", "protocol", "role"],
     "additionalProperties": False,

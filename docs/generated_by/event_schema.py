@@ -44,7 +44,11 @@ def _line_schema(name: str, properties: dict[str, Any], required: Sequence[str])
 
 def _type_schema(hint: Any) -> dict[str, Any]:
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return {"enum": [one.value if isinstance(one.value, str) else one.name for one in hint]}
+        return {
+            "enum": [
+                member.value if isinstance(member.value, str) else member.name for member in hint
+            ]
+        }
     if typing.get_origin(hint) is tuple:
         return {"type": "array", "items": _type_schema(typing.get_args(hint)[0])}
     return {"type": _PLAIN[hint]}

@@ -87,8 +87,8 @@ def _alternative_names(extensions: x509.Extensions, kind: int) -> list[bytes]:
     if names is None:
         return []
     if kind == IdType.ID_FQDN:
-        found = names.get_values_for_type(x509.DNSName)
-        return [name.encode() for name in found if "*" not in name]
+        dns_names = names.get_values_for_type(x509.DNSName)
+        return [name.encode() for name in dns_names if "*" not in name]
     if kind == IdType.ID_RFC822_ADDR:
         return [name.encode() for name in names.get_values_for_type(x509.RFC822Name)]
     if kind in (IdType.ID_IPV4_ADDR, IdType.ID_IPV6_ADDR):

@@ -81,7 +81,7 @@ class Crl:
             self._list = x509.load_der_x509_crl(der)
             self.issuer = self._list.issuer
             self._check_scope()
-            self._revoked = frozenset(one.serial_number for one in self._list)
+            self._revoked = frozenset(entry.serial_number for entry in self._list)
             self.this_update = self._list.last_update_utc.timestamp()
             after = self._list.next_update_utc
         except UNREADABLE:
@@ -185,9 +185,9 @@ class RevocationCheck:
     ) -> Status:
         """Return the worst that any source says; one that says good beats silence."""
         lists = self._by_issuer.get(certificate.issuer, ())
-        found = {crl.status(certificate, at) for crl in lists if crl.is_from(issuer)}
-        found |= {ocsp_status(one, certificate, issuer, at) for one in responses}
-        return next((s for s in (Status.REVOKED, Status.GOOD) if s in found), Status.UNKNOWN)
+        statuses = {crl.status(certificate, at) for crl in lists if crl.is_from(issuer)}
+        statuses |= {ocsp_status(response, certificate, issuer, at) for response in responses}
+        return next((s for s in (Status.REVOKED, Status.GOOD) if s in statuses), Status.UNKNOWN)
 
     def revoked(self) -> set[bytes]:
         """Return the references of all certificates that the CRLs revoke.
@@ -275,8 +275,8 @@ def _is_current(single: ocsp.OCSPSingleResponse, at: float) -> bool:
 
 def _is_authentic(response: ocsp.OCSPResponse, issuer: x509.Certificate, at: float) -> bool:
     """RFC 6960 section 4.2.2.2: signed by the CA itself, or by whom it appointed."""
-    signers = [issuer, *(one for one in response.certificates if _is_delegate(one, issuer, at))]
-    return any(_is_signed_by(response, one) for one in signers)
+    delegates = (signer for signer in response.certificates if _is_delegate(signer, issuer, at))
+    return any(_is_signed_by(response, signer) for signer in (issuer, *delegates))
 
 
 def _is_delegate(certificate: x509.Certificate, issuer: x509.Certificate, at: float) -> bool:

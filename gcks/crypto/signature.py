@@ -161,7 +161,7 @@ class SigningKey:
         """
         wanted = _preferred_hash(self._key)
         fitting = [a for a in ALGORITHMS.values() if a.kind == self.kind and a.hash_id in announced]
-        return sorted(fitting, key=lambda one: one.hash_id != wanted)
+        return sorted(fitting, key=lambda algorithm: algorithm.hash_id != wanted)
 
     def algorithm(self) -> SignatureAlgorithm:
         """Return the one that we like best."""

@@ -81,7 +81,9 @@ class KeyLogFile:
 
     def journal(self, entries: Iterable[JournalEntry]) -> None:
         """Append the SAs that are new; a replaced one stands there already."""
-        self.add(_entry(one) for one in entries if isinstance(one, SaSaved) and not one.retired)
+        self.add(
+            _entry(entry) for entry in entries if isinstance(entry, SaSaved) and not entry.retired
+        )
 
     def _write(self, line: str) -> None:
         # A full disk costs the log, not the group.

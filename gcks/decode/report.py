@@ -67,7 +67,7 @@ def _payload(payload: ExplainedPayload) -> dict[str, Any]:
 
 
 def _item(item: Item) -> dict[str, Any]:
-    return {"name": item.name, "value": item.value, "items": [_item(one) for one in item.items]}
+    return {"name": item.name, "value": item.value, "items": [_item(inner) for inner in item.items]}
 
 
 def report(messages: list[dict[str, Any]], census: Census, group_sas: SaKeys) -> dict[str, Any]:

@@ -212,8 +212,8 @@ def _check_transforms(policy: GsaPolicy) -> None:
 
 def _check_integrity(transforms: Iterable[Transform], title: str) -> None:
     """INTEG goes with ciphers that aren't AEAD, and only with them (section 4.4.2.1)."""
-    found = tuple(transforms)
-    encr, integ = (find_transform(found, t) for t in (TransformType.ENCR, TransformType.INTEG))
+    listed = tuple(transforms)
+    encr, integ = (find_transform(listed, t) for t in (TransformType.ENCR, TransformType.INTEG))
     has_integrity = integ is not None and integ.id != Integ.NONE
     needs_integrity = encr is None or not is_aead(encr.id)
     if has_integrity != needs_integrity:

@@ -80,7 +80,7 @@ def parse_ike(proposals: Iterable[str]) -> SecurityAssociation:
     Raises `Unfit` naming the word, and for a proposal that isn't complete, or none at
     all.
     """
-    found = []
+    complete = []
     for number, text in enumerate(proposals, 1):
         transforms = tuple(_look_up(word, IKE) for word in text.split("-"))
         proposal = Proposal(number, ProtocolId.IKE, b"", transforms)
@@ -90,10 +90,10 @@ def parse_ike(proposals: Iterable[str]) -> SecurityAssociation:
                 "and with aes128 to aes256 an integrity algorithm",
                 f"write it such as {EXAMPLE_IKE}",
             )
-        found.append(proposal)
-    if not found:
+        complete.append(proposal)
+    if not complete:
         raise Unfit("at least one proposal is needed", "add one, or leave the key out")
-    return SecurityAssociation(tuple(found))
+    return SecurityAssociation(tuple(complete))
 
 
 def parse_esp(text: str) -> tuple[Transform, Transform | None]:

@@ -157,8 +157,8 @@ class Contents:
 
     def maybe(self, kind: type[P]) -> P | None:
         """Return the payload that the table allows once, or None."""
-        found = self._by_type.get(kind)
-        return found[0] if found else None  # type: ignore[return-value]
+        payloads = self._by_type.get(kind)
+        return payloads[0] if payloads else None  # type: ignore[return-value]
 
     def all(self, kind: type[P]) -> list[P]:
         """Return the payloads of one type in their order."""
@@ -166,7 +166,7 @@ class Contents:
 
     def everything(self) -> list[Payload]:
         """Return all payloads, those of one type in their order."""
-        return [payload for found in self._by_type.values() for payload in found]
+        return [payload for of_one_type in self._by_type.values() for payload in of_one_type]
 
     def notify(self, notify_type: int) -> Notify | None:
         """Return the first notification of the type."""
@@ -184,10 +184,10 @@ def check(rule: Rule, payloads: Sequence[Payload]) -> Contents:
     for payload in payloads:
         by_type.setdefault(type(payload), []).append(payload)
     _refuse_critical(by_type)
-    for kind, found in by_type.items():
+    for kind, of_kind in by_type.items():
         most = (counts.get(kind) or _ANYWHERE.get(kind) or (0, _ignored(kind)))[1]
-        if len(found) > most:
-            raise InvalidSyntax(f"{len(found)} {kind.__name__} payloads in {_title(rule)}")
+        if len(of_kind) > most:
+            raise InvalidSyntax(f"{len(of_kind)} {kind.__name__} payloads in {_title(rule)}")
     for kind, (least, _) in counts.items():
         if least and kind not in by_type:
             raise InvalidSyntax(f"no {kind.__name__} payload in {_title(rule)}")

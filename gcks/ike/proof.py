@@ -57,7 +57,7 @@ class Wishes(NamedTuple):
 
     def accepts(self, method: int) -> bool:
         """Tell whether the peer can verify an authentication method at all."""
-        return self.methods is None or any(one.method == method for one in self.methods)
+        return self.methods is None or any(announced.method == method for announced in self.methods)
 
 
 class PeerKeys(NamedTuple):
@@ -102,7 +102,11 @@ def choose(
     CERTREQ is a hint (RFC 7296 section 3.7): where nothing satisfies it, what the
     peer can at least verify the signature of is tried.  Raises `AuthenticationFailed`.
     """
-    usable = [(one, algorithm) for one in own if (algorithm := _algorithm(one, wishes)) is not None]
+    usable = [
+        (credential, algorithm)
+        for credential in own
+        if (algorithm := _algorithm(credential, wishes)) is not None
+    ]
     if not usable:
         raise AuthenticationFailed(
             "the peer can verify no signature of our keys",
@@ -115,10 +119,10 @@ def choose(
 def _algorithm(own: OwnCredential, wishes: Wishes) -> SignatureAlgorithm | None:
     for algorithm in own.key.algorithms(wishes.hashes):
         if wishes.methods is None or any(
-            one.method == AuthMethod.DIGITAL_SIGNATURE
-            and one.algorithm == algorithm.identifier
-            and _is_linked(own, one, wishes.requests)
-            for one in wishes.methods
+            announced.method == AuthMethod.DIGITAL_SIGNATURE
+            and announced.algorithm == algorithm.identifier
+            and _is_linked(own, announced, wishes.requests)
+            for announced in wishes.methods
         ):
             return algorithm
     return None
@@ -130,18 +134,18 @@ def _is_linked(
     """RFC 9593 section 3.2.2: an announcement may be for certificates of one CA only."""
     if not announced.cert_link:
         return True
-    digests = [digest for one in requests for digest in _digests(one)]
+    digests = [digest for request in requests for digest in _digests(request)]
     number = announced.cert_link - 1
     return number < len(digests) and digests[number] in own.authorities
 
 
 def _is_asked_for(own: OwnCredential, requests: Sequence[CertificateRequest]) -> bool:
     if not own.chain:
-        return any(one.encoding == CertEncoding.RAW_PUBLIC_KEY for one in requests)
+        return any(request.encoding == CertEncoding.RAW_PUBLIC_KEY for request in requests)
     return any(
-        one.encoding == CertEncoding.X509_SIGNATURE
-        and (not one.authorities or not own.authorities.isdisjoint(_digests(one)))
-        for one in requests
+        request.encoding == CertEncoding.X509_SIGNATURE
+        and (not request.authorities or not own.authorities.isdisjoint(_digests(request)))
+        for request in requests
     )
 
 
@@ -158,7 +162,9 @@ def _certificates(
     if not own.chain:
         return (Certificate(CertEncoding.RAW_PUBLIC_KEY, own.key.public_spki),)
     chain = tuple(Certificate(CertEncoding.X509_SIGNATURE, der) for der in own.chain)
-    if own.ocsp is None or all(one.encoding != CertEncoding.OCSP_CONTENT for one in requests):
+    if own.ocsp is None or all(
+        request.encoding != CertEncoding.OCSP_CONTENT for request in requests
+    ):
         return chain
     return (*chain, Certificate(CertEncoding.OCSP_CONTENT, own.ocsp))
 
@@ -172,8 +178,8 @@ def peer_keys(
     isn't good, or a raw public key that isn't configured.
     """
     by_encoding: dict[int, list[bytes]] = {}
-    for one in certificates:
-        by_encoding.setdefault(one.encoding, []).append(one.data)
+    for certificate in certificates:
+        by_encoding.setdefault(certificate.encoding, []).append(certificate.data)
     chain = by_encoding.get(CertEncoding.X509_SIGNATURE)
     sent = by_encoding.get(CertEncoding.RAW_PUBLIC_KEY)
     if chain is None or sent is not None:
@@ -186,11 +192,11 @@ def peer_keys(
         )
     responses = by_encoding.get(CertEncoding.OCSP_CONTENT, [])
     try:
-        found = credentials.trust.validate(chain, identity, at, responses)
+        validated = credentials.trust.validate(chain, identity, at, responses)
     except CertificateInvalid as error:
         hint = _CERTIFICATE_HINTS.get(error.reason, _CHECK)
         raise AuthenticationFailed(str(error), error.reason, hint=hint) from None
-    return PeerKeys((found.key,), found.ends_at, found.references)
+    return PeerKeys((validated.key,), validated.ends_at, validated.references)
 
 
 _CERTIFICATE_HINTS: Final = {
@@ -214,7 +220,7 @@ def _raw_keys(
 ) -> PeerKeys:
     """RFC 7670 section 5: a raw key is as good as the configuration that names its owner."""
     known = credentials.raw_public_keys(str(identity))
-    keys = tuple(one.key for one in known if sent is None or one.spki in sent)
+    keys = tuple(raw_key.key for raw_key in known if sent is None or raw_key.spki in sent)
     if keys:
         return PeerKeys(keys)
     cause = f"no certificate of {identity}" if sent is None else f"another public key of {identity}"

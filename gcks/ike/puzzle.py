@@ -42,12 +42,12 @@ def _fits(prf_id: int, key: bytes, cookie: bytes, mask: int) -> bool:
 class PuzzleSolver:
     """Looks for a solution in slices, so that nothing else has to wait for it."""
 
-    __slots__ = ("_cookie", "_found", "_next", "_puzzle")
+    __slots__ = ("_cookie", "_keys", "_next", "_puzzle")
 
     def __init__(self, puzzle: Puzzle, cookie: bytes, entropy: Callable[[int], bytes]) -> None:
         self._puzzle, self._cookie = puzzle, cookie
         self._next = int.from_bytes(entropy(KEY_OCTETS), "big") >> 1  # room to count upwards
-        self._found: list[bytes] = []
+        self._keys: list[bytes] = []
 
     def work(self, tries: int) -> bytes | None:
         """Try so many keys; return the solution of 32 octets when it is found."""
@@ -55,8 +55,8 @@ class PuzzleSolver:
         for number in range(self._next, self._next + tries):
             key = number.to_bytes(KEY_OCTETS, "big")
             if _fits(prf_id, key, cookie, mask):
-                self._found.append(key)
-                if len(self._found) == KEYS:
-                    return b"".join(self._found)
+                self._keys.append(key)
+                if len(self._keys) == KEYS:
+                    return b"".join(self._keys)
         self._next += tries
         return None

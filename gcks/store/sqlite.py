@@ -101,8 +101,8 @@ class SqliteStore:
 
     def _migrate(self, version: int) -> None:
         self._db.execute("BEGIN IMMEDIATE")
-        for found in range(version, SCHEMA_VERSION):
-            for statement in MIGRATIONS[found].split(";"):
+        for old_version in range(version, SCHEMA_VERSION):
+            for statement in MIGRATIONS[old_version].split(";"):
                 self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
@@ -320,15 +320,15 @@ class SqliteStore:
         )
 
     def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
-        found = []
+        sas = []
         for group, protocol, spi, sa, policy, keymat, created, expires, retired in self._rows(
             "sas", name
         ):
             opened = self._box.open(keymat, _sa_place(group, protocol, spi))
-            found.append(
+            sas.append(
                 SaSaved(group, protocol, spi, sa, policy, opened, created, expires, bool(retired))
             )
-        return tuple(found)
+        return tuple(sas)
 
     def _rows(self, table: str, name: str) -> sqlite3.Cursor:
         return self._db.execute(f"SELECT * FROM {table} WHERE group_name = ?", (name,))  # noqa: S608
@@ -392,12 +392,12 @@ def _pack(datagrams: Sequence[bytes]) -> bytes:
 
 
 def _unpack(packed: bytes) -> tuple[bytes, ...]:
-    found, position = [], 0
+    datagrams, position = [], 0
     while position < len(packed):
         start = position + _LENGTH_OCTETS
         position = start + int.from_bytes(packed[position:start], "big")
-        found.append(packed[start:position])
-    return tuple(found)
+        datagrams.append(packed[start:position])
+    return tuple(datagrams)
 
 
 def _make_private(path: Path) -> None:

@@ -44,7 +44,7 @@ class AuthAnnouncement:
 
 def encode_announcements(announcements: Iterable[AuthAnnouncement]) -> bytes:
     """Return the notification data (RFC 9593 section 3.2)."""
-    return b"".join(one.encode() for one in announcements)
+    return b"".join(announcement.encode() for announcement in announcements)
 
 
 def decode_announcements(data: bytes) -> tuple[AuthAnnouncement, ...]:
@@ -54,17 +54,17 @@ def decode_announcements(data: bytes) -> tuple[AuthAnnouncement, ...]:
     `WireError`: one that is shorter or runs past the end, or more than
     `MAX_ANNOUNCEMENTS`.
     """
-    found: list[AuthAnnouncement] = []
+    announcements: list[AuthAnnouncement] = []
     at = 0
     while at < len(data):
         length = data[at]
         if length < _METHOD_OCTETS or at + length > len(data):
             raise WireError("SUPPORTED_AUTH_METHODS: an announcement of a wrong length")
-        if len(found) == MAX_ANNOUNCEMENTS:
+        if len(announcements) == MAX_ANNOUNCEMENTS:
             raise WireError(f"SUPPORTED_AUTH_METHODS: more than {MAX_ANNOUNCEMENTS}")
-        found.append(_decode(data[at : at + length]))
+        announcements.append(_decode(data[at : at + length]))
         at += length
-    return tuple(found)
+    return tuple(announcements)
 
 
 def _decode(octets: bytes) -> AuthAnnouncement:

@@ -231,8 +231,8 @@ def decode_gsa_policy(octets: bytes) -> GsaPolicy:
 def _optional_label(octets: bytes, position: int) -> tuple[bytes, int]:
     if not is_label(octets, position):
         return b"", position
-    found, position = read_label(octets, position)
-    return found.label, position
+    label, position = read_label(octets, position)
+    return label.label, position
 
 
 _NUMBERS: Final = {GsaAttribute.GSA_KEY_LIFETIME, GsaAttribute.GSA_INITIAL_MESSAGE_ID}

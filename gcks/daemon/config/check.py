@@ -59,7 +59,7 @@ def check_member(path: Path) -> Report:
 
 def _server_summary(config: ServerConfig) -> str:
     sas = sum(len(group.data_sas) for group in config.groups.values())
-    ports = sum(len(one.ike) + len(one.natt) for one in config.listeners)
+    ports = sum(len(listener.ike) + len(listener.natt) for listener in config.listeners)
     return (
         f"{config.settings.identity}, {_count(ports, 'UDP port')}, "
         f"{_count(len(config.groups), 'group')}, {_count(sas, 'Data-Security SA')}"

@@ -88,7 +88,8 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         credential_source=CredentialSource(
             dict(files.seen),
             reading_again(
-                path, lambda found: _credentials(content, Files(path, findings.files), found)
+                path,
+                lambda collector: _credentials(content, Files(path, findings.files), collector),
             ),
         ),
     )
@@ -212,13 +213,13 @@ def _raw_public_keys(
     findings: Findings,
 ) -> list[RawPublicKey]:
     identity = str(Identity.parse(server.identity))
-    found = [
+    raw_keys = [
         read_raw_public_key(
             text, identity, ("authentication", "raw_public_keys", place), files, findings
         )
         for place, text in enumerate(auth.raw_public_keys)
     ]
-    return [one for one in found if one is not None]
+    return [raw_key for raw_key in raw_keys if raw_key is not None]
 
 
 def _own(

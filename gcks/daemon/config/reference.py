@@ -95,8 +95,8 @@ def _sections(section: _PageSection, known: Schema) -> Iterator[_PageSection]:
 def _section_of(option: Schema) -> str | None:
     """Return the name of the section that an option is, or a list of; None for a value."""
     choices = (option, option.get("items", {}), *option.get("anyOf", ()))
-    found = next((one["$ref"] for one in choices if "$ref" in one), None)
-    return None if found is None else str(found).rpartition("/")[2]
+    link = next((choice["$ref"] for choice in choices if "$ref" in choice), None)
+    return None if link is None else str(link).rpartition("/")[2]
 
 
 def _path(above: str, key: str, option: Schema) -> str:
@@ -128,13 +128,13 @@ def _opening(file: str) -> list[str]:
 
 def _values(schema: Schema) -> list[str]:
     """Say how the kinds of values that occur are written."""
-    found: dict[str, list[Any]] = {}
+    by_kind: dict[str, list[Any]] = {}
     for value in _walk(schema):
         if KIND in value:
-            found.setdefault(value[KIND], value["examples"])
+            by_kind.setdefault(value[KIND], value["examples"])
     rows = {
         kind: f"| {kind} | {_KINDS[kind]} | {', '.join(map(_code, examples))} |"
-        for kind, examples in found.items()
+        for kind, examples in by_kind.items()
     }
     ordered = [rows[kind] for kind in _KINDS if kind in rows]
     return [f"## {_VALUES}", "", "| value | how | such as |", "| --- | --- | --- |", *ordered, ""]
@@ -195,7 +195,9 @@ def _value(option: Schema) -> str:
     if "items" in option:
         return f"list, each {_value(option['items'])}"
     if "anyOf" in option:
-        return " or ".join(_value(one) for one in option["anyOf"] if one != {"type": "null"})
+        return " or ".join(
+            _value(choice) for choice in option["anyOf"] if choice != {"type": "null"}
+        )
     words = option.get("enum", [option["const"]] if "const" in option else [])
     if words:
         *most, last = map(_code, words)

@@ -61,7 +61,7 @@ class Recent:
     def last(self, most: int, wanted: Wanted) -> list[dict[str, Any]]:
         """Return the last events as lines, the oldest first."""
         every = chain.from_iterable(self._kept.values())
-        newest = nlargest(most, (one for one in every if wanted(one[2])), key=itemgetter(0))
+        newest = nlargest(most, (entry for entry in every if wanted(entry[2])), key=itemgetter(0))
         return [event_line(event, at) for _, at, event in reversed(newest)]
 
 

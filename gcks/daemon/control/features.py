@@ -50,8 +50,8 @@ def features(settings: ServerSettings) -> FeaturesView:
     kinds["signature"] = list(ALGORITHMS)
     return FeaturesView(
         features=[
-            FeatureRow(document=one.document, title=one.title, on=one.is_on(settings))
-            for one in FEATURES
+            FeatureRow(document=feature.document, title=feature.title, on=feature.is_on(settings))
+            for feature in FEATURES
         ],
         algorithms=[AlgorithmRow(kind=kind, names=names) for kind, names in kinds.items()],
     )

@@ -142,7 +142,7 @@ class ControlSocket(Generic[R]):
         if not self._followers:
             return
         for event in events:
-            followers = [one for one in self._followers if one.wanted(event)]
+            followers = [follower for follower in self._followers if follower.wanted(event)]
             if followers:
                 line = _line(event_line(event, at))
                 for follower in followers:
@@ -277,8 +277,8 @@ def _line(content: dict[str, Any]) -> bytes:
 def _id_of(line: bytes) -> int | str | None:
     """Return the id of a request that is otherwise wrong."""
     with contextlib.suppress(ValueError, AttributeError):
-        found = from_json(line).get("id")  # unlike json.loads it bears any depth
-        return found if isinstance(found, int | str) else None
+        number = from_json(line).get("id")  # unlike json.loads it bears any depth
+        return number if isinstance(number, int | str) else None
     return None
 
 

@@ -118,7 +118,8 @@ async def _status(member: RunningMember, asked: StatusRequest) -> View:
         server=status.server,
         ike_sa=status.ike_sa,
         memberships=[
-            MembershipRow(**_known(MembershipRow, dataclasses.asdict(one))) for one in status.groups
+            MembershipRow(**_known(MembershipRow, dataclasses.asdict(membership)))
+            for membership in status.groups
         ],
     )
 

@@ -149,9 +149,9 @@ def _other_groups(sock: socket.socket) -> list[int]:
         octets = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_OCTETS)
     except OSError:
         return []
-    found = array("I")
-    found.frombytes(octets)
-    return list(found)
+    groups = array("I")
+    groups.frombytes(octets)
+    return list(groups)
 
 
 def _user_name(uid: int) -> str:

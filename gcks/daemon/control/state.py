@@ -26,6 +26,7 @@ from gcks.keyserver.groups.membership import Member
 from gcks.keyserver.groups.policy import SINGLE, DataSaPolicy, GroupPolicy, RekeyPolicy
 from gcks.keyserver.groups.policy_change import census
 from gcks.keyserver.groups.sa_set import REKEY
+from gcks.wire.sa import Proposal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +64,7 @@ def _groups(server: ShownServer, asked: ShowRequest) -> list[Group]:
 def _one_group(server: ShownServer, asked: ShowRequest) -> Group:
     groups = _groups(server, asked)
     if len(groups) != 1:
-        raise LocalError(f"say which group: {', '.join(one.name for one in groups) or 'none'}")
+        raise LocalError(f"say which group: {', '.join(group.name for group in groups) or 'none'}")
     return groups[0]
 
 
@@ -75,7 +76,7 @@ def _server(server: ShownServer, asked: ShowRequest) -> v.View:
         identity=str(server.engine.settings.identity),
         listening=list(server.config.listening),
         groups=len(status.groups),
-        members=sum(one.members for one in status.groups),
+        members=sum(group.members for group in status.groups),
         ike_sas=status.established,
         half_open=status.half_open,
         admission=_STEPS[status.step],
@@ -114,9 +115,9 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
 
 def _members(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
-    found = group.members.get(asked.match) if asked.match is not None else None
-    if asked.match is not None and found is not None:
-        return _member_page(group, [(asked.match, found)], None)
+    member = group.members.get(asked.match) if asked.match is not None else None
+    if asked.match is not None and member is not None:
+        return _member_page(group, [(asked.match, member)], None)
     return _member_page(group, *_page(group, asked))
 
 
@@ -131,7 +132,7 @@ def _pattern(asked: ShowRequest) -> re.Pattern[str] | None:
 
 
 def _member_page(group: Group, rows: Sequence[tuple[str, Member]], more: int | None) -> v.View:
-    members = [_member(group, identity, one) for identity, one in rows]
+    members = [_member(group, identity, member) for identity, member in rows]
     return v.MembersView(group=group.name, members=members, next=more)
 
 
@@ -161,19 +162,19 @@ def _rows_of(
     row: Callable[[Group, T], R],
 ) -> tuple[list[R], int | None]:
     """Return one page of the rows of all groups, and where the next one starts."""
-    found: list[R] = []
+    rows: list[R] = []
     most = min(asked.limit, _MAX_ROWS)
     skip = asked.start
     for group in _groups(server, asked):
         if skip >= count(group):
             skip -= count(group)
             continue
-        page = islice(items(group), skip, skip + most + 1 - len(found))
-        found += (row(group, one) for one in page)
+        page = islice(items(group), skip, skip + most + 1 - len(rows))
+        rows += (row(group, item) for item in page)
         skip = 0
-        if len(found) > most:
-            return found[:most], asked.start + most
-    return found, None
+        if len(rows) > most:
+            return rows[:most], asked.start + most
+    return rows, None
 
 
 def _sas(server: ShownServer, asked: ShowRequest) -> v.View:
@@ -254,7 +255,7 @@ def _rekeys(server: ShownServer, asked: ShowRequest) -> v.View:
         asked,
         lambda group: len(_rekey_sas(group)),
         _rekey_sas,
-        lambda group, found: _rekey(group, *found, now),
+        lambda group, rekey_sa: _rekey(group, *rekey_sa, now),
     )
     return v.RekeysView(rekeys=rows, next=more)
 
@@ -283,7 +284,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
 def _senders(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
     rows, more = _page(group, asked, senders=True)
-    return v.SendersView(senders=[_sender(group, *one) for one in rows], next=more)
+    return v.SendersView(senders=[_sender(group, *row) for row in rows], next=more)
 
 
 def _sender(group: Group, identity: str, member: Member) -> v.SenderRow:
@@ -321,18 +322,18 @@ def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:
     return chain(group.exclusions, group.policy.excluded)
 
 
-def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
-    if isinstance(one, str):
+def _excluded(group: Group, exclusion: ExclusionSaved | str) -> v.ExclusionRow:
+    if isinstance(exclusion, str):
         return v.ExclusionRow(
-            group=group.name, kind="identity", name=one, excluded_at=None, by="configuration"
+            group=group.name, kind="identity", name=exclusion, excluded_at=None, by="configuration"
         )
     return v.ExclusionRow(
         group=group.name,
-        kind=one.kind,
-        name=one.name,
-        excluded_at=_time(one.excluded_at),
-        by=one.by,
-        about=one.about,
+        kind=exclusion.kind,
+        name=exclusion.name,
+        excluded_at=_time(exclusion.excluded_at),
+        by=exclusion.by,
+        about=exclusion.about,
     )
 
 
@@ -341,15 +342,17 @@ def _census(server: ShownServer, asked: ShowRequest) -> v.View:
         v.CensusRow(
             group=group.name,
             members=count,
-            announced=[
-                f"{ProtocolId(one.protocol)} {' '.join(dict.fromkeys(map(str, one.transforms)))}"
-                for one in (sag.proposals if sag is not None else ())
-            ],
+            announced=[*map(_announced, sag.proposals if sag is not None else ())],
         )
         for group in _groups(server, asked)
         for sag, count in census(group.members)
     ]
     return v.CensusView(census=rows)
+
+
+def _announced(proposal: Proposal) -> str:
+    transforms = dict.fromkeys(map(str, proposal.transforms))
+    return f"{ProtocolId(proposal.protocol)} {' '.join(transforms)}"
 
 
 def _features(server: ShownServer, asked: ShowRequest) -> v.View:

@@ -1,6 +1,7 @@
 """The error families, and the one map from error to what the peer is told.
 
-- `WireError`: the octets are malformed.  Only `gcks.wire` raises it.
+- `WireError`: the octets are malformed.  `gcks.wire` raises it, and `gcks.ike.protect` for
+  fragments and padding.
 - `PeerError`: well-formed, and refused.  Each subclass carries its notification.
 - `Discard`: never answered, always counted (bad ICV, replay, unknown SPI ...).
 - `LocalError`: our own bug, misuse, or something the operator must mend.

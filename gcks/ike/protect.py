@@ -193,17 +193,6 @@ class IkeProtection:
         self._entropy = entropy
         self._ivs = _iv_source(outbound, entropy)
 
-    def seal(
-        self, exchange: int, flags: int, message_id: int, payloads: Sequence[Payload]
-    ) -> bytes:
-        """Build a whole protected message (RFC 7296 section 3.14).
-
-        Raises ValueError for more than 65,535 octets.
-        """
-        first, chain = encode_chain(payloads)
-        envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
-        return seal_chain(self._out, next(self._ivs), envelope, first, chain)
-
     def seal_messages(
         self,
         exchange: int,
@@ -212,7 +201,11 @@ class IkeProtection:
         payloads: Sequence[Payload],
         max_octets: int | None,
     ) -> tuple[bytes, ...]:
-        """Build a protected message, in fragments where it is larger than `max_octets`."""
+        """Build a protected message, in fragments where it is larger than `max_octets`.
+
+        RFC 7296 section 3.14, RFC 7383 section 2.5; None: as one, whatever its size.  Raises
+        ValueError for a message of more than 65,535 octets.
+        """
         first, chain = encode_chain(payloads)
         envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
         if max_octets is not None and len(chain) + self._overhead > max_octets:

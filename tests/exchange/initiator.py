@@ -229,11 +229,13 @@ class Initiator:
         if message_id is None:
             message_id = self.next_message_id
             self.next_message_id += 1
-        return self.protection.seal(exchange, FLAG_INITIATOR, message_id, payloads)
+        flags = FLAG_INITIATOR
+        (message,) = self.protection.seal_messages(exchange, flags, message_id, payloads, None)
+        return message
 
     def respond(self, exchange: int, message_id: int, *payloads: Payload) -> bytes:
         flags = FLAG_INITIATOR | FLAG_RESPONSE
-        return self.protection.seal(exchange, flags, message_id, payloads)
+        return self.protection.seal_messages(exchange, flags, message_id, payloads, None)[0]
 
     def read(self, datagram: bytes) -> tuple[Payload, ...]:
         """Open a protected message of the server."""

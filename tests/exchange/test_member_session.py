@@ -107,7 +107,7 @@ class Pair:
         )
 
     def request(self, exchange: int, *payloads: Payload, message_id: int = 0) -> bytes:
-        return self.protection.seal(exchange, 0, message_id, payloads)
+        return self.protection.seal_messages(exchange, 0, message_id, payloads, None)[0]
 
     def read(self, outcome: MemberOutcome) -> tuple[Payload, ...]:
         (transmit,) = outcome.transmits
@@ -235,7 +235,9 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
     pair = Pair()
     pair.half_way()
     payloads = (Notify(NotifyType.USE_TRANSPORT_MODE),)
-    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
+    (sealed,) = pair.protection.seal_messages(
+        ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads, None
+    )
     outcome = pair.give(sealed)
     assert outcome.data_plane == ()
     assert isinstance(outcome.events[0], RegistrationFailedEvent)
@@ -256,7 +258,9 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
         "no IDr": (auth,),
         "another IDr": (IDr(Identity.parse("fqdn:other.dev")), auth),
     }
-    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest))
+    sealed = pair.protection.seal_messages(
+        ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest), None
+    )[0]
     outcome = pair.give(sealed)
     assert outcome.data_plane == ()
     assert isinstance(outcome.events[0], RegistrationFailedEvent)
@@ -329,9 +333,9 @@ def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None
     (request,) = outcome.transmits
     header = decode_header(request.octets)
     assert header.exchange == ExchangeType.GSA_REGISTRATION
-    response = pair.protection.seal(
-        header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),)
-    )
+    response = pair.protection.seal_messages(
+        header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),), None
+    )[0]
     events = pair.give(response).events
     (failed,) = [one for one in events if isinstance(one, RegistrationFailedEvent)]
     assert failed.group == "keyid:other"

@@ -224,7 +224,7 @@ def test_each_side_opens_what_the_other_seals(suite: tuple[int, int | None, int]
     initiator, responder = both_sides(suite)
     payloads = (Notify(NotifyType.INITIAL_CONTACT), Notify(NotifyType.GROUP_SENDER, b"\0\0\0\1"))
     for sender, receiver in ((initiator, responder), (responder, initiator)):
-        datagram = sender.seal(ExchangeType.GSA_AUTH, 0, 1, payloads)
+        datagram = sender.seal_messages(ExchangeType.GSA_AUTH, 0, 1, payloads, None)[0]
         header = decode_header(datagram)
         assert decode_chain(*receiver.open(datagram, header)) == payloads
         with pytest.raises(Discard):  # not one's own, reflected
@@ -237,8 +237,9 @@ def test_no_iv_twice_under_a_key(suite: tuple[int, int | None, int]) -> None:
     initiator, _ = both_sides(suite)
     size = make(suite).iv_octets
     ivs = {
-        initiator.seal(ExchangeType.INFORMATIONAL, 0, number, ())[SK_BODY_AT : SK_BODY_AT + size]
+        message[SK_BODY_AT : SK_BODY_AT + size]
         for number in range(200)
+        for message in initiator.seal_messages(ExchangeType.INFORMATIONAL, 0, number, (), None)
     }
     assert len(ivs) == 200
 
@@ -253,14 +254,14 @@ def test_cbc_ivs_come_from_entropy() -> None:
 
     suite = SUITES[3]
     protection = IkeProtection(b"i" * 8, b"r" * 8, make(suite), make(suite), entropy)
-    datagram = protection.seal(ExchangeType.INFORMATIONAL, 0, 0, ())
+    datagram = protection.seal_messages(ExchangeType.INFORMATIONAL, 0, 0, (), None)[0]
     assert datagram[SK_BODY_AT : SK_BODY_AT + 16] == b"\xa5" * 16
     assert drawn == [16]
 
 
 def test_an_empty_message_has_no_first_payload() -> None:
     initiator, responder = both_sides(SUITES[0])
-    datagram = initiator.seal(ExchangeType.INFORMATIONAL, 0, 3, ())
+    datagram = initiator.seal_messages(ExchangeType.INFORMATIONAL, 0, 3, (), None)[0]
     assert datagram[HEADER_OCTETS] == PayloadType.NONE
     assert decode_chain(*responder.open(datagram, decode_header(datagram))) == ()
 

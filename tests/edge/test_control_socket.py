@@ -43,7 +43,7 @@ from gcks.errors import LocalError
 from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
 from generated_by.answers import VIEWS
 from generated_by.event_schema import event_schema
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
 
 LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)

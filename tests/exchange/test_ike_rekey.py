@@ -1,4 +1,7 @@
-"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather."""
+"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather.
+
+Shows gcks/ike/ike_rekey.py, and who uses it in gcks/keyserver and gcks/member.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
+from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.key_log_entry import IkeKeyLogEntry
+from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.keyserver.ike_sa import Established
-from tests.exchange.demo import SERVER_SETTINGS, World, state
-from tests.exchange.network import MemberNode, Weather
+from gcks.wire.header import decode_header
+from gcks.wire.notify import Notify
+from tests.support.initiator import DEMO, Initiator, Server
+from tests.support.network import MemberNode, Weather
+from tests.support.world import SERVER_SETTINGS, World, state
 
 OPEN = replace(
     SERVER_SETTINGS,
@@ -38,7 +47,7 @@ def agree(world: World, member: MemberNode) -> None:
     (ours,) = session._sas
     (theirs,) = server_sas(world)
     assert ours.parent == theirs.parent
-    assert ours.gsk_w == theirs.wrap.kwk
+    assert ours.gsk_w == theirs.gsk_w
     assert ours.channel.initiator != theirs.channel.initiator
 
 
@@ -121,3 +130,20 @@ def test_the_key_log_has_every_ike_sa(by: str) -> None:
     (sa,) = server_sas(place)
     assert len(seen) == 3
     assert (seen[-1].spi_i, seen[-1].spi_r) == (sa.spi_i, sa.spi_r)
+
+
+def exchanges(outcome: Change) -> list[int]:
+    return [decode_header(sent.octets).exchange for sent in outcome.transmits]
+
+
+def test_the_server_waits_after_a_refusal() -> None:
+    """RFC 7296 section 2.25: TEMPORARY_FAILURE; the IKE SA goes on meanwhile."""
+    server = Server(settings=replace(OPEN, ike_sa_rekey_seconds=100.0))
+    peer = Initiator()
+    peer.register(server, DEMO)
+    rekey = ExchangeType.CREATE_CHILD_SA
+    assert exchanges(server.wait(100.0)) == [rekey]
+    refusal = peer.respond(rekey, 0, Notify(NotifyType.TEMPORARY_FAILURE))
+    assert exchanges(server.receive(refusal, peer)) == []
+    assert exchanges(server.wait(REKEY_RETRY_SECONDS - 1.0)) == []
+    assert exchanges(server.wait(1.0)) == [rekey]

@@ -1,4 +1,7 @@
-"""The member's IKE SA against a misbehaving network and server, datagram by datagram."""
+"""The member's IKE SA against a misbehaving network and server, datagram by datagram.
+
+Shows gcks/member and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,12 @@ from gcks.events import (
     Reregistering,
 )
 from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.ike import ike_rekey
+from gcks.ike.ike_rekey import OptimizedRekey
+from gcks.ike.legality import Rule, check
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
+from gcks.ike.secured import Secured
+from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.member.ceiling import Ceiling
 from gcks.member.engine import MemberEngine, MemberOutcome
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS, GroupMembership, MemberSettings
@@ -34,14 +42,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import (
-    PSK,
-    SERVER_HOST,
-    SERVER_IDENTITY,
-    World,
-    group_policy,
-    state,
-)
+from tests.support.world import PSK, SERVER_HOST, SERVER_IDENTITY, World, group_policy, state
 
 MEMBER = Endpoint("10.0.0.1", 500)
 SERVER = Endpoint(SERVER_HOST, 500)
@@ -179,7 +180,7 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert gaps[-1] > 8 * gaps[0]
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
-    assert final.transmits == ()
+    assert final.transmits == []
     assert isinstance(final.events[0], RegistrationFailedEvent)
 
 
@@ -301,6 +302,79 @@ def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
     assert reasons == [RegisterAgain.IKE_SA_CLOSED]
     assert group.holding.data_sas == ()
+
+
+def colliding() -> tuple[Pair, Secured, bytes]:
+    """Let both sides ask for a new IKE SA; the server's is in use, the member's unanswered.
+
+    Return the SA that is replaced and the server's new SPI too.
+    """
+    pair = Pair().registered()
+    session = pair.member._session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    theirs = ike_rekey.begin(
+        old.parent, DEFAULT_IKE_PROPOSALS, b"server's", os.urandom, optimized=False
+    )
+    pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *theirs.payloads(0)))
+    return pair, old, theirs.spi
+
+
+def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberOutcome:
+    pending = old.channel.pending
+    assert pending is not None
+    (response,) = pair.protection.seal_messages(
+        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, pending.message_id, payloads, None
+    )
+    return pair.give(response)
+
+
+def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -> None:
+    """RFC 7296 sections 2.8.2, 2.21.3: the server's new IKE SA is in use already."""
+    pair, old, spi = colliding()
+    session = pair.member._session
+    outcome = rekey_answer(pair, old, Nonce(bytes(32)))
+    assert session is not None and pair.member._session is session
+    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
+
+
+def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
+    """RFC 7296 section 2.8.2: the member can ask over the server's at once."""
+    pair, old, spi = colliding()
+    asked = old.rekey_request
+    assert asked is not None
+    rule = Rule(ExchangeType.CREATE_CHILD_SA, is_response=False)
+    payloads, _ = ike_rekey.answer(
+        check(rule, asked.payloads(OptimizedRekey().rekey)),
+        old.parent,
+        DEFAULT_IKE_PROPOSALS,
+        os.urandom(8),
+        bytes,
+        optimized_rekey=OptimizedRekey().rekey,
+    )
+    (delete,) = rekey_answer(pair, old, *payloads).transmits
+    header = decode_header(delete.octets)
+    assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
+    session = pair.member._session
+    assert session is not None and session.idle
+    assert session._current().channel.protection.spi_i == spi
+
+
+def test_a_refused_rekey_is_tried_again_later() -> None:
+    """RFC 7296 section 2.25: TEMPORARY_FAILURE."""
+    pair = Pair().registered()
+    session = pair.member._session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
+    assert pair.member.handle_timeout(REKEY_RETRY_SECONDS - 1.0).transmits == ()
+    (again,) = pair.member.handle_timeout(REKEY_RETRY_SECONDS).transmits
+    assert decode_header(again.octets).exchange == ExchangeType.CREATE_CHILD_SA
 
 
 def test_a_child_sa_is_refused() -> None:
@@ -425,5 +499,5 @@ def test_mangled_datagrams_never_raise_and_change_nothing(seed: int) -> None:
         dropped = [one for one in outcome.events if isinstance(one, DatagramDropped)]
         assert len(dropped) == 1
         assert dropped[0].reason is not DropReason.INTERNAL_ERROR
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     assert pair.member.status(0.0) == before

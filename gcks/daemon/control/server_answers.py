@@ -16,7 +16,7 @@ from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
-from gcks.keyserver.groups.excluding import Way
+from gcks.keyserver.groups.departing import Way, named, way_without
 from gcks.keyserver.groups.group import Group
 from gcks.wire.printable import printable
 
@@ -79,8 +79,8 @@ async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> 
 
 async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v.View:
     group = _group(server, order.group)
-    excluded = group.named(order.kind, order.names)
-    way = group.way_without(excluded, group.policy)
+    excluded = named(group, order.kind, order.names)
+    way = way_without(group, excluded, group.policy)
     if not order.dry_run:
         server.command(
             Exclude(
@@ -90,7 +90,7 @@ async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v
                 by,
                 immediate=order.immediate,
                 about=printable(order.about),
-                found=tuple(excluded),
+                members=tuple(excluded),
             )
         )
     return v.ExclusionView(

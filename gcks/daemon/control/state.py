@@ -93,15 +93,15 @@ def _group(group: Group, now: float) -> v.GroupRow:
     policy = group.policy
     return v.GroupRow(
         group=group.name,
-        members=len(group.members),
+        members=len(group.state.members),
         expected_members=policy.expected_members or None,
         capacity=policy.capacity,
-        senders=group.members.senders,
+        senders=group.state.members.senders,
         mode=policy.mode,
         key_management=policy.key_management if policy.rekey is not None else "none",
         rekeyed_by=_rekeyed_by(policy),
         data_sas=len(group.sas.data),
-        excluded=len(group.exclusions),
+        excluded=len(group.state.exclusions),
         sender_ids_left=group.sender_ids.left if policy.counter_mode else None,
         next_rekey_seconds=_seconds(group.renewal_due_at, now) or 0.0,
     )
@@ -115,7 +115,7 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
 
 def _members(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
-    member = group.members.get(asked.match) if asked.match is not None else None
+    member = group.state.members.get(asked.match) if asked.match is not None else None
     if asked.match is not None and member is not None:
         return _member_page(group, [(asked.match, member)], None)
     return _member_page(group, *_page(group, asked))
@@ -124,7 +124,7 @@ def _members(server: ShownServer, asked: ShowRequest) -> v.View:
 def _page(
     group: Group, asked: ShowRequest, *, senders: bool = False
 ) -> tuple[list[tuple[str, Member]], int | None]:
-    return group.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
+    return group.state.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
 
 
 def _pattern(asked: ShowRequest) -> re.Pattern[str] | None:
@@ -269,7 +269,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
     return v.RekeyRow(
         group=group.name,
         spi=sa.spi.hex(),
-        next_message_id=group.next_message_id,
+        next_message_id=group.state.next_message_id,
         source=str(rekey.source),
         destination=str(rekey.destination),
         authentication=rekey.authentication,
@@ -309,7 +309,7 @@ def _exclusions(server: ShownServer, asked: ShowRequest) -> v.View:
     rows, more = _rows_of(
         server,
         asked,
-        lambda group: len(group.exclusions) + len(group.policy.excluded),
+        lambda group: len(group.state.exclusions) + len(group.policy.excluded),
         _exclusions_of,
         _excluded,
     )
@@ -319,7 +319,7 @@ def _exclusions(server: ShownServer, asked: ShowRequest) -> v.View:
 
 
 def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:
-    return chain(group.exclusions, group.policy.excluded)
+    return chain(group.state.exclusions, group.policy.excluded)
 
 
 def _excluded(group: Group, exclusion: ExclusionSaved | str) -> v.ExclusionRow:
@@ -345,7 +345,7 @@ def _census(server: ShownServer, asked: ShowRequest) -> v.View:
             announced=[*map(_announced, sag.proposals if sag is not None else ())],
         )
         for group in _groups(server, asked)
-        for sag, count in census(group.members)
+        for sag, count in census(group.state.members)
     ]
     return v.CensusView(census=rows)
 

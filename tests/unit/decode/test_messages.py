@@ -63,7 +63,7 @@ def registration(vector: dict[str, Any]) -> bytes:
         KeyDownload((), (MemberKeyBag((), auth_key, (3,)),)),
     ]
     sealer = protection(initiator=False)
-    return sealer.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
+    return sealer.seal_messages(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads, None)[0]
 
 
 def explained(
@@ -161,7 +161,8 @@ def test_too_many_payloads() -> None:
 
 def sealed(payloads: list[Payload], *, initiator: bool = True) -> bytes:
     flags = FLAG_INITIATOR if initiator else FLAG_RESPONSE
-    return protection(initiator=initiator).seal(ExchangeType.GSA_AUTH, flags, 1, payloads)
+    sealer = protection(initiator=initiator)
+    return sealer.seal_messages(ExchangeType.GSA_AUTH, flags, 1, payloads, None)[0]
 
 
 @pytest.mark.parametrize("initiator", [True, False])

@@ -23,8 +23,8 @@ _VERSION: Final = {DONE: "printed", USAGE: _USAGE}
 
 GENERAL: Final = {
     DONE: "done",
-    REFUSED: "refused, not possible, or something is wrong. Standard error says what and why; what "
-    "check, plan, audit and decode find stands on standard output",
+    REFUSED: "refused, not possible, or something is wrong. Standard error says what and why. The "
+    "findings of check, plan, audit and decode are on standard output",
     USAGE: _USAGE,
 }
 """What holds for all commands of both programs."""
@@ -58,20 +58,20 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "rekey": {
             DONE: "the group has new keys",
-            REFUSED: "no such group, or you may not order",
+            REFUSED: "no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "exclude": {
             DONE: "shut out; with --dry-run: said what would happen",
-            REFUSED: "no such group, you may not order, or all others would have to register "
-            "again and nobody said yes",
+            REFUSED: "no such group, you may not give orders, or all others would have to "
+            "register again and you didn't say yes",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "readmit": {
             DONE: "may register again",
-            REFUSED: "not excluded under that name, no such group, or you may not order",
+            REFUSED: "not excluded under that name, no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
@@ -88,7 +88,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "decode": {
             DONE: "explained",
-            REFUSED: "not readable; or a damaged capture, of which standard output explains what "
+            REFUSED: "not readable; or a damaged capture: standard output explains the part that "
             "could be read",
             USAGE: _USAGE,
         },
@@ -114,7 +114,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "leave": {
             DONE: "the member leaves and ends",
-            REFUSED: "you may not order, or 32 programs are asking already",
+            REFUSED: "you may not give orders, or 32 programs are asking already",
             USAGE: _USAGE,
             NO_DAEMON: _NO_MEMBER,
         },
@@ -140,7 +140,7 @@ def table() -> str:
         *(f"- **{code}**: {text}." for code, text in GENERAL.items()),
         f"- **{NO_DAEMON}**: no server, or no member, answers at the control socket.",
         "",
-        "Who isn't let in by the control socket gets 1: there is somebody to talk to.",
+        "A user that the control socket doesn't let in gets 1: the server is there, and refuses.",
     ]
     for program, commands in EXITS.items():
         lines += ["", *_rows(program, commands)]

@@ -23,8 +23,8 @@ _VERSION: Final = {DONE: "printed", USAGE: _USAGE}
 
 GENERAL: Final = {
     DONE: "done",
-    REFUSED: "refused, not possible, or something is wrong. Standard error says what and why. The "
-    "findings of check, plan, audit and decode are on standard output",
+    REFUSED: "refused, not possible, or something is wrong. Standard error says what and why; what "
+    "check, plan, audit and decode find stands on standard output",
     USAGE: _USAGE,
 }
 """What holds for all commands of both programs."""
@@ -140,7 +140,7 @@ def table() -> str:
         *(f"- **{code}**: {text}." for code, text in GENERAL.items()),
         f"- **{NO_DAEMON}**: no server, or no member, answers at the control socket.",
         "",
-        "A user that the control socket doesn't let in gets 1: the server is there, and refuses.",
+        "Who isn't let in by the control socket gets 1: there is somebody to talk to.",
     ]
     for program, commands in EXITS.items():
         lines += ["", *_rows(program, commands)]

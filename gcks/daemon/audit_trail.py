@@ -75,6 +75,21 @@ class AuditTrail:
         self._log.close()
 
 
+def reopened(trail: AuditTrail | None, path: Path | None, logger: Any) -> AuditTrail | None:
+    """Go on in a new file: after a rotation, or where the configuration says so."""
+    if trail is not None and path == trail.path:
+        trail.reopen()
+        return trail
+    try:
+        successor = AuditTrail(path, logger) if path is not None else None
+    except LocalError as error:
+        logger.error("audit_failed", path=str(path), cause=str(error))
+        return trail  # what was recorded before goes on to be
+    if trail is not None:
+        trail.close()
+    return successor
+
+
 def _sync(descriptor: int) -> None:
     """Wait until the lines are on the disk."""
     try:

@@ -21,6 +21,12 @@ XFRM_STATISTICS: Final = Path("/proc/net/xfrm_stat")
 _WITHOUT_SA: Final = "XfrmInNoStates"
 
 
+def late_beats(late_seconds: float) -> list[float]:
+    """Return by how many seconds each beat is late, the oldest by `late_seconds`."""
+    late = max(0.0, late_seconds)
+    return [late - beat * BEAT_SECONDS for beat in range(1 + int(late / BEAT_SECONDS))]
+
+
 class LoopLag:
     """Measures by how much the event loop is late, for as long as it runs.
 
@@ -43,11 +49,10 @@ class LoopLag:
         self._timer = loop.call_later(due - time.monotonic(), self._beat, due)
 
     def _beat(self, due: float) -> None:
-        late = max(0.0, time.monotonic() - due)
-        beats = 1 + int(late / BEAT_SECONDS)
-        for beat in range(beats):
-            self._histogram.observe(late - beat * BEAT_SECONDS)
-        self._wait(due + beats * BEAT_SECONDS)
+        beats = late_beats(time.monotonic() - due)
+        for late in beats:
+            self._histogram.observe(late)
+        self._wait(due + len(beats) * BEAT_SECONDS)
 
     def stop(self) -> None:
         if self._timer is not None:

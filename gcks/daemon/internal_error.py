@@ -29,8 +29,16 @@ class InternalErrors:
         self._quiet_until, self._untold = now + _QUIET_SECONDS, 0
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return an error with the line that raised it."""
+    return f"{error!r:.{_MAX_CHARACTERS}} at {_line(error)}"
+
+
+def place(error: BaseException) -> str:
+    """Return an error's kind with the line that raised it, and never its data."""
+    return f"{type(error).__name__} at {_line(error)}"
+
+
+def _line(error: BaseException) -> str:
     frames = extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
-    return f"{error!r:.{_MAX_CHARACTERS}} at {place}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"

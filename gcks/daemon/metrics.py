@@ -36,7 +36,7 @@ from gcks.datagrams import Awaited
 from gcks.errors import DropReason
 from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
-from gcks.keyserver.engine import ServerStatus
+from gcks.keyserver.status import ServerStatus
 from gcks.member.status import MemberStatus
 
 
@@ -325,8 +325,10 @@ class MemberMetrics:
         status: Callable[[], MemberStatus],
         credentials: Callable[[], Credentials] | None = None,
         statistics: Path = XFRM_STATISTICS,
+        send_errors: Callable[[], int] | None = None,
     ) -> None:
         self.registry = _registry(_Gauges(lambda: _member_gauges(status())))
+        self.registry.register(_Gauges(lambda: _send_errors("gcks_member_", send_errors)))
         self.loop_lag = LoopLag("gcks_member_", self.registry)
         self.registry.register(_Gauges(lambda: packets_without_sa(statistics)))
         if credentials is not None:
@@ -461,12 +463,15 @@ def _by_group(prefix: str, rows: GaugeRows, groups: Iterable[Any]) -> Iterator[M
 def _edge_counters(
     commits: Callable[[], int] | None, send_errors: Callable[[], int] | None
 ) -> Iterator[Metric]:
-    for name, text, value in (
-        ("gcks_store_commits", "Transactions committed", commits),
-        ("gcks_send_errors", "Datagrams that the kernel did not take", send_errors),
-    ):
-        if value is not None:
-            yield CounterMetricFamily(name, text, value=value())
+    if commits is not None:
+        yield CounterMetricFamily("gcks_store_commits", "Transactions committed", value=commits())
+    yield from _send_errors("gcks_", send_errors)
+
+
+def _send_errors(prefix: str, count: Callable[[], int] | None) -> Iterator[Metric]:
+    if count is not None:
+        text = "Datagrams that the kernel did not take"
+        yield CounterMetricFamily(f"{prefix}send_errors", text, value=count())
 
 
 def _limit_gauges(limits: Mapping[str, float]) -> Iterator[Metric]:

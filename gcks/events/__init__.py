@@ -35,6 +35,8 @@ from gcks.events.member_events import (
 )
 from gcks.events.server_events import (
     CookieRequired,
+    GroupDelayed,
+    GroupReadAgain,
     GroupRemovedEvent,
     GroupStarted,
     GroupStartedOver,
@@ -68,6 +70,8 @@ __all__ = [
     "DataPlaneFailed",
     "DatagramDropped",
     "Event",
+    "GroupDelayed",
+    "GroupReadAgain",
     "GroupRemovedEvent",
     "GroupStarted",
     "GroupStartedOver",

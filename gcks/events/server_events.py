@@ -140,6 +140,29 @@ class MemberCertificateEnded(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupReadAgain(ServerEvent):
+    """An error in gcks itself broke a group's decision: the group is read from the store again.
+
+    Nothing of that decision was sent or kept.  Please report it.
+    """
+
+    name = "group_read_again"
+    group: str
+    cause: str
+    delay_seconds: float
+    """For how long the group is left alone before: longer each time it fails soon again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDelayed(ServerEvent):
+    """What a group waits for could not be had; it is tried again."""
+
+    name = "group_delayed"
+    group: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaCreated(ServerEvent):
     """A group has a new Rekey SA or Data-Security SA."""
 

@@ -16,19 +16,29 @@ from gcks.datagrams import Endpoint, Path
 from gcks.errors import (
     Discard,
     DropReason,
-    GcksError,
-    NoAdditionalSas,
     PeerError,
     WireError,
 )
 from gcks.events import RequestRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
-from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
+from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.key_log_entry import log_entry
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.retransmission import PendingRequest
-from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey
+from gcks.ike.secured import Asked, Secured
+from gcks.ike.succession import (
+    AskAgain,
+    AskLater,
+    Close,
+    Forget,
+    Redundant,
+    TakeOver,
+    answer,
+    answered,
+    channel_of,
+    hand_over,
+)
 from gcks.member.effects import Effects
 from gcks.member.ike_sa_init import (
     ExchangeFailed,
@@ -212,11 +222,17 @@ class IkeSession:
         return self._receive_response(one, received, now, effects)
 
     def _find(self, header: Header) -> Secured:
+        found = self._of_spis(header.spi_i, header.spi_r)
+        if found is None:
+            raise Discard(DropReason.UNKNOWN_SPI)
+        return found
+
+    def _of_spis(self, spi_i: bytes, spi_r: bytes) -> Secured | None:
         for one in reversed(self._sas):
             protection = one.channel.protection
-            if (protection.spi_i, protection.spi_r) == (header.spi_i, header.spi_r):
+            if (protection.spi_i, protection.spi_r) == (spi_i, spi_r):
                 return one
-        raise Discard(DropReason.UNKNOWN_SPI)
+        return None
 
     def _receive_init(
         self,
@@ -265,12 +281,12 @@ class IkeSession:
         if asked is Asked.LIVENESS:
             self._resume(now, effects)
             return None
+        if asked is Asked.REKEY:
+            return self._rekey_answered(one, response, now, effects)
         try:
             payloads = decode_chain(response.first, response.chain)
         except WireError as error:
             return self._fail(f"the server's response is malformed: {error}", "")
-        if asked is Asked.REKEY:
-            return self._rekey_answered(one, payloads, now, effects)
         self._asking = None
         return Answered(response.exchange, payloads, one)
 
@@ -281,41 +297,42 @@ class IkeSession:
     # --- a new IKE SA in place of one ----------------------------------------------------
 
     def _rekey_answered(
-        self, one: Secured, payloads: Sequence[Payload], now: float, effects: Effects
+        self, old: Secured, response: Response, now: float, effects: Effects
     ) -> Progress | None:
-        try:
-            read = one.read_rekey(payloads, self._settings)
-        except GcksError as error:
-            return self._fail(f"the rekey of the IKE SA went wrong: {error}", "")
-        if isinstance(read, Try):
-            spi = draw_spi(self._entropy)
-            effects.send(one.rekey(self._settings, spi, self._entropy, now, read))
-            return None
-        if read is None:
-            one.rekey_at = now + REKEY_RETRY_SECONDS
-            return None
-        theirs = one.replaced_by
-        if theirs is not None and surviving(read, theirs) is theirs:
-            self._sas.insert(0, new := self._successor(one, read, now, effects))
-            effects.send(new.delete(self._settings, now))
-            return None
-        for loser in self._sas:
-            loser.outlived(now)
-        self._take_over(one, read, now, effects)
-        effects.send(one.delete(self._settings, now))
+        decision = answered(old, response, self._settings, now)
+        match decision:
+            case TakeOver():
+                return self._take_over(old, decision, now, effects)
+            case Redundant(made):
+                self._sas.insert(0, ours := self._successor(old, made, now, effects))
+                effects.send(ours.delete(self._settings, now))
+            case AskAgain(wanted):
+                spi = draw_spi(self._entropy)
+                effects.send(old.rekey(self._settings, spi, self._entropy, now, wanted))
+            case AskLater(at):
+                old.rekey_at = at
+            case Close(cause):
+                return self._fail(cause, "")
+            case Forget():
+                pass
+        return None
+
+    def _take_over(self, old: Secured, decision: TakeOver, now: float, effects: Effects) -> Rekeyed:
+        """Use a new IKE SA, and ask over it what was left unanswered."""
+        made, rival = decision.made, None
+        if decision.rival is not None:
+            rival = self._of_spis(decision.rival.spi_i, decision.rival.spi_r)
+        self._sas.append(self._successor(old, made, now, effects))
+        effects.send(hand_over(old, made, rival, self._settings, now))
         self._resume(now, effects)
-        return Rekeyed(by_peer=False)
+        return Rekeyed(by_peer=not made.initiator)
 
-    def _take_over(self, one: Secured, made: Successor, now: float, effects: Effects) -> None:
-        self._sas.append(self._successor(one, made, now, effects))
-
-    def _successor(self, one: Secured, made: Successor, now: float, effects: Effects) -> Secured:
+    def _successor(self, old: Secured, made: Successor, now: float, effects: Effects) -> Secured:
         """Return the same server's new IKE SA."""
         effects.agree([log_entry(made.suite, made.spi_i, made.spi_r, made.keys)])
-        channel = one.successor_channel(made, self._entropy)
-        parent = Parent(made.suite, made.keys.sk_d)
-        new = Secured(channel, parent, made.gsk_w, one.tries)
-        new.optimized, new.keepalive_at = one.optimized, one.keepalive_at
+        channel = channel_of(made, old, self._entropy)
+        new = Secured(channel, Parent(made.suite, made.keys.sk_d), made.gsk_w)
+        new.inherit(old)
         new.begin_timers(self._settings, now)
         return new
 
@@ -326,11 +343,8 @@ class IkeSession:
     ) -> Progress | None:
         payloads, follows = self._answer(one, request, path, effects)
         effects.send(one.channel.respond(request.exchange, payloads, path))
-        if isinstance(follows, Successor):
-            one.replaced_by = follows
-            one.outlived(now)
-            self._take_over(one, follows, now, effects)
-            return Rekeyed(by_peer=True)
+        if isinstance(follows, TakeOver):
+            return self._take_over(one, follows, now, effects)
         if isinstance(follows, Pushed):
             return follows
         if isinstance(follows, ClosedByServer):
@@ -351,7 +365,7 @@ class IkeSession:
 
     def _answer(
         self, one: Secured, request: Request, path: Path, effects: Effects
-    ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]:
+    ) -> tuple[tuple[Payload, ...], TakeOver | Failed | ClosedByServer | Pushed | None]:
         """Return the response's payloads, and what follows from the request."""
         handler = _HANDLERS.get(request.exchange)
         if handler is None:
@@ -386,15 +400,13 @@ class IkeSession:
 
     def _create_child_sa(
         self, one: Secured, contents: Contents
-    ) -> tuple[tuple[Payload, ...], Successor]:
+    ) -> tuple[tuple[Payload, ...], TakeOver]:
         """RFC 7296 section 1.3.2: a new IKE SA; a GM makes no Child SAs with its GCKS."""
-        if not is_ike_rekey(contents, self._settings):
-            raise NoAdditionalSas("this member creates no Child SAs")
         spi = draw_spi(self._entropy)
-        return one.answer_rekey(contents, self._settings, spi, self._entropy)
+        return answer(one, contents, self._settings, spi, self._entropy)
 
 
-_Answer = tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]
+_Answer = tuple[tuple[Payload, ...], TakeOver | Failed | ClosedByServer | Pushed | None]
 _HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] = {
     ExchangeType.INFORMATIONAL: IkeSession._informational,
     ExchangeType.CREATE_CHILD_SA: IkeSession._create_child_sa,

@@ -21,24 +21,22 @@ from gcks.daemon.config.loaded import Listener
 from gcks.daemon.dev_files import prepare
 from gcks.datagrams import Endpoint
 from gcks.datagrams import Path as IkePath
+from gcks.ike import succession
 from gcks.ike.channel import Channel, Request, Response
-from gcks.ike.ike_rekey import Parent, Successor
+from gcks.ike.ike_rekey import Parent
 from gcks.ike.legality import Rule, check
 from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
 from gcks.ike.secured import Secured
+from gcks.ike.succession import TakeOver
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import decode_chain
-from tests.benchmarks.bench_registration import (
-    bench_config,
-    free_port,
-    make_initiators,
-    register_all,
-)
-from tests.benchmarks.server_process import start_server
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator
+from tests.support.free_ports import free_port
+from tests.support.initiator import DEMO, Initiator
+from tests.support.registrations import loopback_config, make_initiators, register_all
+from tests.support.server_process import start_server
+from tests.support.world import SERVER_SETTINGS
 
 REKEYS = 400
 REGISTRATIONS = 1000
@@ -70,12 +68,13 @@ def rekeys(settings: ServerSettings) -> tuple[float, float]:
         got = answers.channel.receive(decode_header(request.octets), request.octets, 0.0)
         assert isinstance(got, Request)
         contents = check(REQUEST, decode_chain(got.first, got.chain))
-        payloads, _ = answers.answer_rekey(contents, SERVER_SETTINGS, os.urandom(8), os.urandom)
+        spi = os.urandom(8)
+        payloads, _ = succession.answer(answers, contents, SERVER_SETTINGS, spi, os.urandom)
         (response,) = answers.channel.respond(got.exchange, payloads)
         back = asks.channel.receive(decode_header(response.octets), response.octets, 0.0)
         assert isinstance(back, Response)
-        made = asks.read_rekey(decode_chain(back.first, back.chain), settings)
-        assert isinstance(made, Successor)
+        decision = succession.answered(asks, back, settings, 0.0)
+        assert isinstance(decision, TakeOver)
         octets += len(request.octets) + len(response.octets)
     return octets / REKEYS, (time.process_time() - begin) / REKEYS
 
@@ -115,7 +114,7 @@ def registrations() -> list[tuple[str, float, float]]:
     found = []
     with tempfile.TemporaryDirectory() as name:
         files, port = prepare(Path(name)), free_port()
-        config = bench_config(files, port)
+        config = loopback_config(files, port)
         config = replace(config, listeners=(Listener("127.0.0.1", (port,), (), (port,)),))
         server = start_server(config, Path(name) / "log")
         try:

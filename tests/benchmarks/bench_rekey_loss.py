@@ -14,8 +14,8 @@ from dataclasses import replace
 from gcks.events import Registered
 from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups.policy import LKH
-from tests.exchange.demo import World, group_policy, keys_of
-from tests.exchange.network import MemberNode, Weather
+from tests.support.network import MemberNode, Weather
+from tests.support.world import World, group_policy, keys_of
 
 LOSSES = (0.01, 0.05, 0.1, 0.2)
 COPIES = (1, 2, 3, 4)

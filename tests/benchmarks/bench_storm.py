@@ -23,10 +23,10 @@ from gcks.keyserver import load
 from gcks.keyserver.commands import Exclude
 from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.member.delay import Delay
-from tests.exchange import network
-from tests.exchange.busy import BusyEngine, ticking
-from tests.exchange.demo import SERVER_SETTINGS, World
-from tests.exchange.network import ServerNode
+from tests.support import network
+from tests.support.busy_engine import BusyEngine, ticking
+from tests.support.network import ServerNode
+from tests.support.world import SERVER_SETTINGS, World
 
 CASES = ((1_000, 0.003), (10_000, 0.003), (2_000, 0.03))
 """Members, and what a registration costs the server."""

@@ -23,8 +23,9 @@ from gcks.datagrams import Endpoint
 from gcks.store.sqlite import SqliteStore
 from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
-from tests.benchmarks.server_process import start_server
-from tests.exchange.initiator import DEMO, Initiator, group_sender
+from tests.support.free_ports import free_port
+from tests.support.initiator import DEMO, Initiator, group_sender
+from tests.support.server_process import start_server
 
 pytestmark = pytest.mark.slow
 
@@ -60,12 +61,6 @@ class Witness:
         for bag in kd.member_bags:
             self.sender_ids += bag.sender_ids
         self.acknowledged.add(str(peer.identity))
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
 
 
 def config_of(directory: Path) -> ServerConfig:

@@ -42,7 +42,7 @@ from gcks.daemon.control.server_answers import answer
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
 from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
 
 LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)

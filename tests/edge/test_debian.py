@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import ROOT
-from tests.edge.test_docs import BLOCK
+from tests.support.markdown import BLOCK
+from tests.support.repository import ROOT
 
 PROGRAMS, PACKAGE, SERVER = (
     text.splitlines() for _, text in BLOCK.findall((ROOT / "docs/operating.md").read_text())[:3]

@@ -19,7 +19,9 @@ import jsonschema
 import pytest
 
 from gcks.decode.report import schema
-from tests.edge.test_dev import MEMBER, PORTS, ROOT, SERVE, Daemon, wait_for
+from tests.support.daemon_process import MEMBER, PORTS, SERVE, Daemon
+from tests.support.repository import ROOT
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed"),

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.edge.test_dev import ROOT, SMALL, Terminal, wait_for
+from tests.support.repository import ROOT
+from tests.support.terminal import SMALL, Terminal
+from tests.support.waiting import wait_for
 
 DEMO = [sys.executable, "-m", "gcks", "demo"]
 

@@ -2,122 +2,27 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
 import resource
 import signal
 import socket
 import stat
-import struct
 import subprocess
-import sys
-import termios
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.unit.cli.frames import check, frames, has_colour, plain
+from tests.support.daemon_process import MEMBER, PORTS, SERVE, Daemon
+from tests.support.frames import check, frames
+from tests.support.repository import ROOT
+from tests.support.terminal import LARGE, SMALL, Screen, Terminal
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
-ROOT = Path(__file__).parents[2]
-SERVE = [sys.executable, "-m", "gcks", "serve"]
-MEMBER = [sys.executable, "-m", "gcks.cli.member_command", "run"]
-PORTS = (10500, 10848, 14500)
-PATIENCE_SECONDS = 30.0
 LOG_OCTETS = 16 << 10
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-
-
-class Daemon:
-    """One daemon in a process of its own, its output in a file."""
-
-    def __init__(self, command: list[str], output: Path, *, keep_descriptors: bool = False) -> None:
-        self.output = output
-        with output.open("ab") as file:
-            self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, cwd=ROOT, close_fds=not keep_descriptors
-            )
-
-    @property
-    def text(self) -> str:
-        return self.output.read_text()
-
-    def says(self, pattern: str, times: int = 1) -> None:
-        wait_for(lambda: len(re.findall(pattern, self.text)) >= times, pattern)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(20)
-
-
-class Screen(NamedTuple):
-    """A terminal of so many columns and rows, with something in its environment."""
-
-    columns: int
-    rows: int
-    environment: dict[str, str]
-
-
-LARGE, SMALL = Screen(160, 50, {}), Screen(80, 24, {"NO_COLOR": "1"})
-
-
-class Terminal:
-    """A process on a pseudo-terminal, and all that it drew."""
-
-    def __init__(self, command: list[str], screen: Screen = LARGE) -> None:
-        self._master, slave = pty.openpty()
-        size = struct.pack("4H", screen.rows, screen.columns, 0, 0)
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
-        environment = {**os.environ, "TERM": "xterm-256color", **screen.environment}
-        for name in ("COLUMNS", "LINES"):  # of another terminal
-            environment.pop(name, None)
-        self.screen = screen
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment
-        )
-        os.close(slave)
-        self.drawn = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        """Take what is drawn at once: who draws waits for it."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        with contextlib.suppress(OSError):
-            while True:
-                self.drawn += decoder.decode(os.read(self._master, 1 << 16))
-
-    def shows(self, pattern: str) -> None:
-        wait_for(lambda: re.search(pattern, plain(self.drawn)), pattern)
-
-    def reads_well(self) -> None:
-        """All that was drawn fits, is whole, and has no colour where none is wanted."""
-        check(frames(self.drawn), self.screen.columns, self.screen.rows)
-        assert has_colour(self.drawn) is not ("NO_COLOR" in self.screen.environment)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(20)
-        finally:
-            self._reader.join(20)
-            os.close(self._master)
 
 
 @pytest.fixture

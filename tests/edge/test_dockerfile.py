@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import ROOT
-from tests.edge.test_operator import Site
+from tests.support.repository import ROOT
+from tests.support.site import Site
 
 STEP = re.compile(r"^([A-Z]+) ((?:.*\\\n)*.*)$", re.MULTILINE)
 SECRET = re.compile(r"\.(key|psk|pem|sqlite|env)$|^dev\.json$")

@@ -21,12 +21,14 @@ from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.errors import LocalError
 from gcks.iana import ExchangeType
 from gcks.wire.message import encode_message
-from tests.edge.test_dev import ROOT, Daemon, wait_for
-from tests.interop.test_tshark import GCM, SPI, esp_gcm
-from tests.unit.decode.captures import ipv4, pcap, udp
+from tests.support.captures import ipv4, pcap, udp
+from tests.support.daemon_process import Daemon
+from tests.support.esp_packets import GCM, SPI, esp_gcm
+from tests.support.markdown import BLOCK
+from tests.support.repository import ROOT
+from tests.support.waiting import wait_for
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:

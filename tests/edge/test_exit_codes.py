@@ -18,10 +18,12 @@ import pytest
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.daemon.control.peers import MAX_PEERS
-from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon, wait_for
-from tests.edge.test_operator import GROUP, Site
-from tests.unit.decode.captures import ipv4, pcap, udp
-from tests.unit.decode.test_messages import INIT
+from tests.support.captures import ipv4, pcap, udp
+from tests.support.daemon_process import MEMBER, SERVE, Daemon
+from tests.support.repository import ROOT
+from tests.support.sample_messages import INIT
+from tests.support.site import GROUP, Site
+from tests.support.waiting import wait_for
 
 TABLE = ROOT / "docs" / "exit-codes.md"
 MODULES: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member_command"}

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.daemon.conftest import ROOT
+from tests.support.repository import ROOT
 
 PROGRAMS: Final = {"gcks": "gcks", "gcks-member": "gcks.cli.member_command"}
 CONTROL: Final = ("--socket", "{}/nobody.sock")

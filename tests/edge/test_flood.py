@@ -18,9 +18,10 @@ from gcks.errors import WireError
 from gcks.iana import ExchangeType, NotifyType
 from gcks.wire.message import decode_plain
 from gcks.wire.notify import Notify
-from tests.benchmarks.bench_registration import bench_config, free_port
-from tests.benchmarks.server_process import ServerProcess, start_server
-from tests.exchange.initiator import DEMO, Initiator
+from tests.support.free_ports import free_port
+from tests.support.initiator import DEMO, Initiator
+from tests.support.registrations import loopback_config
+from tests.support.server_process import ServerProcess, start_server
 
 FLOOD, FLOOD_SECONDS, SOURCES = 50_000, 10.0, 40
 HONEST, HONEST_SECONDS = 100, 30.0
@@ -117,7 +118,7 @@ def _cookie(answer: bytes) -> bytes:
 @pytest.fixture
 def server(tmp_path: Path):  # type: ignore[no-untyped-def]
     files, port = prepare(tmp_path), free_port()
-    config = bench_config(files, port)
+    config = loopback_config(files, port)
     settings = replace(config.settings, cookie_threshold=500, half_open_seconds=30.0)
     process = start_server(replace(config, settings=settings), tmp_path / "log")
     yield process, port, files.secret.read_bytes()

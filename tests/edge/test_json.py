@@ -21,10 +21,12 @@ from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.operate import Subject
-from tests.edge.test_dev import ROOT, Daemon, wait_for
-from tests.edge.test_operator import GROUP, Site
-from tests.unit.decode.captures import ipv4, pcap, udp
-from tests.unit.decode.test_messages import INIT
+from tests.support.captures import ipv4, pcap, udp
+from tests.support.daemon_process import Daemon
+from tests.support.repository import ROOT
+from tests.support.sample_messages import INIT
+from tests.support.site import GROUP, Site
+from tests.support.waiting import wait_for
 
 PROGRAMS: Final = {"gcks": server.COMMANDS, "gcks-member": member.COMMANDS}
 SCHEMA: Final = json.loads((ROOT / "config" / "control.schema.json").read_text())

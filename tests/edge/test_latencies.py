@@ -17,7 +17,7 @@ from gcks.daemon.server_runtime import ServerRuntime
 from gcks.journal import JournalEntry
 from gcks.keyserver.commands import RekeyGroup
 from gcks.store.sqlite import SqliteStore
-from tests.edge.test_operator import JOIN, Site
+from tests.support.site import JOIN, Site
 
 COMMIT_SECONDS = 0.25
 PATIENCE_SECONDS = 30.0

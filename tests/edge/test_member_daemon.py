@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.edge.test_dev import MEMBER, Daemon
-from tests.edge.test_operator import GROUP, Site
+from tests.support.daemon_process import MEMBER, Daemon
+from tests.support.site import GROUP, Site
 
 IDLE = "ike: {idle: 1s}\n"
 """Of the server: it closes the IKE SA before anybody leaves."""

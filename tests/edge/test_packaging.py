@@ -20,8 +20,10 @@ from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.names import MAX_NAMES
-from tests.edge.test_dev import ROOT, Daemon, wait_for
-from tests.edge.test_operator import GROUP, JOIN, Site
+from tests.support.daemon_process import Daemon
+from tests.support.repository import ROOT
+from tests.support.site import GROUP, JOIN, Site
+from tests.support.waiting import wait_for
 
 HERE = Path(__file__).parent
 COMPLETION = ROOT / "config" / "completion"

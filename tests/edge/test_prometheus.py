@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.edge.test_dev import MEMBER, ROOT, Daemon, wait_for
-from tests.edge.test_operator import JOIN, Site
-from tests.edge.test_serve_config import free_ports
-from tests.unit.daemon.pki import Authority
+from tests.support.daemon_process import MEMBER, Daemon
+from tests.support.free_ports import free_ports
+from tests.support.pem_authority import Authority
+from tests.support.repository import ROOT
+from tests.support.site import JOIN, Site
+from tests.support.waiting import wait_for
 
 RULES = ROOT / "config" / "prometheus"
 REFUSED = ["refused"]

@@ -21,7 +21,7 @@ from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.server_runtime import ServerRuntime
 from gcks.errors import LocalError
-from tests.edge.test_operator import Site
+from tests.support.site import Site
 
 PLAN, RELOAD = b'{"do": "plan"}\n', b'{"do": "reload"}\n'
 SHOW = b'{"do": "show", "what": "server"}\n'

@@ -14,9 +14,9 @@ import pytest
 from gcks.cli.client import Client
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
-from tests.edge.test_dev import MEMBER, SERVE, Daemon
-from tests.edge.test_operator import GROUP, JOIN, Site
-from tests.edge.test_serve_config import free_ports
+from tests.support.daemon_process import MEMBER, SERVE, Daemon
+from tests.support.free_ports import free_ports
+from tests.support.site import GROUP, JOIN, Site
 
 PIECE_OCTETS = 16
 """So much of a key is a leak, too."""

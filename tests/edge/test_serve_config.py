@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import MEMBER, ROOT, SERVE, Daemon
+from tests.support.daemon_process import MEMBER, SERVE, Daemon
+from tests.support.free_ports import free_ports
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -45,16 +46,6 @@ logging: {{format: console}}
 """
 
 
-def free_ports(count: int) -> list[int]:
-    socks = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(count)]
-    for sock in socks:
-        sock.bind(("::1", 0))
-    ports = [sock.getsockname()[1] for sock in socks]
-    for sock in socks:
-        sock.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
     """A network namespace with one address, so that IPv6 multicast has an interface."""
@@ -83,7 +74,7 @@ class Site:
         self.directory, self.address = directory, ADDRESS
         self.rekey_address = "ff12::9838"
         self.inside = ["ip", "netns", "exec", namespace]
-        self.port, self.natt, self.rekey_port = free_ports(3)
+        self.port, self.natt, self.rekey_port = free_ports(3, "::1")
         for name, content in (
             ("psk", secrets.token_bytes(32)),
             ("master.key", secrets.token_bytes(32)),
@@ -207,7 +198,7 @@ def test_members_follow_a_rekey_address_that_moved_while_the_server_was_down(sit
 
 def test_two_servers_cannot_share_a_database(site: Site) -> None:
     site.serve()
-    site.port, site.natt, site.rekey_port = free_ports(3)
+    site.port, site.natt, site.rekey_port = free_ports(3, "::1")
     site.write("aes256gcm16")
     done = subprocess.run(
         [*site.inside, *SERVE, str(site.directory / "gcks.yaml")],

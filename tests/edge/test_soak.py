@@ -23,9 +23,11 @@ import pytest
 
 from gcks.cli.client import Client
 from gcks.daemon.health import BEAT_SECONDS
-from tests.edge.test_dev import Daemon, wait_for
-from tests.edge.test_operator import GROUP, JOIN, Site
-from tests.edge.test_serve_config import free_ports
+from tests.support.daemon_process import Daemon
+from tests.support.free_ports import free_ports
+from tests.support.repository import ROOT
+from tests.support.site import GROUP, JOIN, Site
+from tests.support.waiting import wait_for
 
 SECONDS = float(os.environ.get("GCKS_SOAK_SECONDS", "180"))
 MEMBERS, PROCESSES = 500, 5
@@ -38,7 +40,7 @@ GROWTH_OCTETS = 1 << 20
 """From the second quarter to the last, 90 seconds: a leak of 1 MiB a minute is too much."""
 CUT_SECONDS = 40.0
 """The server gives up a reader after 30 seconds."""
-HELPER = Path(__file__).with_name("many_members.py")
+HELPER = ROOT / "tests" / "support" / "many_members.py"
 
 
 class Every(threading.Thread):

@@ -14,8 +14,8 @@ import pytest
 from gcks.daemon.inherited import Inherited
 from gcks.iana import ExchangeType
 from gcks.wire.message import encode_message
-from tests.edge.test_dev import SERVE, Daemon
-from tests.edge.test_operator import Site
+from tests.support.daemon_process import SERVE, Daemon
+from tests.support.site import Site
 
 LAUNCH = """
 import os, sys

@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import ROOT, SERVE, wait_for
-from tests.edge.test_operator import Site, free_udp_ports
+from tests.support.daemon_process import SERVE
+from tests.support.free_ports import free_ports
+from tests.support.repository import ROOT
+from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 DESCRIPTORS = 512
 """A hard limit, which the server can't raise."""
@@ -35,7 +38,7 @@ class Server:
     def __init__(self, directory: Path) -> None:
         site = Site(directory)
         self.control, self.tcp = directory / "control.sock", site.natt
-        (metrics,) = free_udp_ports(1)
+        (metrics,) = free_ports(1)
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         text = site.text().replace("tcp_ports: []", f"tcp_ports: [{self.tcp}]")
         site.config.write_text(f"{text}metrics: {{listen: '127.0.0.1:{metrics}'}}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import ROOT
+from tests.support.repository import ROOT
 
 UNITS = {"gcks.service": 1.5, "gcks-member.service": 2.0}
 """The highest exposure level that is allowed; 10 is a service without any sandbox."""

@@ -20,7 +20,7 @@ from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.member_runtime import MemberRuntime
 from gcks.daemon.server_runtime import ServerRuntime
-from tests.edge.test_operator import JOIN, Site
+from tests.support.site import JOIN, Site
 
 WATCHDOG_SECONDS = 0.06
 """The longest silence that the service manager would allow."""

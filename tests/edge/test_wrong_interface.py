@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_dev import MEMBER, SERVE, Daemon, wait_for
+from tests.support.daemon_process import MEMBER, SERVE, Daemon
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and ip"

@@ -1,4 +1,7 @@
-"""Floods step by step: open, cookies, puzzles, rates (RFC 7296 section 2.6, RFC 8019)."""
+"""Floods step by step: open, cookies, puzzles, rates (RFC 7296 section 2.6, RFC 8019).
+
+Shows gcks/keyserver/admission.py, gcks/ike/cookie.py and gcks/ike/puzzle.py.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from gcks.wire.notify import Notify
 from gcks.wire.puzzle import Puzzle, PuzzleSolution, decode_puzzle
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
-from tests.exchange.demo import DEFAULT_IKE_PROPOSALS, SERVER_SETTINGS, World, state
-from tests.exchange.initiator import DEMO, Initiator, Server, dropped, notifies, only
-from tests.exchange.network import Weather
+from tests.support.initiator import DEMO, Initiator, Server, dropped, notifies, only
+from tests.support.network import Weather
+from tests.support.world import DEFAULT_IKE_PROPOSALS, SERVER_SETTINGS, World, state
 
 EASY = 6
 """Zero bits: some hundred computations."""

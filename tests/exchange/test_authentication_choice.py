@@ -1,4 +1,7 @@
-"""Several credentials on either side: who proves itself how (RFC 7670, RFC 9593, CERTREQ)."""
+"""Several credentials on either side: who proves itself how (RFC 7670, RFC 9593, CERTREQ).
+
+Shows gcks/ike/proof.py and gcks/ike/credentials.py.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
-from tests.exchange.demo import SECRET, World, state
-from tests.exchange.initiator import DEMO, Initiator, Server, only
-from tests.exchange.test_member_certificates import Authority
+from tests.support.authority import Authority
+from tests.support.initiator import DEMO, Initiator, Server, only
+from tests.support.world import SECRET, World, state
 
 ALL_ECDSA = b"".join(
     AuthAnnouncement(14, 0, one.identifier, linked=True).encode()

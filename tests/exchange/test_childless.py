@@ -1,4 +1,7 @@
-"""IKE_AUTH without a Child SA (RFC 6023): any IKEv2 peer, and then GSA_REGISTRATION."""
+"""IKE_AUTH without a Child SA (RFC 6023): any IKEv2 peer, and then GSA_REGISTRATION.
+
+Shows gcks/keyserver/gsa_auth.py and gcks/keyserver/gsa_registration.py.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from gcks.wire.traffic_selector import (
     TrafficSelectorsR,
 )
 from gcks.wire.transform import Transform
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator, Server, kinds, notifies, only
+from tests.support.initiator import DEMO, Initiator, Server, kinds, notifies, only
+from tests.support.world import SERVER_SETTINGS
 
 IKE_AUTH, REGISTRATION = ExchangeType.IKE_AUTH, ExchangeType.GSA_REGISTRATION
 PLAIN = without_kwa(SERVER_SETTINGS.ike_proposals)

@@ -1,4 +1,7 @@
-"""Which identities can name a group (RFC 9838 section 4.2)."""
+"""Which identities can name a group (RFC 9838 section 4.2).
+
+Shows gcks/wire/identification.py and gcks/keyserver/served_groups.py.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import pytest
 from gcks.events import MemberRegistered, RequestRefused
 from gcks.keyserver.commands import Reload
 from gcks.wire.identification import Identity, IDg
-from tests.exchange.demo import PSK, SERVER_SETTINGS, group_policy
-from tests.exchange.initiator import Initiator, Server, notifies, only
+from tests.support.initiator import Initiator, Server, notifies, only
+from tests.support.world import PSK, SERVER_SETTINGS, group_policy
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather."""
+"""Rekeys of the IKE SA between our server and member: either side, both at once, bad weather.
+
+Shows gcks/ike/ike_rekey.py, and who uses it in gcks/keyserver and gcks/member.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import pytest
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
 from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.keyserver.ike_sa import Established
-from tests.exchange.demo import SERVER_SETTINGS, World, state
-from tests.exchange.network import MemberNode, Weather
+from tests.support.network import MemberNode, Weather
+from tests.support.world import SERVER_SETTINGS, World, state
 
 OPEN = replace(
     SERVER_SETTINGS,

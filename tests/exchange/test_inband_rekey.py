@@ -1,4 +1,7 @@
-"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members."""
+"""GSA_INBAND_REKEY (RFC 9838 section 2.4.2) between our server and our members.
+
+Shows gcks/keyserver and gcks/member/inband.py.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,35 @@ from math import inf
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Path
 from gcks.events import Event, IkeSaClosed, RegisterAgain, Registered, RekeyReceived, Reregistering
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.admitting import push as news_of
+from gcks.keyserver.groups.due import rekey
+from gcks.keyserver.key_payloads import key_payloads
 from gcks.member.data_plane import Mode
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
 from gcks.wire.kd import KeyDownload
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-from tests.exchange.demo import PSK, SERVER_SETTINGS, World, group_policy, keys_of, state
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, notifies
-from tests.exchange.network import MemberNode, Weather
+from tests.support.initiator import DEMO, Initiator, Server, group_sender, notifies
+from tests.support.network import MemberNode, Weather
+from tests.support.world import (
+    PSK,
+    SERVER_SETTINGS,
+    World,
+    current,
+    group_policy,
+    inband,
+    keys_of,
+    state,
+)
 
 LIFETIME = 2000.0
-
-
-def inband(**options: object) -> GroupPolicy:
-    return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
-
-
-def current(world: World) -> set[tuple[bytes, bytes]]:
-    group = world.server.groups["keyid:demo"]
-    return {(sa.spi, sa.keymat) for sa in group.sas.data}
 
 
 def follow(member: MemberNode) -> bool:
@@ -191,13 +197,13 @@ def test_one_push_at_a_time_and_then_the_newest_state() -> None:
     pushed(server, peer)
     for _ in range(3):
         outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     response = peer.respond(ExchangeType.GSA_INBAND_REKEY, 0)
     (transmit,) = server.receive(response, peer).transmits
     gsa, _ = peer.read(transmit.octets)[:2]
     newest = {sa.spi for sa in server.engine.groups["keyid:demo"].sas.data}
     assert {p.spi for p in decode_gsa(gsa.encode()).policies} >= newest  # type: ignore[union-attr]
-    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == ()
+    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == []
 
 
 def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
@@ -208,7 +214,7 @@ def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
     outcome = server.engine.command(Reload(SERVER_SETTINGS, PSK, {policy.name: others}), 1.0)
     (delete,) = outcome.transmits
     assert delete.octets[18] == ExchangeType.INFORMATIONAL
-    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == []
 
 
 def test_a_gm_that_leaves_is_pushed_no_more() -> None:
@@ -217,7 +223,7 @@ def test_a_gm_that_leaves_is_pushed_no_more() -> None:
     peer.register(server)
     leave = (DEMO, Notify(NotifyType.REGISTRATION_FAILED))
     assert peer.ask(server, ExchangeType.GSA_REGISTRATION, *leave) == ()
-    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == []
 
 
 def push(world: World, member: MemberNode, *payloads: Payload) -> tuple[Event, ...]:
@@ -236,13 +242,12 @@ def test_the_mode_of_a_push_counts_as_that_of_a_registration() -> None:
     world = World(groups=(inband(),))
     member = world.member("gm1")
     world.run(10.0)
-    group = world.server.groups["keyid:demo"]
+    group, now = world.server.groups["keyid:demo"], world.network.now
     (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
-    group.rekey(world.network.now)
-    payloads = group.inband_payloads(
-        "fqdn:gm1.dev", member.host, sa.wrap, world.network.now, sender=False
-    )
-    push(world, member, *payloads, Notify(NotifyType.USE_TRANSPORT_MODE))
+    with world.server._groups.deciding(group, now, Change()) as decision:
+        rekey(decision)
+    keys = news_of(group, "fqdn:gm1.dev", member.host, now, sender=False)
+    push(world, member, *key_payloads(keys, sa.gsk_w), Notify(NotifyType.USE_TRANSPORT_MODE))
     newest = member.engine._groups[0].holding.data_sas[-1]
     assert newest.install.mode is Mode.TRANSPORT
 

@@ -1,4 +1,7 @@
-"""NAT keepalives (RFC 7296 section 2.23, RFC 3948 sections 2.3 and 4)."""
+"""NAT keepalives (RFC 7296 section 2.23, RFC 3948 sections 2.3 and 4).
+
+Shows gcks/ike/nat.py and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import pytest
 
 from gcks.datagrams import Endpoint, Path
 from gcks.ike.secured import KEEPALIVE, KEEPALIVE_SECONDS
-from tests.exchange.demo import SERVER_SETTINGS, World
-from tests.exchange.initiator import SERVER, Initiator, Server
+from tests.support.initiator import SERVER, Initiator, Server
+from tests.support.world import SERVER_SETTINGS, World
 
 OPEN = replace(SERVER_SETTINGS, ike_sa_idle_seconds=10.0**6, liveness_seconds=10.0**6)
 TRANSLATED = Endpoint("198.51.100.7", 4500)

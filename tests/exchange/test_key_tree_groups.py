@@ -1,8 +1,10 @@
-"""Groups with a key tree: members are shut out, the others go on (RFC 9838 sections 3.2, 3.2.1)."""
+"""Groups with a key tree: members are shut out, the others go on (RFC 9838 sections 3.2, 3.2.1).
+
+Shows gcks/keyserver/groups and gcks/member/key_path.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,96 +17,15 @@ from gcks.events import (
     RegistrationRefused,
     RekeyReceived,
     RekeySent,
-    Reregistering,
 )
 from gcks.iana import Kwa, NotifyType
 from gcks.ike.keywords import parse_ike
-from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.keyserver.groups import excluding, tree_keeper
-from gcks.keyserver.groups.group import Group
+from gcks.keyserver.commands import Reload
+from gcks.keyserver.groups import departing, tree
 from gcks.keyserver.groups.policy import LKH, GroupPolicy
-from tests.exchange.demo import ATD, DTD, PSK, World, group_policy, keys_of, state
-from tests.exchange.network import MemberNode, Weather
-
-TREE = replace(group_policy(), key_management=LKH)
-SOON = 10.0
-"""Longer than window, spread and ATD."""
-
-
-class Scene:
-    """A group with many members; a reload changes its policy."""
-
-    def __init__(self, policy: GroupPolicy = TREE, members: int = 20, **options: object) -> None:
-        self.policy = policy
-        self.world = World(groups=(policy,), **options)  # type: ignore[arg-type]
-        self.members = [self.world.member(f"gm{n}", at=n * 0.01) for n in range(members)]
-        self.run(30.0)
-        assert {state(one) for one in self.members} == {"registered"}
-
-    @property
-    def now(self) -> float:
-        return self.world.network.now
-
-    @property
-    def group(self) -> Group:
-        return self.world.server.groups["keyid:demo"]
-
-    def run(self, seconds: float) -> None:
-        self.world.run(self.now + seconds)
-
-    def reload(self, **changes: object) -> None:
-        self.policy = replace(self.policy, **changes)  # type: ignore[arg-type]
-        network = self.world.network
-        assert network.server is not None
-        self.world.groups = (self.policy,)
-        command = Reload(self.world.settings, PSK, {self.policy.name: self.policy})
-        network._server_did(network.server, self.world.server.command(command, self.now))
-
-    def rekey(self) -> None:
-        network = self.world.network
-        assert network.server is not None
-        outcome = self.world.server.command(RekeyGroup("keyid:demo"), self.now)
-        network._server_did(network.server, outcome)
-
-    def leave(self, number: int) -> None:
-        """Let a member leave that will not hear what follows."""
-        self.members[number].deaf = True
-        network, engine = self.world.network, self.world.server
-        assert network.server is not None
-        outcome = self.group.leave(f"fqdn:gm{number}.dev", "left", self.now)
-        engine._served.wake(self.group.next_timeout)
-        network._server_did(network.server, engine._merged([outcome], self.now))
-
-    def exclude(self, *numbers: int) -> None:
-        names = tuple(f"fqdn:gm{number}.dev" for number in numbers)
-        self.reload(excluded=(*self.policy.excluded, *names))
-
-    def events(self, kind: type) -> list:  # type: ignore[type-arg]
-        assert self.world.network.server is not None
-        return self.world.network.server.all(kind)
-
-    @property
-    def current(self) -> set[tuple[bytes, bytes]]:
-        return {(sa.spi, sa.keymat) for sa in self.group.sas.data}
-
-    def check(self, out: Sequence[int], *, undisturbed: bool = True) -> None:
-        """Those in `out` have none of the current keys, all others have them."""
-        rekey = self.group.sas.rekey
-        for number, member in enumerate(self.members):
-            holding = member.engine._groups[0].holding
-            knows_rekey = (
-                holding.current_rekey is not None and holding.current_rekey.spi == rekey.spi
-            )
-            if number in out:
-                assert not self.current & keys_of(member), number
-                assert not knows_rekey
-            else:
-                assert self.current <= keys_of(member), number
-                assert knows_rekey
-                assert state(member) == "registered"
-                if undisturbed:
-                    assert len(member.all(Registered)) == 1, "went on without registering again"
-                    assert not member.all(Reregistering)
+from tests.support.network import MemberNode, Weather
+from tests.support.scene import SOON, TREE, Scene
+from tests.support.world import ATD, DTD, PSK, World, group_policy, keys_of, state
 
 
 @pytest.mark.parametrize("members", [2, 5, 20, 70])
@@ -152,7 +73,7 @@ def test_exclusions_within_the_window_share_a_message() -> None:
 
 def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step leaves every member with a Rekey SA; the last one knows nothing of the excluded."""
-    monkeypatch.setattr(tree_keeper, "MAX_WRAPPED_KEYS", 24)
+    monkeypatch.setattr(tree, "MAX_WRAPPED_KEYS", 24)
     scene = Scene(members=64)
     scene.run(5.0)
     before = len([e for e in scene.events(RekeySent) if e.copy == 1])
@@ -165,14 +86,14 @@ def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyP
 
 def test_very_many_at_once_make_the_group_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Message after message would take longer than all others need to register again."""
-    monkeypatch.setattr(excluding, "MAX_EXCLUDED", 5)
+    monkeypatch.setattr(departing, "MAX_EXCLUDED", 5)
     scene = Scene(members=20)
     out = list(range(7))
     scene.exclude(*out)
     scene.run(ATD + DTD + 30.0)
     assert len(scene.events(GroupStartedOver)) == 1
     scene.check(out, undisturbed=False)
-    assert len(scene.group._tree.tree) == 13  # type: ignore[union-attr]
+    assert len(scene.tree) == 13
 
 
 def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> None:
@@ -192,16 +113,16 @@ def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> Non
 def test_who_leaves_is_shut_out_with_the_next_change() -> None:
     scene = Scene(members=12)
     scene.run(5.0)
-    left = scene.group.members.get("fqdn:gm4.dev")
+    left = scene.group.state.members.get("fqdn:gm4.dev")
     assert left is not None
-    old = list(scene.group._tree.tree.path(left.leaf))  # type: ignore[union-attr]
+    old = list(scene.tree.path(left.leaf))
     rekey = scene.group.sas.rekey.spi
     scene.leave(4)
     scene.run(20.0)
     assert scene.group.sas.rekey.spi == rekey, "nobody is troubled for it"
     scene.rekey()
     scene.run(SOON)
-    new = {key for _, key in scene.group._tree.tree.tops()}  # type: ignore[union-attr]
+    new = {key for _, key in scene.tree.tops()}
     assert not new & {key for _, key in old}
     scene.check([4])
 
@@ -235,13 +156,9 @@ def test_a_killed_server_goes_on_with_the_same_tree() -> None:
     """What is on disk is what was in memory; whom it was about to shut out it does."""
     scene = Scene(members=20)
     scene.run(5.0)
-    tree = scene.group._tree
-    assert tree is not None
-    before = [tree.tree.path(leaf) for leaf in range(20)]
+    before = [scene.tree.path(leaf) for leaf in range(20)]
     scene.world.start_server()
-    again = scene.group._tree
-    assert again is not None
-    assert [again.tree.path(leaf) for leaf in range(20)] == before
+    assert [scene.tree.path(leaf) for leaf in range(20)] == before
     scene.exclude(5)
     scene.world.start_server()
     scene.run(SOON)
@@ -261,7 +178,7 @@ def test_a_server_killed_between_the_two_messages_sends_the_second() -> None:
     scene.run(SOON)
     assert not scene.current & knows
     scene.check([5])
-    assert scene.group._tree is not None and not scene.group._tree.wants_change
+    assert not scene.group.state.wants_tree_change
 
 
 def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
@@ -273,20 +190,19 @@ def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
     scene.exclude(0)
     scene.run(SOON)
     scene.check([0])
-    tree = scene.group._tree
-    assert tree is not None and not tree.wants_change
+    assert not scene.group.state.wants_tree_change
 
 
 def test_a_member_that_registers_again_keeps_its_leaf() -> None:
     scene = Scene(members=6)
-    leaf = scene.group.members.get("fqdn:gm2.dev").leaf  # type: ignore[union-attr]
+    leaf = scene.group.state.members.get("fqdn:gm2.dev").leaf  # type: ignore[union-attr]
     scene.members[2].deaf = True
     scene.exclude(5)
     scene.run(SOON)
     scene.members[2].deaf = False
     scene.rekey()
     scene.run(30.0)
-    assert scene.group.members.get("fqdn:gm2.dev").leaf == leaf  # type: ignore[union-attr]
+    assert scene.group.state.members.get("fqdn:gm2.dev").leaf == leaf  # type: ignore[union-attr]
     scene.check([5], undisturbed=False)
 
 
@@ -338,14 +254,14 @@ def test_the_key_that_signs_is_replaced_with_a_new_rekey_sa(authentication: str)
     assert TREE.rekey is not None
     rekey = replace(TREE.rekey, authentication=authentication, auth_key_seconds=100)
     scene = Scene(replace(TREE, rekey=rekey), members=5)
-    first = scene.group._auth_key
+    first = scene.group.auth_key
     scene.rekey()
     scene.run(SOON)
-    assert scene.group._auth_key == first, "not old enough"
+    assert scene.group.auth_key == first, "not old enough"
     scene.run(100.0)
     scene.rekey()
     scene.run(SOON)
-    second = scene.group._auth_key
+    second = scene.group.auth_key
     assert second != first
     for _ in range(2):
         scene.rekey()
@@ -355,7 +271,7 @@ def test_the_key_that_signs_is_replaced_with_a_new_rekey_sa(authentication: str)
     scene.run(SOON)
     scene.check([1])
     scene.world.start_server()
-    assert scene.group._auth_key == second
+    assert scene.group.auth_key == second
 
 
 # --- without a tree --------------------------------------------------------------------------

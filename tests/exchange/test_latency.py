@@ -1,4 +1,7 @@
-"""Since when an answer or a rekey is waited for: what the latency metrics are made of."""
+"""Since when an answer or a rekey is waited for: what the latency metrics are made of.
+
+Shows gcks/keyserver: what its outcomes and events say of times.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Awaited
 from gcks.events import MemberRegistered
 from gcks.iana import ExchangeType
 from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.outcome import Outcome
 from gcks.wire.identification import Identity, IDg
-from tests.exchange.demo import PSK, SERVER_SETTINGS
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender, only
+from tests.support.initiator import DEMO, Initiator, Server, group_sender, only
+from tests.support.world import PSK, SERVER_SETTINGS
 
 OTHER = IDg(Identity.parse("keyid:other"))
 
 
-def awaited(outcome: Outcome) -> list[Awaited | None]:
+def awaited(outcome: Change) -> list[Awaited | None]:
     return [transmit.awaited for transmit in outcome.transmits]
 
 

@@ -1,4 +1,7 @@
-"""Leaving by an operator's order: the server hears of it, if that is possible at all."""
+"""Leaving by an operator's order: the server hears of it, if that is possible at all.
+
+Shows gcks/member/leaving.py.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,8 @@ from gcks.journal import SenderIdsReserved
 from gcks.keyserver.commands import Exclude
 from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from gcks.wire.identification import Identity
-from tests.exchange.demo import World, group_policy, state
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_inband_rekey import inband
+from tests.support.network import MemberNode, Weather
+from tests.support.world import World, group_policy, inband, state
 
 LONG = 30.0
 """By then the server has closed the IKE SA."""
@@ -39,7 +41,7 @@ def leave(world: World, member: MemberNode, seconds: float = PATIENCE) -> None:
 
 
 def members(world: World, group: str = "keyid:demo") -> tuple[str, ...]:
-    return world.server.groups[group].members.identities()
+    return world.server.groups[group].state.members.identities()
 
 
 def left(world: World) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@
 Every world has its own latency, loss up to 30 %, duplication and reordering, NATs,
 IKE SA lifetimes on both sides (so that rekeys collide), and a server that is killed
 and started again in some of them.
+
+Shows gcks/ike, gcks/keyserver and gcks/member together.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from random import Random
 import pytest
 
 from gcks.events import Registered
-from tests.exchange.demo import SERVER_SETTINGS, World, keys_of, state
-from tests.exchange.network import MemberNode, Weather
+from tests.support.network import MemberNode, Weather
+from tests.support.world import SERVER_SETTINGS, World, keys_of, state
 
 BLOCKS, WORLDS = 10, 40
 STORM_SECONDS, CALM_SECONDS = 700.0, 900.0

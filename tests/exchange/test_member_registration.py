@@ -1,4 +1,7 @@
-"""A member and the key server, message by message: registration over every path."""
+"""A member and the key server, message by message: registration over every path.
+
+Shows gcks/member/ike_sa_init.py, gcks/member/gsa_auth.py and gcks/member/registration.py.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +45,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.transform import Transform
-from tests.exchange.demo import (
-    ATD,
-    SERVER_SETTINGS,
-    World,
-    group_policy,
-    keys_of,
-    state,
-)
-from tests.exchange.network import Weather
+from tests.support.network import Weather
+from tests.support.world import ATD, SERVER_SETTINGS, World, group_policy, keys_of, state
 
 
 def proposal(

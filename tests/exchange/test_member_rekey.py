@@ -1,4 +1,7 @@
-"""Rekeys over the virtual network: make before break, loss, restart of the server."""
+"""Rekeys over the virtual network: make before break, loss, restart of the server.
+
+Shows gcks/member and gcks/keyserver/groups.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Mode
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import (
+from tests.support.network import MemberNode, Weather
+from tests.support.world import (
     ATD,
     DATA_LIFETIME,
     DTD,
@@ -32,7 +36,6 @@ from tests.exchange.demo import (
     keys_of,
     state,
 )
-from tests.exchange.network import MemberNode, Weather
 
 
 def current_keys(node: MemberNode) -> set[tuple[bytes, bytes]]:

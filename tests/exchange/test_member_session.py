@@ -1,4 +1,7 @@
-"""The member's IKE SA against a misbehaving network and server, datagram by datagram."""
+"""The member's IKE SA against a misbehaving network and server, datagram by datagram.
+
+Shows gcks/member and gcks/ike/secured.py.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import (
-    PSK,
-    SERVER_HOST,
-    SERVER_IDENTITY,
-    World,
-    group_policy,
-    state,
-)
+from tests.support.world import PSK, SERVER_HOST, SERVER_IDENTITY, World, group_policy, state
 
 MEMBER = Endpoint("10.0.0.1", 500)
 SERVER = Endpoint(SERVER_HOST, 500)
@@ -179,7 +175,7 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert gaps[-1] > 8 * gaps[0]
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
-    assert final.transmits == ()
+    assert final.transmits == []
     assert isinstance(final.events[0], RegistrationFailedEvent)
 
 
@@ -421,5 +417,5 @@ def test_mangled_datagrams_never_raise_and_change_nothing(seed: int) -> None:
         dropped = [one for one in outcome.events if isinstance(one, DatagramDropped)]
         assert len(dropped) == 1
         assert dropped[0].reason is not DropReason.INTERNAL_ERROR
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     assert pair.member.status(0.0) == before

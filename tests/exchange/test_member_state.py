@@ -1,4 +1,7 @@
-"""What a member says of itself is so: its state, what it counts, what it warns of."""
+"""What a member says of itself is so: its state, what it counts, what it warns of.
+
+Shows gcks/member/status.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
@@ -22,13 +26,18 @@ from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.ceiling import Ceiling
 from gcks.member.status import GroupStatus
-from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
-from tests.exchange.demo import DATA_LIFETIME, SERVER_SETTINGS, World, group_policy, state
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_inband_rekey import current, inband
-from tests.exchange.test_key_tree_groups import Scene
-from tests.exchange.test_reminders import scene_of
+from tests.support.network import MemberNode, Weather
+from tests.support.scene import Scene, scene_of
+from tests.support.world import (
+    DATA_LIFETIME,
+    SERVER_SETTINGS,
+    World,
+    current,
+    group_policy,
+    inband,
+    state,
+)
 
 HOUR = 3600.0
 
@@ -69,7 +78,7 @@ def test_in_band_a_group_without_sas_is_registered_while_the_ike_sa_tells() -> N
     (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
     delete = Delete(ProtocolId.ESP, 4, (spi,))
     asked = sa.ask(Asked.PUSH, ExchangeType.GSA_INBAND_REKEY, (delete,), SERVER_SETTINGS, 10.0)
-    world.network.server_did(Outcome(transmits=asked))
+    world.network.server_did(Change(transmits=asked))
     world.run(40.0)
     assert status(world, member).data_sas == () and state(member) == "registered"
     rekey(world)

@@ -1,6 +1,8 @@
 """Twelve ways to misconfigure a member: the operator's event and the member's message tell which.
 
 Every reason for which a server refuses is in test_refusal_reasons.py.
+
+Shows gcks/member and gcks/keyserver/failures.py.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.keywords import parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.wire.identification import Identity
-from tests.exchange.demo import DATA_LIFETIME, SERVER_SETTINGS, World
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.network import MemberNode, Weather
+from tests.support.world import DATA_LIFETIME, SERVER_SETTINGS, World
 
 CA, OTHER_CA = Authority(), Authority("another CA")
 KW256 = parse_ike(["aes256gcm16-prfsha256-x25519-kw256"])

@@ -1,4 +1,7 @@
-"""What an operator orders: exclusions, and changed policies whose effect is said before."""
+"""What an operator orders: exclusions, and changed policies whose effect is said before.
+
+Shows gcks/keyserver/commands.py, and what gcks/keyserver/groups makes of it.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy, MemberRule
 from gcks.keyserver.groups.policy_change import PolicyChange, census
 from gcks.member.ceiling import Ceiling
-from tests.exchange.demo import ATD, DTD, group_policy, state
-from tests.exchange.test_key_tree_groups import SOON, TREE, Scene
+from tests.support.scene import SOON, TREE, Scene
+from tests.support.world import ATD, DTD, group_policy, state
 
 GROUP = TREE.name
 
@@ -80,7 +83,7 @@ def test_who_is_no_member_is_excluded_without_troubling_the_others() -> None:
     order(scene, exclude("fqdn:gm77.dev"))
     scene.run(SOON)
     assert all(one.reminder for one in scene.events(RekeySent)[before:])
-    assert len(scene.group.exclusions) == 1
+    assert len(scene.group.state.exclusions) == 1
 
 
 def test_on_request_the_exclusion_waits_for_no_other() -> None:
@@ -234,7 +237,7 @@ def test_members_are_locked_out_by_what_they_announced() -> None:
         "the GM does not support ENCR=AES_CBC-256 of the ESP SA video"
     }
     assert not change.unknown
-    assert [count for _, count in census(scene.group.members)] == [3, 2]
+    assert [count for _, count in census(scene.group.state.members)] == [3, 2]
     scene.reload(data_sas=policy.data_sas)
     (told,) = scene.events(MembersLockedOut)
     assert (told.members, told.cause) == (3, change.locked_out[0][1])

@@ -1,4 +1,7 @@
-"""Half-open IKE SAs of one network: cookies first, refusal far beyond, nothing for others."""
+"""Half-open IKE SAs of one network: cookies first, refusal far beyond, nothing for others.
+
+Shows gcks/keyserver/prefixes.py and gcks/keyserver/ike_sa_table.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import pytest
 
 from gcks.errors import DropReason
 from gcks.keyserver.prefixes import prefix_of
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import Initiator, Server, cookie_of, dropped, notifies
+from tests.support.initiator import Initiator, Server, cookie_of, dropped, notifies
+from tests.support.world import SERVER_SETTINGS
 
 FEW = replace(SERVER_SETTINGS, cookie_threshold_per_prefix=3, max_half_open_per_prefix=5)
 

@@ -1,4 +1,7 @@
-"""Every reason for which a registration is refused: one scene, one event, a cause and a remedy."""
+"""Every reason for which a registration is refused: one scene, one event, a cause and a remedy.
+
+Shows gcks/errors.py and gcks/keyserver/failures.py.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,11 @@ from gcks.wire.authentication import Authentication
 from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.notify import Notify
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import SERVER_SETTINGS, group_policy
-from tests.exchange.initiator import DEMO, Initiator, Server, bent, group_sender
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
-from tests.exchange.test_misbehaving import fragments, met
-from tests.exchange.test_server_gsa_auth import sag
-from tests.unit.daemon.conftest import ROOT
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.handshakes import fragments, met, sag
+from tests.support.initiator import DEMO, Initiator, Server, bent, group_sender
+from tests.support.repository import ROOT
+from tests.support.world import SERVER_SETTINGS, group_policy
 
 Scene = tuple[Server, Initiator, bytes]
 """The last message, after which nothing comes, is the one that is refused."""
@@ -170,7 +172,7 @@ def no_sender_id() -> Scene:
 def rate_limited() -> Scene:
     server = Server(settings=replace(SERVER_SETTINGS, rate_per_identity=0.1))
     scene = auth(server, Initiator())
-    while server.engine.rates.take("fqdn:gm1.dev", 0.1, server.now):
+    while server.engine.exchanges.rates.take("fqdn:gm1.dev", 0.1, server.now):
         pass
     return scene
 
@@ -307,7 +309,7 @@ def test_names_as_long_as_allowed_register() -> None:
     psk = PreSharedKey(str(peer.identity), peer.secret)
     server = Server((policy,), credentials=Credentials((psk,), ()))
     peer.register(server)
-    assert server.engine.groups["keyid:demo"].members.identities() == (str(peer.identity),)
+    assert server.engine.groups["keyid:demo"].state.members.identities() == (str(peer.identity),)
 
 
 def size(event: RegistrationRefused) -> int:

@@ -1,12 +1,15 @@
-"""GSA_REKEY in fragments, followed by members in fair and foul weather (RFC 9838 2.4.1.2)."""
+"""GSA_REKEY in fragments, followed by members in fair and foul weather (RFC 9838 2.4.1.2).
+
+Shows gcks/group/rekey_message.py and gcks/member.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from gcks.events import RekeyReceived, Reregistering
-from tests.exchange.demo import World, group_policy, keys_of, state
-from tests.exchange.network import Weather
+from tests.support.network import Weather
+from tests.support.world import World, group_policy, keys_of, state
 
 SAS = 40
 ROUND = 2000.0

@@ -1,4 +1,7 @@
-"""Reminders: who missed all copies of a rekey is keyed again without registering."""
+"""Reminders: who missed all copies of a rekey is keyed again without registering.
+
+Shows gcks/keyserver/groups and gcks/member.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,8 @@ import pytest
 from gcks.events import Registered, RekeyReceived, RekeySent, Reregistering
 from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy
 from gcks.keyserver.groups.reminders import REMINDERS
-from tests.exchange.demo import DTD, keys_of
-from tests.exchange.test_key_tree_groups import TREE, Scene
-
-
-def scene_of(management: str = SIMPLE, members: int = 6, **changes: object) -> Scene:
-    return Scene(replace(TREE, key_management=management, **changes), members=members)  # type: ignore[arg-type]
+from tests.support.scene import TREE, Scene, scene_of
+from tests.support.world import DTD, keys_of
 
 
 def with_rekey(policy: GroupPolicy, **changes: object) -> GroupPolicy:

@@ -1,4 +1,7 @@
-"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3)."""
+"""AGGFRAG, IP compression and security labels between server and members (RFC 9838 section 6.3).
+
+Shows gcks/group/usage.py and gcks/wire/sa_usage.py.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,19 @@ from gcks.events import MemberLeft, PolicyRefused, RegistrationFailedEvent, Regi
 from gcks.group.usage import Usage
 from gcks.iana import NotifyType
 from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.groups import admitting
+from gcks.keyserver.groups.admitting import admit
+from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.groups.registration import RegistrationRequest
+from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Feature, InstallSa
 from gcks.wire.notify import Notify
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import ATD, World, group_policy, state
-from tests.exchange.initiator import DEMO, Initiator, Server, notifies
-from tests.exchange.network import MemberNode
+from tests.support.initiator import DEMO, Initiator, Server, notifies
+from tests.support.network import MemberNode
+from tests.support.world import ATD, World, group_policy, state
 
 SENDER_HOST = "10.0.0.2"
 """The first member of a world."""
@@ -134,18 +140,18 @@ def test_a_gm_that_does_not_announce_it_is_refused_by_the_server(
     assert member.plane.installed == {} and left(world) == []
 
 
-def test_the_requests_announce_what_the_data_plane_can_do() -> None:
+def test_the_requests_announce_what_the_data_plane_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """RFC 9838 sections 2.3.3 and 6.3: in GSA_AUTH and in GSA_REGISTRATION, with CPI zero."""
     world = World(groups=(group_policy("demo"), group_policy("audio", number=9)))
     seen: list[Usage] = []
-    for group in world.server.groups.values():
-        original = group.register
 
-        def watch(request: RegistrationRequest, *rest: Any, original: Any = original) -> Any:
-            seen.append(request.announced)
-            return original(request, *rest)
+    def watch(decision: Decision, request: AdmissionRequest) -> Admitted:
+        seen.append(request.announced)
+        return admit(decision, request)
 
-        group.register = watch  # type: ignore[method-assign]
+    monkeypatch.setattr(admitting, "admit", watch)
     member = world.member("gm1", groups=("demo", "audio"), ceiling=able(*Feature))
     world.run(2.0)
     assert [state(member, number) for number in range(2)] == ["registered"] * 2

@@ -1,4 +1,7 @@
-"""GSA_AUTH at the key server: who is it, may it join (RFC 9838 section 2.3.1, RFC 7296 2.15)."""
+"""GSA_AUTH at the key server: who is it, may it join (RFC 9838 section 2.3.1, RFC 7296 2.15).
+
+Shows gcks/keyserver/gsa_auth.py and gcks/ike/authenticator.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType, Protoc
 from gcks.ike.authenticator import signed_octets, verify_signature
 from gcks.ike.credentials import Credentials, PreSharedKey
 from gcks.ike.key_log_entry import IkeKeyLogEntry
-from gcks.ike.keywords import parse_esp
 from gcks.ike.protect import Envelope, seal_chain
 from gcks.journal import MemberSaved, SenderIdsReserved
 from gcks.keyserver.groups.registration import MAX_KEPT_SAG_OCTETS
@@ -28,11 +30,11 @@ from gcks.wire.kd import KeyDownload
 from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
-from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
 from gcks.wire.vendor import VendorId
-from tests.exchange.demo import SECRET, SERVER_IDENTITY, SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.authority import Authority
+from tests.support.handshakes import sag, with_certificates
+from tests.support.initiator import (
     DEMO,
     GSA_KD,
     NULL_AUTH,
@@ -46,7 +48,7 @@ from tests.exchange.initiator import (
     notifies,
     only,
 )
-from tests.exchange.test_member_certificates import Authority
+from tests.support.world import SECRET, SERVER_IDENTITY, SERVER_SETTINGS
 
 MEMBER = "fqdn:gm1.dev"
 
@@ -76,7 +78,7 @@ def fails_alone(server: Server, peer: Initiator, request: bytes) -> Registration
     assert event.notify is NotifyType.AUTHENTICATION_FAILED
     later = server.receive(peer.request(ExchangeType.INFORMATIONAL), peer)
     assert dropped(later) is DropReason.UNKNOWN_SPI
-    assert not server.engine.groups["keyid:demo"].members.identities()
+    assert not server.engine.groups["keyid:demo"].state.members.identities()
     return event
 
 
@@ -92,11 +94,11 @@ def test_a_member_registers_with_its_pre_shared_key() -> None:
     assert kinds(payloads) == ["IDr", "Authentication", *GSA_KD]
     assert payloads[0] == IDr(SERVER_IDENTITY)
     assert payloads[1] == peer.server_proof(SERVER_IDENTITY)
-    assert outcome.events == (
+    assert outcome.events == [
         MemberRegistered(
             "keyid:demo", MEMBER, "10.0.0.1:500", "psk", sender_ids=0, again=False, members=1
-        ),
-    )
+        )
+    ]
 
 
 @pytest.mark.parametrize(("port", "marker"), [(500, False), (848, False), (4500, True)])
@@ -220,7 +222,7 @@ def test_the_answer_to_a_failure_can_be_had_again_and_nothing_else() -> None:
     first = server.answer(request, peer)
     again = server.receive(request, peer)
     assert [t.octets for t in again.transmits] == [first]
-    assert (again.events, again.journal) == ((), ())
+    assert (again.events, again.journal) == ([], [])
     peer.secret, peer.next_message_id = SECRET, 1
     assert dropped(server.receive(peer.auth(), peer)) is DropReason.UNKNOWN_SPI
     assert server.engine.ike_sas.half_open == 1
@@ -230,14 +232,6 @@ def test_the_answer_to_a_failure_can_be_had_again_and_nothing_else() -> None:
 
 
 # --- certificates -------------------------------------------------------------------------------
-
-
-def with_certificates(kind: str) -> tuple[Server, Initiator, Authority]:
-    authority = Authority()
-    own = authority.issue("gcks.dev", kind)
-    server = Server(credentials=Credentials((), (own,), authority.trust))
-    peer = Initiator(certificate=authority.issue("gm1.dev", kind))
-    return server, peer, authority
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa"])
@@ -377,20 +371,6 @@ def test_who_may_not_send_is_not_made_a_silent_receiver() -> None:
     _, payloads = refused(server, peer, peer.auth(DEMO, group_sender()))
     assert proved(peer, payloads).type == NotifyType.AUTHORIZATION_FAILED
     still_usable(server, peer)
-
-
-def sag(*words: str) -> SecurityAssociation:
-    """Make an SAg that can do the group's Rekey SA, and these ESP suites."""
-    server = Server()
-    rekey = server.engine.groups["keyid:demo"].policy.rekey
-    assert rekey is not None
-    esp = tuple(t for word in words for t in parse_esp(word) if t is not None)
-    return SecurityAssociation(
-        (
-            Proposal(1, ProtocolId.GIKE_UPDATE, b"", (*rekey.transforms, rekey.gcauth)),
-            Proposal(1, ProtocolId.ESP, b"", esp),
-        )
-    )
 
 
 def test_a_gm_that_can_not_do_the_policy_gets_no_proposal_chosen() -> None:

@@ -1,4 +1,7 @@
-"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21)."""
+"""IKE_SA_INIT at the key server, datagram by datagram (RFC 7296 sections 1.2, 2.5, 2.6, 2.21).
+
+Shows gcks/keyserver/ike_sa_init.py and gcks/ike/negotiation.py.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
-from tests.exchange.demo import SERVER_SETTINGS
-from tests.exchange.initiator import (
+from tests.support.authority import Authority
+from tests.support.initiator import (
     SERVER,
     Initiator,
     Server,
@@ -44,7 +47,7 @@ from tests.exchange.initiator import (
     only,
     without,
 )
-from tests.exchange.test_member_certificates import Authority
+from tests.support.world import SERVER_SETTINGS
 
 COOKIES_ALWAYS = replace(SERVER_SETTINGS, cookie_threshold=0)
 
@@ -150,7 +153,7 @@ def test_a_retransmitted_request_gets_the_identical_response() -> None:
     first = server.answer(request, peer)
     again = server.receive(request, peer)
     assert [t.octets for t in again.transmits] == [first]
-    assert again.events == ()
+    assert again.events == []
     assert server.engine.ike_sas.half_open == 1
 
 
@@ -389,7 +392,7 @@ def test_every_truncation_is_dropped_in_silence() -> None:
             cut = cut[:24] + length.to_bytes(4, "big") + cut[28:]
         outcome = server.receive(cut, peer)
         refused = [t for t in outcome.transmits if decode_plain(t.octets)[0].spi_r == NO_SPI]
-        assert outcome.transmits == tuple(refused), "only a refusal that keeps no state"
+        assert outcome.transmits == refused, "only a refusal that keeps no state"
         if not refused:
             assert dropped(outcome) is DropReason.MALFORMED
     assert server.forgot_all_peers

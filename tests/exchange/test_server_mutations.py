@@ -1,4 +1,7 @@
-"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug."""
+"""Every octet of an honest peer's messages, bent: an answer or a counted drop, never a bug.
+
+Shows gcks/wire, gcks/ike/protect.py and gcks/keyserver.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gcks.change import Change
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, MemberRegistered, RegistrationRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
-from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR
 from gcks.wire.identification import IDi
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, encode_chain
-from tests.exchange.initiator import DEMO, Initiator, Server, group_sender
-from tests.exchange.test_server_gsa_auth import sag, with_certificates
+from tests.support.handshakes import sag, with_certificates
+from tests.support.initiator import DEMO, Initiator, Server, group_sender
 
 MASKS = (0x01, 0x80, 0xFF)
 Edit = Callable[[bytes], bytes]
@@ -33,12 +36,12 @@ def edits(length: int) -> Iterator[Edit]:
         yield lambda o, at=at: o[:at] + o[at : at + 1] + o[at:]
 
 
-def sound(outcome: Outcome) -> None:
+def sound(outcome: Change) -> None:
     """Nothing unexpected happened, and at most one thing at all."""
     for event in outcome.events:
         if isinstance(event, DatagramDropped):
             assert event.reason is not DropReason.INTERNAL_ERROR, event
-            assert outcome.transmits == ()
+            assert outcome.transmits == []
     assert len(outcome.transmits) <= 1
 
 

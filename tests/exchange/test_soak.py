@@ -7,6 +7,8 @@ What is left out to be quick: all 500 follow the rekeys for a minute, then most 
 are asleep, which the server can't tell, and `AWAKE` go on to the end.  From then on
 memory is traced, which makes everything three times as slow, and Prometheus comes every
 other second only.
+
+Shows gcks/keyserver, gcks/daemon/metrics.py and gcks/daemon/control.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.events import Event, MemberRegistered
 from gcks.member.status import GroupStatus
-from tests.exchange.network import MemberNode, Weather
-from tests.exchange.test_key_tree_groups import TREE, Scene
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
+from tests.support.network import MemberNode, Weather
+from tests.support.scene import TREE, Scene
 
 MINUTES = 30
 MEMBERS, AWAKE = 500, 25

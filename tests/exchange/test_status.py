@@ -1,4 +1,7 @@
-"""What metrics and screens show, held against what has really happened to both sides."""
+"""What metrics and screens show, held against what has really happened to both sides.
+
+Shows gcks/keyserver/status.py, gcks/member/status.py and gcks/daemon/metrics.py.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups.policy import SINGLE, GroupPolicy
 from gcks.member.status import GroupStatus as MembershipStatus
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.exchange.demo import DATA_LIFETIME, DTD, REKEY_LIFETIME, World, group_policy
-from tests.exchange.initiator import DEMO, Initiator, Server, notifies
-from tests.exchange.network import WALL_AT_ZERO, MemberNode
+from tests.support.initiator import DEMO, Initiator, Server, notifies
+from tests.support.network import WALL_AT_ZERO, MemberNode
+from tests.support.world import DATA_LIFETIME, DTD, REKEY_LIFETIME, World, group_policy
 
 RENEWED_AT = DATA_LIFETIME - max(0.1 * DATA_LIFETIME, DTD + 2.0 + 5.0)
 """Age at which the first SA is renewed, in seconds."""

@@ -1,4 +1,7 @@
-"""Storms of registrations: spread in time, admitted by cost, senders first (RFC 9838 2.4.3)."""
+"""Storms of registrations: spread in time, admitted by cost, senders first (RFC 9838 2.4.3).
+
+Shows gcks/keyserver/load.py, gcks/keyserver/priority.py and gcks/group/spread.py.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from gcks.keyserver.load import LEAST_BACKLOG, SENDERS_RESERVE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.keyserver.settings import ServerSettings
-from tests.exchange.busy import BusyEngine, ticking
-from tests.exchange.demo import SERVER_SETTINGS, World, group_policy, state
-from tests.exchange.initiator import Initiator, Server, cookie_of, dropped
-from tests.exchange.network import MemberNode
+from tests.support.busy_engine import BusyEngine, ticking
+from tests.support.initiator import Initiator, Server, cookie_of, dropped
+from tests.support.network import MemberNode
+from tests.support.world import SERVER_SETTINGS, World, group_policy, state
 
 SLOW_SECONDS = 0.05
 """What a registration costs a slow server: it lets in no more than the least backlog."""

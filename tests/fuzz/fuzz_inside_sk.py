@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.harness import check_chain, fuzz
-from tests.fuzz.seeds import inside_sk
+from tests.support.seeds import inside_sk
 
 GENERIC_OCTETS = 4
 

@@ -12,7 +12,7 @@ from gcks.errors import WireError
 from gcks.wire.encrypted import read_encrypted, read_fragment
 from gcks.wire.header import HEADER_OCTETS, Header, decode_header
 from tests.fuzz.harness import check_chain, fuzz
-from tests.fuzz.seeds import messages
+from tests.support.seeds import messages
 
 LENGTH = slice(24, 28)
 

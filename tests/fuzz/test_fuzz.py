@@ -12,7 +12,7 @@ import pytest
 
 from gcks.wire.message import decode_plain
 from gcks.wire.payloads import decode_chain
-from tests.fuzz import seeds
+from tests.support import seeds
 
 HERE = Path(__file__).parent
 RUNS = 200_000

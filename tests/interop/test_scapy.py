@@ -49,7 +49,7 @@ from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector, TrafficSelectorsI
 from gcks.wire.transform import Transform
 from gcks.wire.vendor import VendorId
-from tests.exchange.initiator import Initiator, Server
+from tests.support.initiator import Initiator, Server
 
 SPI = b"initiatr"
 SA = SecurityAssociation(

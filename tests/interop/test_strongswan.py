@@ -11,8 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.interop.certificates import KEYS, Chain, pem, write_key
-from tests.interop.strongswan import Gcks, Network, Process, StrongSwan, needs_strongswan, wait_for
+from tests.support.certificate_chains import KEYS, Chain, pem, write_key
+from tests.support.strongswan import Gcks, Network, Process, StrongSwan, needs_strongswan
+from tests.support.waiting import wait_for
 
 pytestmark = needs_strongswan
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typer.testing import CliRunner
 
 from gcks.cli import server_command as server
@@ -24,12 +23,14 @@ from gcks.daemon.dev_files import prepare
 from gcks.datagrams import Endpoint
 from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
-from gcks.iana import Encr, Integ, ProtocolId
-from tests.benchmarks.bench_registration import bench_config, exchange, free_port
-from tests.benchmarks.server_process import start_server
-from tests.exchange.initiator import DEMO, Initiator, group_sender
-from tests.unit.decode import captures
-from tests.unit.decode.test_messages import REKEYS, rekey_entry, rekey_messages
+from gcks.iana import Encr, Integ
+from tests.support import captures
+from tests.support.esp_packets import GCM, SPI, esp_gcm, padded
+from tests.support.free_ports import free_port
+from tests.support.initiator import DEMO, Initiator, group_sender
+from tests.support.registrations import exchange, loopback_config
+from tests.support.sample_messages import REKEYS, rekey_entry, rekey_messages
+from tests.support.server_process import start_server
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 capturing = pytest.mark.skipif(os.geteuid() != 0, reason="capturing needs root")
@@ -43,7 +44,7 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("tshark")
     files, port = prepare(directory), free_port()
     keys, capture = directory / "keys", directory / "capture.pcap"
-    running = start_server(bench_config(files, port), directory / "log", keys)
+    running = start_server(loopback_config(files, port), directory / "log", keys)
     dump = capture_loopback(port, capture)
     try:
         register(port, files.secret.read_bytes())
@@ -178,13 +179,6 @@ def test_gsa_rekey_decrypts(vector: dict[str, Any], tmp_path: Path) -> None:
     assert "incorrect" not in str(found)
 
 
-def esp_gcm(spi: bytes, keys: GroupSaKeyLogEntry, inner: bytes) -> bytes:
-    """RFC 4106: SPI, sequence number and IV; the salt is the end of the key."""
-    head, iv = spi + (1).to_bytes(4, "big"), (7).to_bytes(8, "big")
-    key, salt = keys.key_e[:-4], keys.key_e[-4:]
-    return head + iv + AESGCM(key).encrypt(salt + iv, padded(inner, 4), head)
-
-
 def esp_cbc(spi: bytes, keys: GroupSaKeyLogEntry, inner: bytes) -> bytes:
     """RFC 3602 and RFC 4868."""
     head, iv = spi + (1).to_bytes(4, "big"), bytes(range(16))
@@ -195,17 +189,6 @@ def esp_cbc(spi: bytes, keys: GroupSaKeyLogEntry, inner: bytes) -> bytes:
     return sealed + mac.finalize()[:16]
 
 
-def padded(inner: bytes, block: int) -> bytes:
-    """RFC 4303 section 2.4: padding, its length, Next Header 4 (IPv4)."""
-    pad = -(len(inner) + 2) % block
-    return inner + bytes(range(1, pad + 1)) + bytes((pad, 4))
-
-
-SPI = bytes.fromhex("e41b724d")
-GCM = GroupSaKeyLogEntry(
-    "keyid:demo", ProtocolId.ESP, SPI, "0.0.0.0-255.255.255.255", captures.DESTINATION,
-    Encr.AES_GCM_16, 256, Integ.NONE, bytes(range(36)), b"", b"",
-)  # fmt: skip
 CBC = replace(
     GCM, encr=Encr.AES_CBC, integ=Integ.HMAC_SHA2_256_128, source=captures.SOURCE,
     key_e=bytes(range(32)), key_a=bytes(range(32)),

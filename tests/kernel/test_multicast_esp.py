@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.uml import requires_kernel, run_guest
+from tests.support.uml import requires_kernel, run_guest
 
 pytestmark = [pytest.mark.kernel, requires_kernel]
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "gcks"
+from tests.support.repository import ROOT
+
+PACKAGE = ROOT / "gcks"
 
 RANK = {
-    "iana": 0, "errors": 1, "events": 1, "journal": 1, "datagrams": 1, "change": 1, "outcome": 1,
+    "iana": 0, "errors": 1, "events": 1, "journal": 1, "datagrams": 1, "change": 1,
     "wire": 2, "crypto": 3, "ike": 4, "group": 5, "keyserver": 6, "member": 6,
     "dataplane": 7, "store": 7, "decode": 7, "daemon": 8, "cli": 9,
 }  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 TABLE = ROOT / "docs" / "conformance.md"
 TEST = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_\w+)`")
 REASON = re.compile(r"^(not yet: .*\(issue [345]\)|not applicable: .+)")

@@ -30,7 +30,7 @@ from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.opening import open_fragments, open_rekey
+from tests.support.rekey_opening import open_fragments, open_rekey
 
 VECTORS = Path(__file__).parent / "data"
 REKEYS = json.loads((VECTORS / "rekey.json").read_text())["vectors"]

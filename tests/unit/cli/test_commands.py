@@ -1,4 +1,7 @@
-"""The commands: exit codes, one clear message, never a traceback, nothing half-started."""
+"""The commands: exit codes, one clear message, never a traceback, nothing half-started.
+
+Shows gcks/cli/server_command.py and gcks/cli/member_command.py.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,10 @@ from gcks.cli.operate import Level
 from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import schemas
 from gcks.daemon.logs import LEVEL_NAMES
-from tests.unit.daemon.pki import Authority
+from tests.support.free_ports import free_port
+from tests.support.pem_authority import Authority
 
 SECONDS = 30
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

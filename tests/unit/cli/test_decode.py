@@ -15,8 +15,8 @@ from gcks.cli import decode as command
 from gcks.cli import server_command as server
 from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.decode.report import schema
-from tests.unit.decode import captures
-from tests.unit.decode.test_messages import INIT, REKEYS, rekey_entry, rekey_messages
+from tests.support import captures
+from tests.support.sample_messages import INIT, REKEYS, rekey_entry, rekey_messages
 
 REKEY = rekey_messages(REKEYS[0])[0]
 

@@ -1,4 +1,7 @@
-"""The live screens in every state: on small and on large terminals, with and without colour."""
+"""The live screens in every state: on small and on large terminals, with and without colour.
+
+Shows gcks/daemon/screen.py and gcks/cli/demo/stage.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from gcks.errors import RefusalReason
 from gcks.events import Event, RegistrationRefused, SaCreated
 from gcks.iana import NotifyType, ProtocolId
 from gcks.member.group_member import GroupState
-from tests.unit.cli.frames import check, frames, has_colour, words
+from tests.support.frames import check, frames, has_colour, words
 
 SPI, DATA_SPI = "5f" * 16, "0a1b2c3d"
 REFUSED = "the server refused the registration: AUTHORIZATION_FAILED"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dh
@@ -13,8 +12,8 @@ from gcks.crypto.errors import InvalidPublicKey, UnsupportedAlgorithm
 from gcks.crypto.key_exchange import KE_METHODS, generate
 from gcks.crypto.modp import GENERATOR, PRIMES
 from gcks.iana import Ke
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 ECP = {Ke.ECP_256: 64, Ke.ECP_384: 96, Ke.ECP_521: 132}
 MODP = {Ke.MODP_2048: 256, Ke.MODP_3072: 384, Ke.MODP_4096: 512}
 SHARED_OCTETS = {**MODP, **{method: size // 2 for method, size in ECP.items()}, Ke.CURVE25519: 32}

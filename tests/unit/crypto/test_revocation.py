@@ -21,7 +21,7 @@ from gcks.crypto.revocation import (
     check_ocsp,
 )
 from gcks.wire.identification import Identity
-from tests.unit.crypto.openssl_ca import OpensslCa, to_der
+from tests.support.openssl_ca import OpensslCa, to_der
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.pki import Authority
-
-ROOT = Path(__file__).parents[3]
+from tests.support.pem_authority import Authority
 
 
 @pytest.fixture
@@ -26,13 +24,3 @@ def directory(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPa
         (tmp_path / name).chmod(0o600)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     return tmp_path
-
-
-def example(name: str) -> str:
-    return (ROOT / "config" / name).read_text()
-
-
-def write(directory: Path, text: str) -> Path:
-    path = directory / "config.yaml"
-    path.write_text(text.replace("/var/lib/gcks/", f"{directory}/"))
-    return path

@@ -1,6 +1,8 @@
 """The alert rules and their tests name the same alerts, and ask for what is told from the start.
 
 Prometheus' own judgement is in tests/edge/test_prometheus.py.
+
+Shows gcks/daemon/metrics.py.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.metrics_states import GROUP, Member, Server
+from tests.support.metrics_states import GROUP, Member, Server
+from tests.support.repository import ROOT
 
 RULES = ROOT / "config" / "prometheus"
 BEGINS_WITH_THE_FIRST = {'gcks_registrations_total{result="refused"}'}

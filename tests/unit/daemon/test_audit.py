@@ -19,7 +19,7 @@ from gcks.daemon.audit_chain import verify
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
 
 REFUSED = e.RegistrationRefused(
     "keyid:a",

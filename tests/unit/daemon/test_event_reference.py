@@ -16,8 +16,8 @@ from gcks.daemon.audit import LOST
 from gcks.daemon.audit_chain import TORN
 from gcks.daemon.event_reference import page
 from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, MEMBER, SERVER
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.samples import kinds
+from tests.support.event_samples import kinds
+from tests.support.repository import ROOT
 
 PACKAGE: Final = ROOT / "gcks"
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
@@ -25,7 +25,8 @@ PLACES: Final = {
     "member": MEMBER, "keyserver": SERVER, "group": SERVER,
     "daemon/member_runtime.py": MEMBER, "daemon/sa_worker.py": MEMBER,
     "daemon/control/member_answers.py": MEMBER,
-    "daemon/server_runtime.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
+    "daemon/server_runtime.py": SERVER, "daemon/server_sockets.py": SERVER,
+    "daemon/senders.py": SERVER, "daemon/audit_trail.py": SERVER, "daemon/audit.py": SERVER,
     "daemon/control/server_answers.py": SERVER,
 }  # fmt: skip
 """Whose code it is; everything else in gcks/daemon is both programs'."""

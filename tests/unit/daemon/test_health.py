@@ -1,20 +1,30 @@
-"""How the daemon itself is: ends of certificates, packets without SA, build, from real sources."""
+"""How the daemon itself is, from real sources: lag, certificates, packets without SA, build."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from gcks import __version__
 from gcks.crypto.certificates import TrustStore
-from gcks.daemon.health import XFRM_STATISTICS, certificate_ends, packets_without_sa
+from gcks.daemon.health import (
+    BEAT_SECONDS,
+    XFRM_STATISTICS,
+    LoopLag,
+    certificate_ends,
+    late_beats,
+    packets_without_sa,
+)
 from gcks.ike.credentials import Credentials, OwnCredential
-from tests.exchange.test_member_certificates import DAY, NOW, Authority
-from tests.unit.daemon.metrics_states import Member, Server
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.metrics_states import Member, Server
 
 
 def told(metrics: Iterator[Metric]) -> dict[str, float]:
@@ -103,3 +113,46 @@ def test_build_info_is_the_version(tmp_path: Path) -> None:
         (family,) = (f for f in daemon.metrics.registry.collect() if f.name == "gcks_build_info")
         (sample,) = family.samples
         assert (sample.labels, sample.value) == ({"version": __version__}, 1)
+
+
+# --- the event loop -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "beats", "within"),
+    [
+        (-0.001, 1, {0.0: 1}),
+        (0.0, 1, {0.0: 1}),
+        (0.06, 1, {0.05: 0, 0.1: 1}),
+        (1.01, 11, {0.1: 1, 0.5: 5, 1.0: 10}),
+    ],
+)
+def test_every_beat_that_a_hanging_loop_missed_counts(
+    late_seconds: float, beats: int, within: dict[float, int]
+) -> None:
+    """A percentile of the lag is then one of the time."""
+    late = late_beats(late_seconds)
+    assert len(late) == beats
+    assert {bound: sum(one <= bound for one in late) for bound in within} == within
+
+
+async def test_a_loop_that_hung_says_so_and_goes_on_until_it_is_stopped() -> None:
+    registry = CollectorRegistry()
+
+    def beats(within: str = "+Inf") -> float:
+        return registry.get_sample_value("x_loop_lag_seconds_bucket", {"le": within}) or 0.0
+
+    lag = LoopLag("x_", registry)
+    lag.start()
+    time.sleep(5.5 * BEAT_SECONDS)
+    async with asyncio.timeout(10):
+        while not beats():
+            await asyncio.sleep(0)
+        hung = beats()
+        assert hung >= 5 and hung - beats("0.25") >= 2
+        while beats() == hung:
+            await asyncio.sleep(BEAT_SECONDS / 10)
+    lag.stop()
+    ended = beats()
+    await asyncio.sleep(2 * BEAT_SECONDS)
+    assert beats() == ended

@@ -23,7 +23,7 @@ from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.errors import RefusalReason
 from gcks.iana import NotifyType
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
 
 
 class Journal:

@@ -17,8 +17,8 @@ from gcks.daemon import log_queue, logs
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.log_queue import LogQueue
 from gcks.daemon.logs import EventLog, configure
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.samples import sample
+from tests.support.event_samples import sample
+from tests.support.repository import ROOT
 
 LINES = 5000
 """A pipe holds far less."""
@@ -29,7 +29,7 @@ from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.process import run_to_end
 from gcks.errors import LocalError
 from gcks.events import MemberLeft
-from tests.unit.daemon.samples import sample
+from tests.support.event_samples import sample
 
 async def main():
     log = EventLog(configure(LogOptions("json", "info")))

@@ -21,7 +21,7 @@ from gcks.daemon.logs import (
 )
 from gcks.errors import DropReason, RefusalReason
 from gcks.iana import NotifyType
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
 
 
 def event_log(format: str = "json", level: str = "debug") -> tuple[EventLog, io.StringIO]:

@@ -18,9 +18,9 @@ from gcks.daemon.metrics import (
     ServerMetrics,
 )
 from gcks.errors import DropReason, RefusalReason
-from tests.unit.daemon.conftest import ROOT
-from tests.unit.daemon.metrics_states import GROUP, Member, Server
-from tests.unit.daemon.samples import kinds, sample
+from tests.support.event_samples import kinds, sample
+from tests.support.metrics_states import GROUP, Member, Server
+from tests.support.repository import ROOT
 
 BOUNDED_LABELS = {
     "group",

@@ -1,4 +1,7 @@
-"""Every metric of both daemons, by a value that changes."""
+"""Every metric of both daemons, by a value that changes.
+
+Shows gcks/daemon/metrics.py and gcks/daemon/health.py.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from gcks.daemon import health
 from gcks.events import RegisterAgain
-from tests.unit.daemon.metrics_states import (
-    REKEY_OCTETS,
-    WHICH,
-    Ahead,
-    Member,
-    Server,
-    ends,
-)
+from tests.support.metrics_states import REKEY_OCTETS, WHICH, Ahead, Member, Server, ends
 
 Value = float | Ahead | None
 """None: there is no such series."""
@@ -128,6 +124,7 @@ MEMBER_TABLE = (
     group("gcks_member_strange_rekeys_total", 0, 32),
     group("gcks_member_receive_only_sas_total", 0, 33),
     Row("gcks_member_host_packets_without_sa_total", {}, 0, 70),
+    Row("gcks_member_send_errors_total", {}, 0, 71),
     Row("gcks_member_certificate_expiry_timestamp_seconds", {"kind": "own"}, ends(30), ends(20)),
     Row("gcks_member_certificate_expiry_timestamp_seconds", {"kind": "trust_anchor"}, ends(365),
         ends(300)),

@@ -15,7 +15,7 @@ from gcks.daemon.senders import make_senders
 from gcks.daemon.udp import UdpPort, bind_udp
 from gcks.datagrams import Endpoint, Path
 from gcks.events import DatagramDropped
-from tests.exchange.demo import group_policy
+from tests.support.world import group_policy
 
 SECONDS = 5.0
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.unit.daemon.conftest import ROOT
+from tests.support.repository import ROOT
 
 DUMPABLE = """
 import ctypes, os, sys

@@ -16,7 +16,7 @@ from gcks.events import DataPlaneFailed, Event, ReceivesOnly, SaChange
 from gcks.iana import ProtocolId
 from gcks.member.data_plane import ActivateSa, InstallSa, RemoveSa
 from gcks.member.status import DataSaStatus, GroupStatus, MemberStatus
-from tests.unit.dataplane.test_exec_hook import INSTALL
+from tests.support.install_sa import INSTALL
 
 GROUP, SPI = INSTALL.group, INSTALL.spi
 ACTIVATE = ActivateSa(GROUP, ProtocolId.ESP, SPI)

@@ -14,7 +14,7 @@ import pytest
 
 from gcks.daemon.systemd import ServiceManager
 from gcks.daemon.tcp import DESCRIPTORS_KEPT, MAX_STREAMS
-from tests.unit.daemon.conftest import ROOT
+from tests.support.repository import ROOT
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -14,29 +14,10 @@ import pytest
 from gcks.dataplane.exec_hook import ExecDataPlane
 from gcks.dataplane.interface import SaCommand
 from gcks.errors import LocalError
-from gcks.iana import Encr, ProtocolId, TransformType
-from gcks.member.data_plane import ActivateSa, Direction, InstallSa, Mode, RemoveSa
+from gcks.iana import ProtocolId
+from gcks.member.data_plane import ActivateSa, RemoveSa
 from gcks.wire.sa_usage import AggFrag, IpComp
-from gcks.wire.traffic_selector import TrafficSelector
-from gcks.wire.transform import Transform
-
-SPI = bytes.fromhex("e41b724d")
-INSTALL = InstallSa(
-    "keyid:demo",
-    ProtocolId.ESP,
-    SPI,
-    Direction.BOTH,
-    Mode.TUNNEL,
-    TrafficSelector.any(4, 17),
-    TrafficSelector.single("239.1.2.3", 17, 5000),
-    Transform(TransformType.ENCR, Encr.AES_GCM_16, 256),
-    None,
-    bytes(range(36)),
-    b"",
-    sender_ids=(3,),
-    sender_id_bits=16,
-    lifetime_seconds=60,
-)
+from tests.support.install_sa import INSTALL, SPI
 
 
 def hook(tmp_path: Path, body: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from gcks.errors import LocalError
 from gcks.member.data_plane import Direction
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.unit.dataplane.test_exec_hook import INSTALL
+from tests.support.install_sa import INSTALL
 
 u8, u16, u32, u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
 

@@ -16,9 +16,9 @@ from gcks.decode.messages import Explainer
 from gcks.decode.model import Explanation
 from gcks.decode.report import message_json, report
 from gcks.decode.text import render, render_summary
-from tests.fuzz.seeds import messages as seed_messages
-from tests.unit.decode import captures as c
-from tests.unit.decode.captures import with_length
+from tests.support import captures as c
+from tests.support.captures import with_length
+from tests.support.seeds import messages as seed_messages
 
 MESSAGE = with_length(next(seed_messages()))
 MARKED = bytes(4) + MESSAGE

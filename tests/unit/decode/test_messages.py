@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,7 +18,7 @@ from gcks.decode.model import ExplainedPayload, Explanation, Item, Protection
 from gcks.decode.report import message_json, report, schema
 from gcks.decode.text import COLUMNS, render, render_summary
 from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry
-from gcks.iana import Encr, ExchangeType, GcAuth, Integ, ProtocolId, TransformType
+from gcks.iana import Encr, ExchangeType, GcAuth, Integ, TransformType
 from gcks.ike.key_log_entry import IkeKeyLogEntry
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.ike.suite import IkeSuite
@@ -31,35 +30,22 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.transform import Transform
 from gcks.wire.vendor import VendorId
-from tests.fuzz.seeds import inside_sk, messages, vectors
-from tests.unit.decode.captures import with_length
-from tests.unit.wire.test_gsa import REKEY
+from tests.support.captures import with_length
+from tests.support.gsa_policies import REKEY
+from tests.support.repository import ROOT
+from tests.support.sample_messages import INIT, REKEYS, rekey_entry, rekey_messages
+from tests.support.seeds import inside_sk
 
-PUBLISHED = Path(__file__).parents[3] / "config" / "decode.schema.json"
+PUBLISHED = ROOT / "config" / "decode.schema.json"
 SPI_I, SPI_R = b"initiatr", b"respondr"
 IKE = IkeKeyLogEntry(SPI_I, SPI_R, Encr.AES_GCM_16, 256, Integ.NONE, b"e" * 36, b"f" * 36, b"", b"")
 SUITE = IkeSuite(Encr.AES_GCM_16, 256, 5, Integ.NONE, 31, 3)
-INIT = with_length(next(messages()))
-REKEYS = vectors("rekey")
 
 
 def protection(*, initiator: bool) -> IkeProtection:
     ciphers = [SUITE.make_cipher(key, b"") for key in (IKE.sk_ei, IKE.sk_er)]
     out, into = ciphers if initiator else reversed(ciphers)
     return IkeProtection(SPI_I, SPI_R, out, into, bytes)
-
-
-def rekey_entry(vector: dict[str, Any]) -> GroupSaKeyLogEntry:
-    given = vector["inputs"]
-    return GroupSaKeyLogEntry(
-        "keyid:demo", ProtocolId.GIKE_UPDATE, bytes.fromhex(given["rekey_spi"]), "192.0.2.1",
-        "239.1.2.3", given["encr"], 256, given["integ"], bytes.fromhex(given["GSK_e"]),
-        bytes.fromhex(given["GSK_a"]), bytes.fromhex(given["GSK_w"]),
-    )  # fmt: skip
-
-
-def rekey_messages(vector: dict[str, Any]) -> list[bytes]:
-    return list(map(bytes.fromhex, vector["datagrams"]))
 
 
 def registration(vector: dict[str, Any]) -> bytes:

@@ -38,8 +38,8 @@ from gcks.wire.traffic_selector import (
 from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
 from gcks.wire.vendor import VendorId
-from tests.fuzz.seeds import inside_sk
-from tests.unit.wire.test_gsa import ESP, REKEY, WIDE
+from tests.support.gsa_policies import ESP, REKEY, WIDE
+from tests.support.seeds import inside_sk
 
 SPI = b"\xe4\x1brM"
 NO_CONTEXT = Context()

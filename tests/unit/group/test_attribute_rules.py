@@ -22,7 +22,7 @@ from gcks.iana import Encr, GcAuth, Integ, TransformType
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.kd import KeyDownload, MemberKeyBag, WrappedKey
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.stage import CBC, GCM, HMAC, Stage, group_policy, rekey_sa
+from tests.support.group_stage import CBC, GCM, HMAC, Stage, group_policy, rekey_sa
 
 KEY = WrappedKey(0, 0, bytes(24))
 WRAP = WrappedKey(5, 0, bytes(24))

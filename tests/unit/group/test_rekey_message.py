@@ -27,8 +27,8 @@ from gcks.wire.delete import Delete
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import Payload, encode_chain
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.opening import open_fragments, open_rekey
-from tests.unit.keyserver.groups.stage import CBC, GCM, HMAC, rekey_sa
+from tests.support.group_stage import CBC, GCM, HMAC, rekey_sa
+from tests.support.rekey_opening import open_fragments, open_rekey
 
 SPI = bytes(range(16))
 DELETE = Delete(ProtocolId.ESP, 4, (b"spi1",))

@@ -26,7 +26,7 @@ from gcks.wire.auth_methods import AuthAnnouncement, decode_announcements
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate, CertificateRequest
 from gcks.wire.identification import Identity
-from tests.unit.crypto.openssl_ca import OpensslCa, to_der
+from tests.support.openssl_ca import OpensslCa, to_der
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
 

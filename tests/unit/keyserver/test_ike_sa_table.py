@@ -21,7 +21,7 @@ from gcks.keyserver.ike_sa import Established, HalfOpen, Refused
 from gcks.keyserver.ike_sa_table import IkeSaTable
 from gcks.wire.header import NO_SPI, Header
 from gcks.wire.identification import Identity
-from tests.exchange.demo import SERVER_SETTINGS
+from tests.support.world import SERVER_SETTINGS
 
 SUITE = choose(SERVER_SETTINGS.ike_proposals, SERVER_SETTINGS.ike_proposals).suite
 PAIR = generate(Ke.CURVE25519)

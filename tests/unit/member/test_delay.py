@@ -13,7 +13,7 @@ from gcks.member.effects import Effects
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.vendor import VendorId
-from tests.unit.member.little_gcks import LittleGcks, Member, delete, esp
+from tests.support.little_gcks import LittleGcks, Member, delete, esp
 
 EVERYTHING = delete(ProtocolId.GIKE_UPDATE, bytes(16))
 TOLD = (SPREAD_VENDOR, spread_notify(Spread(600, 20)))

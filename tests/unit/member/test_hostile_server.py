@@ -2,6 +2,8 @@
 
 Whatever comes, the member raises nothing but its own errors, installs nothing
 beyond the ceiling, and holds a bounded number of SAs.
+
+Shows gcks/member/ceiling.py, and all of gcks/member behind it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from gcks.member.data_plane import Direction, InstallSa
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
 from gcks.wire.kd import KeyDownload, MemberKeyBag
 from gcks.wire.payloads import Payload, decode_chain, encode_chain
-from tests.unit.member.little_gcks import LittleGcks, Member, delete, esp, wrapped
+from tests.support.little_gcks import LittleGcks, Member, delete, esp, wrapped
 
 CEILING = Ceiling(allow_implicit_authentication=True, max_data_sas=8)
 ROUNDS = 400

@@ -24,7 +24,7 @@ from gcks.member.effects import Effects
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.kd import KeyDownload, MemberKeyBag
 from gcks.wire.notify import Notify
-from tests.unit.member.little_gcks import (
+from tests.support.little_gcks import (
     ATD,
     DTD,
     IKE_GSK_W,

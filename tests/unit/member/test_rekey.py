@@ -25,7 +25,7 @@ from gcks.member.key_path import PathKey
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload, MemberKeyBag
-from tests.unit.member.little_gcks import (
+from tests.support.little_gcks import (
     ATD,
     DTD,
     LittleGcks,

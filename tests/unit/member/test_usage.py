@@ -1,4 +1,7 @@
-"""How the server wants SAs used: announced, installed where the data plane can, else refused."""
+"""How the server wants SAs used: announced, installed where the data plane can, else refused.
+
+Shows gcks/member/ceiling.py and gcks/group/usage.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from gcks.wire.gsa import GsaPolicy
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa_usage import AggFrag, IpComp
-from tests.unit.member.little_gcks import (
+from tests.support.little_gcks import (
     ATD,
     HMAC,
     MANY,

@@ -10,8 +10,7 @@ from gcks.datagrams import Endpoint
 from gcks.events import GroupStarted
 from gcks.journal import AuthKeySaved, SaDeleted
 from gcks.wire.header import decode_header
-from tests.exchange.memory_store import replay
-from tests.unit.keyserver.groups.stage import (
+from tests.support.group_stage import (
     DTD,
     OVERLAP,
     SPREAD,
@@ -21,6 +20,7 @@ from tests.unit.keyserver.groups.stage import (
     in_step,
     rekey_sa,
 )
+from tests.support.memory_store import replay
 
 
 def test_a_restart_keeps_keys_spis_members_and_numbers() -> None:
@@ -35,7 +35,7 @@ def test_a_restart_keeps_keys_spis_members_and_numbers() -> None:
     assert after.keys == before.keys and after.auth_key == before.auth_key
     assert [p.lifetime_seconds for p in after.gsa.policies] == [2890, 490]
     assert [p.next_spis for p in after.gsa.policies] == [p.next_spis for p in before.gsa.policies]
-    assert len(stage.group.members) == 3
+    assert len(stage.group.state.members) == 3
     assert stage.register("s1", sender=True).sender_ids == (3,)
     assert listener.hear(stage.rekey().transmits) == 1 and in_step(stage, listener)
     assert GroupStarted("keyid:demo", restored=True, members=3) in stage.of(GroupStarted)

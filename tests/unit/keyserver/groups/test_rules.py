@@ -14,7 +14,7 @@ from gcks.keyserver.groups.rules import check, check_groups
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.unit.keyserver.groups.stage import CBC, HMAC, esp, group_policy, rekey_sa, single
+from tests.support.group_stage import CBC, HMAC, esp, group_policy, rekey_sa, single
 
 IIV = Transform(TransformType.ENCR, Encr.AES_GCM_16_IIV, 256)
 NULL = Transform(TransformType.ENCR, Encr.NULL)

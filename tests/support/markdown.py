@@ -1,0 +1,7 @@
+"""What documents quote."""
+
+from __future__ import annotations
+
+import re
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -35,8 +35,7 @@ class Audience(Generic[R]):
 
     def __init__(self, logs: LogOptions, watch: Watch | None) -> None:
         """`watch`: a screen, if there is one."""
-        self.logger: Any = configure(logs)
-        self._log = EventLog(self.logger)
+        self._log = EventLog(configure(logs))
         self._watch = watch
         self._metrics: Metrics | None = None
         self._http: asyncio.Server | None = None
@@ -53,18 +52,17 @@ class Audience(Generic[R]):
         self, options: ControlOptions | None, read: Read[R], answer: Answer[R]
     ) -> None:
         """Open the control socket.  Raises `LocalError`."""
-        self._control = await open_control(options, read, answer, self.logger)
+        self._control = await open_control(options, read, answer, self.tell)
 
     def use_logs(self, logs: LogOptions) -> None:
         """Log from now on as another configuration says."""
-        self.logger = configure(logs)
-        self._log = EventLog(self.logger)
+        self._log = EventLog(configure(logs))
 
     def tell(self, events: Sequence[Event]) -> None:
         now = time.monotonic()
         if self._metrics is not None:
             self._metrics.count(events)
-        self._log.write(events, now)
+        events = [*events, *self._log.write(events, now)]
         if self._watch is not None:
             self._watch(events)
         if self._control is not None:

@@ -154,7 +154,7 @@ SERVER_ROWS: Final = (
         known=(("certificate_expired",), ("certificate_revoked",)),
     ),
     Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
-    Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
+    Row(e.SaEnded, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
     Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy,
         known=(("first",), ("repeat",), ("reminder",))),
     Row(
@@ -168,25 +168,6 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset(
-    {
-        e.GroupStarted,
-        e.GroupRemovedEvent,
-        e.MembersLockedOut,
-        e.OperatorExcluded,
-        e.OperatorReadmitted,
-        e.OperatorOrdered,
-        e.OrderRefused,
-        e.Reloaded,
-        e.ReloadRefused,
-        e.ServerStarted,
-        e.ServerStopping,
-        e.MemberStarted,
-        e.MemberStopping,
-        e.ServerNotTold,
-    }
-)
-
 MEMBER_ROWS: Final = (
     _DROPS,
     _REFUSALS,
@@ -196,7 +177,7 @@ MEMBER_ROWS: Final = (
     Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
     Row(e.NothingToSendOn, "sender_mismatches",
         "Registrations as a sender without an SA to send on", _GROUP, _group),
-    Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
+    Row(e.RegistrationAttemptFailed, "registration_failures", "Registrations that failed",
         _GROUP, _group),
     Row(e.PolicyRefused, "registration_failures", "Registrations that failed", _GROUP, _group,
         lambda event: float(event.retry_seconds > 0)),

@@ -6,7 +6,7 @@ What comes of a new IKE SA is in `gcks.ike.succession`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from math import inf
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ from gcks.datagrams import Transmit
 from gcks.iana import ExchangeType, ProtocolId
 from gcks.ike import ike_rekey
 from gcks.ike.channel import Channel
-from gcks.ike.ike_rekey import OptimizedRekey, Parent, RekeyRequest, Successor, Try
+from gcks.ike.ike_rekey import Entropy, OptimizedRekey, Parent, RekeyRequest, Successor, Try
 from gcks.ike.negotiation import without_kwa
 from gcks.ike.retransmission import Retransmission
 from gcks.wire.delete import Delete
@@ -28,8 +28,6 @@ KEEPALIVE_SECONDS: Final = 20.0
 LINGER_SECONDS: Final = 30.0
 """How long the peer has to delete an IKE SA that another has replaced."""
 DELETE_IKE_SA: Final = Delete(ProtocolId.IKE, 0, ())
-
-Entropy = Callable[[int], bytes]
 
 
 class Asked(Enum):
@@ -59,27 +57,24 @@ class SecuredSettings(Protocol):
 
 
 class Secured:
-    """Keys, messages and times of one IKE SA.
-
-    `tries` is how often a request is sent before the SA is given up; None: as
-    the settings say.
-    """
+    """Keys, messages and times of one IKE SA; one request of ours at a time."""
 
     __slots__ = (
         "asked", "channel", "ends_at", "gsk_w", "keepalive_at", "optimized", "parent", "probe_at",
         "rekey_at", "rekey_request", "rekey_tries", "replaced_by", "tries",
     )  # fmt: skip
 
-    def __init__(
-        self, channel: Channel, parent: Parent, gsk_w: bytes, tries: int | None = None
-    ) -> None:
-        self.channel, self.parent, self.gsk_w, self.tries = channel, parent, gsk_w, tries
+    def __init__(self, channel: Channel, parent: Parent, gsk_w: bytes) -> None:
+        self.channel, self.parent, self.gsk_w = channel, parent, gsk_w
+        self.tries: int | None = None
+        """How often a request is sent before the SA is given up; None: as the settings say."""
         self.asked: Asked | None = None
         self.optimized = False
         """Whether optimized rekeys were negotiated."""
         self.rekey_at = self.probe_at = self.ends_at = self.keepalive_at = inf
         self.rekey_request: RekeyRequest | None = None
         self.rekey_tries = 0
+        """Requests since the rekey was due."""
         self.replaced_by: Successor | None = None
         """The IKE SA that is used in place of this one, which the peer is to delete."""
 
@@ -187,7 +182,7 @@ class Secured:
             optimized=wanted.optimized, method=wanted.method,
         )  # fmt: skip
         self.rekey_request, self.rekey_at = request, inf
-        self.rekey_tries += 1
+        self.rekey_tries = self.rekey_tries + 1 if again is not None else 1
         payloads = request.payloads(optimized_code(settings))
         return self.ask(Asked.REKEY, ExchangeType.CREATE_CHILD_SA, payloads, settings, now)
 

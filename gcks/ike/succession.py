@@ -28,7 +28,7 @@ Nothing here looks into a role's tables: `answer` and `answered` say what to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +38,7 @@ from gcks.errors import LocalError, NoAdditionalSas, PeerError, TemporaryFailure
 from gcks.iana import ExchangeType, NotifyType
 from gcks.ike import ike_rekey
 from gcks.ike.channel import Channel, Response
-from gcks.ike.ike_rekey import RekeyRequest, Successor, Try
+from gcks.ike.ike_rekey import Entropy, RekeyRequest, Successor, Try
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.secured import Asked, Secured, SecuredSettings, optimized_code
 from gcks.wire.notify import Notify
@@ -103,7 +103,7 @@ def answer(
     contents: Contents,
     settings: SecuredSettings,
     spi: bytes,
-    entropy: Callable[[int], bytes],
+    entropy: Entropy,
 ) -> tuple[tuple[Payload, ...], TakeOver]:
     """Answer the peer's CREATE_CHILD_SA request; return the response's payloads too.
 
@@ -184,7 +184,7 @@ def hand_over(
     return ()
 
 
-def channel_of(made: Successor, old: Secured, entropy: Callable[[int], bytes]) -> Channel:
+def channel_of(made: Successor, old: Secured, entropy: Entropy) -> Channel:
     """Make the channel of the new IKE SA; Message IDs begin at 0 (RFC 7296 section 2.2)."""
     return Channel(
         ike_rekey.protection_of(made, entropy),

@@ -167,9 +167,12 @@ class Peers:
         if decision.rival is not None:
             rival = self.ike_sas.of_spi(decision.rival.spi_r)  # theirs: we were its responder
         new = self._put(sa, made, now)
-        if sa.inband:
-            self.pushes.move(sa, new)
+        used = rival or sa
+        if used.inband:
+            self.pushes.move(used, new)
             self._touch(new)
+        if decision.rival is not None and rival is None:
+            self.pushes.catch_up(new)  # the loser is gone, with what was to be said over it
         change.transmits += hand_over(sa, made, rival, self._configured.settings, now)
         for left in (sa, rival):
             if left is not None:

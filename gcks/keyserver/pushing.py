@@ -71,6 +71,12 @@ class Pushes:
         if new.to_push:
             self._waiting.append(new)
 
+    def catch_up(self, sa: Established) -> None:
+        """Tell a GM what all its groups are now: it may have missed something."""
+        if sa.inband and not sa.to_push:
+            self._waiting.append(sa)
+        sa.to_push |= set(sa.inband)
+
     def closed(self, sa: Established) -> None:
         """Forget an IKE SA."""
         for group in sa.inband:

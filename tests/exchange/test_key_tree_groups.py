@@ -13,7 +13,7 @@ from gcks.events import (
     GroupStartedOver,
     MemberLeft,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RegistrationRefused,
     RekeyReceived,
     RekeySent,
@@ -40,7 +40,7 @@ def test_one_member_is_shut_out_and_the_others_go_on(members: int) -> None:
     scene.check([1])
     refused = scene.events(RegistrationRefused)
     assert {event.notify for event in refused} == {NotifyType.AUTHORIZATION_FAILED}
-    assert scene.members[1].all(RegistrationFailedEvent)
+    assert scene.members[1].all(RegistrationAttemptFailed)
 
 
 def test_the_two_message_rule() -> None:

@@ -24,7 +24,6 @@ from statistics import mean
 from typing import Any, Self
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from gcks.daemon.audit import AuditLog
@@ -35,9 +34,9 @@ from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Foll
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
-from gcks.events import Event, MemberRegistered
+from gcks.events import KINDS, Event, MemberRegistered
 from gcks.member.status import GroupStatus
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import TREE, Scene
 
@@ -81,7 +80,7 @@ class Edge:
         self._log = EventLog(configure(LogOptions("json", "info"), self._null))
         self._audit = AuditLog(self._audited, scene.world.network.wall)
         self._control = ControlSocket(
-            directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
+            directory / "control.sock", Gate(Access()), bytes, _nothing, self.tell
         )
         self.deaf = Follower(Wanted())
         self._control._followers.add(self.deaf)
@@ -89,7 +88,7 @@ class Edge:
 
     def fill(self) -> None:
         """Fill what holds the last events of each kind: from then on it must not grow."""
-        for kind in kinds():
+        for kind in KINDS:
             self._control.tell([sample(kind) for _ in range(KEPT_OF_A_KIND)])
 
     def tell(self, events: Sequence[Event]) -> None:

@@ -80,7 +80,7 @@ class Scene:
         """Those in `out` have none of the current keys, all others have them."""
         rekey = self.group.sas.rekey
         for number, member in enumerate(self.members):
-            holding = member.engine._groups[0].holding
+            holding = member.engine.groups[0].holding
             knows_rekey = (
                 holding.current_rekey is not None and holding.current_rekey.spi == rekey.spi
             )

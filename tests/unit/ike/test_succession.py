@@ -44,6 +44,7 @@ from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
+from gcks.wire.unknown import UnknownPayload
 
 REKEY, INFORMATIONAL = ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL
 PATH = Path(Endpoint("192.0.2.1", 500), Endpoint("10.0.0.1", 500))
@@ -58,8 +59,9 @@ class Settings:
     ike_proposals: SecurityAssociation
     retransmission: Retransmission
     optimized_rekey: OptimizedRekey | None
-    ike_sa_rekey_seconds: float = 3600.0
-    liveness_seconds: float = 60.0
+    ike_sa_rekey_seconds: float = 20.0
+    liveness_seconds: float = 15.0
+    """Both before a lingering IKE SA ends: one that is replaced must not care."""
 
 
 SETTINGS = Settings(
@@ -537,12 +539,22 @@ def test_refusals_cause_a_limited_number_of_requests(begins: int) -> None:
     """RFC 7296 section 2.25: an authentic peer can't have us compute keys without end."""
     ours, peer = sides(begins)
     request, requests = ours.ask(), 0
-    while request:
+    while request and requests <= MAX_REKEY_TRIES:
         requests += 1
         method = Ke.ECP_256 if requests % 2 else Ke.CURVE25519
         request = ours.take(refuse(peer, request, invalid_ke(method)))
     assert requests == MAX_REKEY_TRIES
     assert ours.decisions[-1] == AskLater(NOW + REKEY_RETRY_SECONDS)
+
+
+@both_roles
+def test_after_a_pause_a_peer_may_refuse_the_optimized_form_again(begins: int) -> None:
+    """RFC 7296 section 2.25: what was refused before the pause doesn't count against it."""
+    ours, peer = sides(begins, optimized=(True, False))
+    for _ in range(MAX_REKEY_TRIES):
+        ours.take(refuse(peer, ours.ask(), Notify(NotifyType.TEMPORARY_FAILURE)))
+    settle(ours, peer, to_peer=ours.ask())
+    agree(ours, peer)
 
 
 # --- nonsense -----------------------------------------------------------------------------------
@@ -557,6 +569,15 @@ def test_a_response_that_makes_no_sense_closes_the_ike_sa(begins: int) -> None:
     assert isinstance(decision, Close)
     assert "went wrong" in decision.cause
     assert ours.sas == []
+
+
+@both_roles
+def test_a_refusal_with_an_unknown_critical_payload_closes_the_ike_sa(begins: int) -> None:
+    """RFC 7296 section 2.5: such a response is not read any further."""
+    ours, peer = sides(begins)
+    strange = UnknownPayload(200, critical=True, body=b"")
+    ours.take(refuse(peer, ours.ask(), Notify(NotifyType.TEMPORARY_FAILURE), strange))
+    assert isinstance(ours.decisions[0], Close)
 
 
 @both_roles

@@ -13,6 +13,7 @@ KNOWN: Final = frozenset(
         "issue14.14",
         "issue14.15",
         "worlds.busy-delete",
+        "worlds.empty-group",
         "worlds.inband-senders",
         "worlds.old-path",
     }
@@ -27,6 +28,8 @@ issue14.14: members that are rekeyed in-band may keep SAs that are over.
 issue14.15: a registration may bring ESP and AH for the same traffic, which the member refuses.
 worlds.busy-delete: where an IKE SA that serves two groups is closed because one of them is gone,
 and a request is under way, the member isn't told, and misses the rekeys of the other.
+worlds.empty-group: with `backward_access` the first who comes after everybody has gone is given
+the keys that they used.
 worlds.inband-senders: no reload begins with `inband_senders`: who is excluded then, and had
 registered before, keeps the Rekey SA.
 worlds.old-path: with a key tree and `backward_access` who was shut out and comes back is given

@@ -91,7 +91,8 @@ class GroupRecord:
 class Ledger:
     """Follows the journal; `policies` are those that are configured now."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: frozenset[str]) -> None:
+        self._known = known
         self.groups: dict[str, GroupRecord] = {}
         self.past: list[GroupRecord] = []
         """Groups that were removed."""
@@ -187,15 +188,19 @@ class Ledger:
     def _member_saved(
         self, record: GroupRecord, entry: MemberSaved, policy: GroupPolicy | None, now: float
     ) -> None:
+        floor = self._floor(record, policy, now)
         stays = record.stays.setdefault(entry.identity, [])
         if not stays or stays[-1].ended_at < inf:
-            stays.append(Stay(now, self._floor(policy, now)))
+            stays.append(Stay(now, floor))
+        stays[-1].floor = min(stays[-1].floor, floor)
         for sa in record.live():
             sa.used_at = min(sa.used_at, now)
         self._number(record, entry, now)
 
-    def _floor(self, policy: GroupPolicy | None, now: float) -> float:
+    def _floor(self, record: GroupRecord, policy: GroupPolicy | None, now: float) -> float:
         if policy is None or not policy.backward_access:
+            return -inf
+        if "worlds.empty-group" in self._known and not record.members():
             return -inf
         return now - policy.exclusion_window_seconds - 0.01
 

@@ -131,7 +131,7 @@ def _any_policy(random: Random, group: str, number: int) -> GroupPolicy:
     multicast = random.random() < 0.8
     rekey = _any_rekey(random, number) if multicast else None
     atd, dtd = random.choice(DELAYS)
-    bits = random.choice((3, 5, 16))
+    bits = random.choice((2, 3, 5, 16))
     return GroupPolicy(
         Identity.parse(f"keyid:{group}"),
         data_sas=sas,
@@ -141,7 +141,7 @@ def _any_policy(random: Random, group: str, number: int) -> GroupPolicy:
         atd_seconds=atd,
         dtd_seconds=dtd,
         sender_id_bits=bits,
-        max_sender_ids_per_request=random.choice((1, 2, 8)),
+        max_sender_ids_per_request=random.choice((1, 2, 8)) if bits > 2 else 1,
         capacity=random.choice((1_000_000,) * 5 + (4,)),
         evaluate_sag=random.random() < 0.7,
         inband_senders=multicast and random.random() < 0.35,

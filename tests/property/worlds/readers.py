@@ -78,8 +78,10 @@ class Readers:
         self._last_sent: dict[tuple[str, str, object], float] = {}
         """(Member, group, selectors) -> when."""
         self._last_rekey: dict[str, float] = {}
+        self._roles: dict[tuple[str, str], Role | None] = {}
+        """What was found out since the last change."""
 
-    # --- what is expected --------------------------------------------------------------------------
+    # --- what is expected -------------------------------------------------
 
     def disturbed(self) -> None:
         """Count nothing until `settled`."""
@@ -100,6 +102,16 @@ class Readers:
 
     def role(self, player: Player, group: str) -> Role | None:
         """Return what a running member may be in a group, None where it may not."""
+        place = player.name, group
+        if place not in self._roles:
+            self._roles[place] = self._role(player, group)
+        return self._roles[place]
+
+    def roles_change(self) -> None:
+        """Forget who may be what: a member, the policy or an exclusion is another."""
+        self._roles.clear()
+
+    def _role(self, player: Player, group: str) -> Role | None:
         policy = self._stage.policies.get(group)
         sender = player.groups.get(group)
         if policy is None or sender is None or player.left:
@@ -111,7 +123,7 @@ class Readers:
         except AuthorizationFailed:
             return None
 
-    # --- events ------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------
 
     def server_event(self, event: Event) -> None:
         if isinstance(event, GroupStartedOver):
@@ -156,20 +168,29 @@ class Readers:
             known = "issue14.1" in self._stage.known
             hold(sa.sender_ids or known, "sender-ids", f"{player.identity} sends without, on {sa}")
 
-    # --- packets -----------------------------------------------------------------------------------
+    # --- packets -------------------------------------------------
 
     def tick(self) -> None:
         """Let every member send a packet on each SA that it uses."""
         stage = self._stage
         for player in list(stage.players.values()):
-            for key in player.node.plane.sending:
-                sa = player.node.plane.installed[key]
+            for sa in self._used(player):
                 self._last_sent[player.name, sa.group, _selectors(sa)] = stage.now
                 if self.is_calm(sa.group) and self._counts(player, sa):
                     stage.network.at(
                         stage.now + FLIGHT_SECONDS, lambda p=player, s=sa: self._arrive(p, s)
                     )
         stage.network.at(stage.now + PACKET_SECONDS, self.tick)
+
+    def _used(self, player: Player) -> list[InstallSa]:
+        """Return the SAs that a member sends on: of two for the same traffic the newer one.
+
+        ESP and AH may be active at one time for the simulated data plane, not for a kernel.
+        """
+        plane, ledger = player.node.plane, self._stage.ledger
+        active = [plane.installed[key] for key in plane.sending]
+        active.sort(key=lambda sa: ledger.keymats[sa.spi].created_at)
+        return list({(sa.group, *_selectors(sa)): sa for sa in active}.values())
 
     def _counts(self, player: Player, sa: InstallSa) -> bool:
         """Tell whether a sender is one, and the SA one of the policy."""
@@ -193,9 +214,9 @@ class Readers:
         for player in stage.players.values():
             if player is not sender and self._must_read(player, sa):
                 held = player.node.plane.installed.get((sa.protocol, sa.spi))
-                text = f"{player.identity} can't read {_text(sa)} of {sender.identity}"
-                hold(held and held.direction is not Direction.OUT, "unreadable", text)
-                hold(held and (held.key_e, held.key_a) == (sa.key_e, sa.key_a), "unreadable", text)
+                if held is None or not _readable(held, sa):
+                    text = f"{player.identity} can't read {_text(sa)} of {sender.identity}"
+                    hold(False, "unreadable", text)
 
     def _must_read(self, player: Player, sa: InstallSa) -> bool:
         role = self.role(player, sa.group)
@@ -207,7 +228,7 @@ class Readers:
             return False
         return since + _grace_seconds(policy, role) < self._stage.now
 
-    # --- after calm --------------------------------------------------------------------------------
+    # --- after calm -------------------------------------------------
 
     def check_all_are_back(self) -> None:
         """After calm every authorized member is registered, and sends where it may."""
@@ -245,6 +266,11 @@ def _grace_seconds(policy: GroupPolicy, role: Role) -> float:
     """
     fresh = policy.backward_access or role.is_sender
     return policy.atd_seconds + 2.0 if fresh else 0.0
+
+
+def _readable(held: InstallSa, sent: InstallSa) -> bool:
+    same = (held.key_e, held.key_a) == (sent.key_e, sent.key_a)
+    return same and held.direction is not Direction.OUT
 
 
 def _selectors(sa: InstallSa) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from gcks.datagrams import Transmit
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped, Event
 from gcks.ike.retransmission import Retransmission
-from gcks.journal import ExclusionLifted, ExclusionSaved, JournalEntry
+from gcks.journal import ExclusionLifted, ExclusionSaved, GroupRemoved, JournalEntry
 from gcks.keyserver.commands import Command, Reload
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
@@ -203,15 +203,18 @@ class Stage:
 
     def __init__(self, setting: Setting, known: frozenset[str]) -> None:
         self.setting, self.known = setting, known
+        self.policies = {policy.name: policy for policy in setting.policies}
+        """What is configured now."""
         self.story: list[tuple[float, str, object]] = []
         """Time, who, and what: an event or a text."""
         self.players: dict[str, Player] = {}
-        self.ledger = Ledger()
+        self.ledger = Ledger(known)
         self.air = Air(self.ledger)
         self.secrecy = Secrecy(self.ledger, self.air, known)
         self.readers = Readers(self)
         self.network = WatchedNetwork(setting.seed, self)
-        self._exclusions: dict[tuple[str, str, str], None] = {}
+        self._exclusions: set[tuple[str, str]] = set()
+        """Group and identity."""
         self._by_node: dict[int, Player] = {}
         settings = replace(
             SERVER_SETTINGS,
@@ -228,15 +231,11 @@ class Stage:
 
         return OnThisStage(groups=self.setting.policies, settings=settings)
 
-    # --- looking -----------------------------------------------------------------------------------
+    # --- looking -------------------------------------------------
 
     @property
     def now(self) -> float:
         return self.network.now
-
-    @property
-    def policies(self) -> Mapping[str, GroupPolicy]:
-        return self.world.policies
 
     @property
     def is_up(self) -> bool:
@@ -252,12 +251,12 @@ class Stage:
 
     def excludes(self, group: str, identity: str) -> bool:
         """Tell whether an operator's order stands against it."""
-        return (group, "identity", identity) in self._exclusions
+        return (group, identity) in self._exclusions
 
     def log(self, who: str, what: object) -> None:
         self.story.append((self.now, who, what))
 
-    # --- what the network shows --------------------------------------------------------------------
+    # --- what the network shows -------------------------------------------------
 
     def server_committed(self, journal: Sequence[JournalEntry], events: Sequence[Event]) -> None:
         """Follow a commit."""
@@ -268,10 +267,18 @@ class Stage:
         self.ledger.take(journal, events, self.policies, self.now)
         self.secrecy.seated(journal)
         for entry in journal:
-            if isinstance(entry, ExclusionSaved):
-                self._exclusions[entry.group, entry.kind, entry.name] = None
-            elif isinstance(entry, ExclusionLifted):
-                self._exclusions.pop((entry.group, entry.kind, entry.name))
+            self._note_exclusion(entry)
+
+    def _note_exclusion(self, entry: JournalEntry) -> None:
+        if isinstance(entry, ExclusionSaved):
+            self._exclusions.add((entry.group, entry.name))
+            self.readers.roles_change()
+        elif isinstance(entry, ExclusionLifted):
+            self._exclusions.discard((entry.group, entry.name))
+            self.readers.roles_change()
+        elif isinstance(entry, GroupRemoved):
+            self._exclusions = {place for place in self._exclusions if place[0] != entry.group}
+            self.readers.roles_change()
 
     def _no_internal_error(self, event: Event) -> None:
         if isinstance(event, DatagramDropped) and event.reason is DropReason.INTERNAL_ERROR:
@@ -297,7 +304,7 @@ class Stage:
             if isinstance(command, InstallSa):
                 self.readers.installed(player, command)
 
-    # --- what can be done --------------------------------------------------------------------------
+    # --- what can be done -------------------------------------------------
 
     def join(self, name: str, groups: Mapping[str, bool]) -> None:
         """Start a member, or start it again without a word to the server."""
@@ -320,6 +327,7 @@ class Stage:
         )
         player = Player(name, node, dict(groups), options.announce_transforms)
         self.players[name] = player
+        self.readers.roles_change()
         self._by_node[id(node)] = player
 
     def stop(self, name: str) -> None:
@@ -332,6 +340,7 @@ class Stage:
         player = self.players.get(name)
         if player is not None and not player.left:
             player.left = True
+            self.readers.roles_change()
             self.network.leave(player.node, insist=insist)
 
     def command(self, command: Command) -> None:
@@ -355,6 +364,8 @@ class Stage:
         """Change the configuration; a server that is down takes it when it starts."""
         before = self.policies
         self.world.groups = tuple(policies)
+        self.policies = {policy.name: policy for policy in policies}
+        self.readers.roles_change()
         for policy in policies:
             old = before.get(policy.name)
             if old is None or _disturbs(old, policy):
@@ -404,7 +415,7 @@ class Stage:
     def run(self, seconds: float) -> None:
         self.network.run(self.now + seconds)
 
-    # --- what must hold ----------------------------------------------------------------------------
+    # --- what must hold -------------------------------------------------
 
     def check(self) -> None:
         """Hold after a step what holds always."""

@@ -235,7 +235,7 @@ class Author:
         random = self._random
         kinds = [
             self._joins, self._joins, self._leaves, self._stops, self._rekeys,
-            self._reloads, self._reloads, self._excludes, self._readmits,
+            self._reloads, self._reloads, self._excludes, self._readmits, self._churns,
         ]  # fmt: skip
         if self._rough:
             kinds += [self._crashes, self._crashes, self._storms, self._storms, self._calms]
@@ -244,6 +244,11 @@ class Author:
 
     def _joins(self) -> list[Step]:
         return [self._join(self._random.choice(NAMES))]
+
+    def _churns(self) -> list[Step]:
+        """Senders start again and again: each time takes Sender-IDs."""
+        names = self._random.choices(SENDERS, k=4)
+        return [step for name in names for step in (self._join(name), *self._wait())]
 
     def _leaves(self) -> list[Step]:
         return [Leave(self._random.choice(NAMES[:-1]), self._random.random() < 0.8)]
@@ -262,7 +267,8 @@ class Author:
             again = tuple(self._policies.values())
             return [Reloaded(tuple(kept)), *self._wait(), Reloaded(again)]
         self._policies[group] = self._changed(group)
-        return [Reloaded(tuple(self._policies.values()))]
+        late = [Wait(0.3), *self._joins()] if random.random() < 0.4 else []
+        return [Reloaded(tuple(self._policies.values())), *late]
 
     def _excludes(self) -> list[Step]:
         random = self._random

@@ -25,9 +25,9 @@ class Failure:
     """A scenario that breaks something."""
 
     scenario: Scenario
-    rule: str
     text: str
     stage: Stage
+    error: Exception
 
     @property
     def kind(self) -> str:
@@ -50,10 +50,11 @@ def play(scenario: Scenario, known: frozenset[str]) -> Failure | None:
             stage.log("", step)
             step.perform(stage)
             stage.check()
-    except AssertionError as error:
-        assert stage is not None
-        rule = error.rule if isinstance(error, BrokenError) else f"assertion {error}"[:60]
-        return Failure(scenario, rule, str(error), stage)
+    except Exception as error:
+        if stage is None:
+            raise
+        text = str(error) if isinstance(error, BrokenError) else f"{type(error).__name__}: {error}"
+        return Failure(scenario, text, stage, error)
     return None
 
 

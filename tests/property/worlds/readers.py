@@ -148,6 +148,8 @@ class Readers:
     def _judge(self, player: Player, event: Reregistering) -> None:
         if not self.is_calm(event.group) or self.role(player, event.group) is None:
             return
+        if not self._stage.is_member(event.group, player.identity):
+            return  # shut out a moment ago, and readmitted
         if not self._stage.policies[event.group].atd_seconds:
             return
         replaced = [sa for sa in self._stage.ledger.keymats.values() if sa.replaced_at < inf]

@@ -16,6 +16,7 @@ KNOWN: Final = frozenset(
         "worlds.empty-group",
         "worlds.inband-senders",
         "worlds.old-path",
+        "worlds.restart-rules",
     }
 )
 """Faults that wait to be mended; each name relaxes one check, or keeps one case from being drawn.
@@ -30,10 +31,12 @@ worlds.busy-delete: where an IKE SA that serves two groups is closed because one
 and a request is under way, the member isn't told, and misses the rekeys of the other.
 worlds.empty-group: with `backward_access` the first who comes after everybody has gone is given
 the keys that they used.
-worlds.inband-senders: no reload begins with `inband_senders`: who is excluded then, and had
-registered before, keeps the Rekey SA.
+worlds.inband-senders: no reload changes `inband_senders`: who is excluded then, and had registered
+before, is taken for what it isn't, and keeps the Rekey SA or the Data-Security SAs.
 worlds.old-path: with a key tree and `backward_access` who was shut out and comes back is given
 tree keys that open the message that shut it out, and so all that was sent meanwhile.
+worlds.restart-rules: whom the rules don't name any more stays a member where the server was
+started again with them, instead of reloaded.
 """
 
 

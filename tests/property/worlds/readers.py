@@ -87,6 +87,11 @@ class Readers:
         """Count nothing until `settled`."""
         self.calm = False
 
+    @property
+    def is_steady(self) -> bool:
+        """Tell whether nobody needs time to come back."""
+        return self.calm and all(at <= self._stage.now for at in self._calm_from.values())
+
     def settled(self) -> None:
         """Count everything from now on."""
         self.calm = True

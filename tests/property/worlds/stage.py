@@ -405,7 +405,7 @@ class Stage:
         self.network.doom = self.network.fault_in = None
         for player in self.players.values():
             player.node.deaf = False
-        self.network.run(self.now + (STEADY_SECONDS if self.readers.calm else SETTLE_SECONDS))
+        self.network.run(self.now + (STEADY_SECONDS if self.readers.is_steady else SETTLE_SECONDS))
         self.check()
         self.readers.settled()
         self.network.run(self.now + STEADY_SECONDS)
@@ -425,6 +425,17 @@ class Stage:
             check_memory(self.world.server.groups, stored, self.now)
             check_timers(self.world.server.groups, self.now)
             self.secrecy.check(map(identity_of, NAMES), self.now)
+            self._check_members()
+
+    def _check_members(self) -> None:
+        """Whom no rule names is no member."""
+        if "worlds.restart-rules" in self.known:
+            return
+        for group, policy in self.policies.items():
+            for identity in self.members(group):
+                text = f"{identity} is one of {group}, and no rule names it"
+                hold(policy.rule_for(identity) is not None, "members", text)
+                hold(not self.excludes(group, identity), "members", f"{text}: excluded")
 
     def check_what_is_over(self) -> None:
         """No member has an SA that is over and that nothing there will end."""

@@ -200,8 +200,8 @@ class Author:
     def _changed(self, group: str) -> GroupPolicy:
         while True:
             policy = draw_change(self._random, self._policies[group], NUMBERS[group])
-            begins = policy.inband_senders and not self._policies[group].inband_senders
-            if begins and "worlds.inband-senders" in self._known:
+            toggled = policy.inband_senders != self._policies[group].inband_senders
+            if toggled and "worlds.inband-senders" in self._known:
                 continue
             if not self._is_known_fault(policy):
                 return policy

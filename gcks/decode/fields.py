@@ -50,8 +50,8 @@ def identity_text(identity: Identity) -> str:
 
 def signature_name(identifier: bytes) -> str:
     """Name an AlgorithmIdentifier (RFC 7427 appendix A)."""
-    found = BY_IDENTIFIER.get(identifier) or PKCS1_V15.get(identifier)
-    return found.name if found is not None else f"AlgorithmIdentifier {octets_text(identifier)}"
+    known = BY_IDENTIFIER.get(identifier) or PKCS1_V15.get(identifier)
+    return known.name if known is not None else f"AlgorithmIdentifier {octets_text(identifier)}"
 
 
 def transform_item(transform: Transform) -> Item:

@@ -36,8 +36,7 @@ def world(rekey_seconds: float = NEVER, **options: object) -> World:
 
 
 def server_sas(world: World) -> list[Established]:
-    found = world.server.ike_sas._by_spi.values()
-    return [sa for sa in found if isinstance(sa, Established)]
+    return list(world.server.ike_sas.of_peer("fqdn:gm1.dev"))
 
 
 def agree(world: World, member: MemberNode) -> None:

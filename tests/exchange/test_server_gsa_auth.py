@@ -518,7 +518,7 @@ def test_a_message_in_the_wrong_role_is_dropped(flags: int) -> None:
     server, peer = Server(), Initiator()
     peer.meet(server)
     payloads = (IDi(peer.identity), *peer.proof(), DEMO)
-    message = peer.protection.seal(ExchangeType.GSA_AUTH, flags, 1, payloads)
+    message = peer.protection.seal_messages(ExchangeType.GSA_AUTH, flags, 1, payloads, None)[0]
     assert dropped(server.receive(message, peer)) is DropReason.WRONG_ROLE
     assert read(peer, server.answer(peer.auth(), peer))
 

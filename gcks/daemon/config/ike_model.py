@@ -27,9 +27,9 @@ class Section(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Any:
-        found = handler(core)
-        complete(cls, handler.resolve_ref_schema(found)["properties"])
-        return found
+        schema = handler(core)
+        complete(cls, handler.resolve_ref_schema(schema)["properties"])
+        return schema
 
 
 def _ike_proposals(value: list[str]) -> list[str]:

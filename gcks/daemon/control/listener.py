@@ -19,7 +19,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -28,8 +28,8 @@ from pydantic_core import from_json
 from gcks import __version__
 from gcks.daemon.config.loaded import ControlOptions
 from gcks.daemon.control.event_lines import Recent, Wanted, event_line, missed_line
-from gcks.daemon.control.peers import Gate, Peer, Role, Seats
-from gcks.daemon.control.requests import PROTOCOL, Events
+from gcks.daemon.control.peers import Gate, Peer, PeerRole, Seats
+from gcks.daemon.control.requests import PROTOCOL, EventsRequest
 from gcks.daemon.control.views import View
 from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
@@ -55,17 +55,17 @@ _FOR_ALL: Final = 0o666
 """Where several groups may come: their members are told from others by their credentials."""
 
 
-class Request(Protocol):
+class NumberedRequest(Protocol):
     """One line, read."""
 
     @property
     def id(self) -> int | str | None: ...
 
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=NumberedRequest)
 Read = Callable[[bytes], R]
 """Reads one line.  Raises `LocalError`."""
-Answer = Callable[[R, Role, str], Awaitable[View]]
+Answer = Callable[[R, PeerRole, str], Awaitable[View]]
 """Answers what was read.  Raises `LocalError`."""
 
 
@@ -80,8 +80,13 @@ class Follower:
         self._missed = 0
         self._wake = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be read."""
+        return len(self._lines)
+
     def tell(self, line: bytes) -> None:
-        if len(self._lines) >= MAX_WAITING_EVENTS:
+        if self.waiting >= MAX_WAITING_EVENTS:
             self._missed += 1
         else:
             self._lines.append(line)
@@ -115,6 +120,16 @@ class ControlSocket(Generic[R]):
         self._sock: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
 
+    @property
+    def connected(self) -> int:
+        """How many peers are connected."""
+        return len(self._peers)
+
+    @property
+    def followers(self) -> int:
+        """How many peers follow the events."""
+        return len(self._followers)
+
     async def open(self) -> None:
         """Begin to listen.  Raises `LocalError` that says why it can't."""
         self._sock = _bind(self._path, self._gate.groups)
@@ -139,14 +154,24 @@ class ControlSocket(Generic[R]):
         """Keep events, and give them to those who follow them."""
         at = time.time()
         self.recent.add(events, at)
-        if not self._followers:
+        if not self.followers:
             return
         for event in events:
-            followers = [one for one in self._followers if one.wanted(event)]
+            followers = [follower for follower in self._followers if follower.wanted(event)]
             if followers:
                 line = _line(event_line(event, at))
                 for follower in followers:
                     follower.tell(line)
+
+    @contextlib.contextmanager
+    def following(self, wanted: Wanted) -> Iterator[Follower]:
+        """Let somebody follow the events that are wanted, as long as the block lasts."""
+        follower = Follower(wanted)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
 
     # --- one peer -----------------------------------------------------------------------
 
@@ -184,7 +209,7 @@ class ControlSocket(Generic[R]):
             await _write(writer, _hello(peer.role))
             while line := await _next_line(reader):
                 request, answer = await self._respond(line, peer)
-                if isinstance(request, Events) and request.follow:
+                if isinstance(request, EventsRequest) and request.follow:
                     await self._follow(request.wanted, reader, writer, answer)
                     return
                 await _write(writer, answer)
@@ -218,20 +243,18 @@ class ControlSocket(Generic[R]):
         answer: bytes,
     ) -> None:
         """Send what comes after the answer, in which the past is: nothing is between them."""
-        follower = Follower(wanted)
-        self._followers.add(follower)
         gone = asyncio.create_task(reader.read(1))
         try:
-            await _write(writer, answer)
-            while not gone.done():
-                news = asyncio.create_task(follower.take())
-                await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
-                if not news.done():
-                    news.cancel()
-                    return
-                await _write(writer, news.result())
+            with self.following(wanted) as follower:
+                await _write(writer, answer)
+                while not gone.done():
+                    news = asyncio.create_task(follower.take())
+                    await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
+                    if not news.done():
+                        news.cancel()
+                        return
+                    await _write(writer, news.result())
         finally:
-            self._followers.discard(follower)
             gone.cancel()
 
 
@@ -265,7 +288,7 @@ async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:
         await writer.drain()
 
 
-def _hello(role: Role) -> bytes:
+def _hello(role: PeerRole) -> bytes:
     name = role.name.lower()
     return _line({"hello": "gcks", "version": __version__, "protocol": PROTOCOL, "role": name})
 
@@ -277,8 +300,8 @@ def _line(content: dict[str, Any]) -> bytes:
 def _id_of(line: bytes) -> int | str | None:
     """Return the id of a request that is otherwise wrong."""
     with contextlib.suppress(ValueError, AttributeError):
-        found = from_json(line).get("id")  # unlike json.loads it bears any depth
-        return found if isinstance(found, int | str) else None
+        number = from_json(line).get("id")  # unlike json.loads it bears any depth
+        return number if isinstance(number, int | str) else None
     return None
 
 

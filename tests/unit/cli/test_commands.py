@@ -25,10 +25,10 @@ from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.operate import Level
 from gcks.daemon.config.values import LogLevel
-from gcks.daemon.control.views import schemas
+from gcks.daemon.control.views import VersionView
 from gcks.daemon.logs import LEVEL_NAMES
 from tests.support.free_ports import free_port
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 SECONDS = 30
 
@@ -113,7 +113,7 @@ def test_version(app: object, name: str) -> None:
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])
 def test_version_for_a_bug_report(app: object, name: str) -> None:
     answer = json.loads(invoke(app, "version", "--json").output)
-    Draft202012Validator(schemas()["version"]).validate(answer)
+    Draft202012Validator(VersionView.model_json_schema(mode="serialization")).validate(answer)
     assert (answer["program"], answer["version"]) == (name, __version__)
     assert answer["openssl"].startswith("OpenSSL")
 
@@ -182,7 +182,7 @@ def test_serve_names_a_secret_that_others_can_read(config: Path) -> None:
 
 
 def test_serve_names_a_certificate_that_is_not_its_own(config: Path) -> None:
-    Authority(config.parent).leaf("x", "other.test")
+    PemAuthority(config.parent).leaf("x", "other.test")
     text = config.read_text().replace("gcks.test'}", "gcks.test', certificate: x.pem, key: x.key}")
     config.write_text(text)
     assert "does not name fqdn:gcks.test" in refusal("gcks", "serve", config)

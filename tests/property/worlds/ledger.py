@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from gcks.keyserver.groups.excluding import EXCLUDED
+
 from gcks.events import Event, MemberLeft
 from gcks.group.counter_mode import uses_counter
 from gcks.journal import (
@@ -24,7 +26,6 @@ from gcks.journal import (
     TreeNodesRemoved,
     TreeNodesSaved,
 )
-from gcks.keyserver.groups.excluding import EXCLUDED
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.wire.gsa import GsaPolicy, decode_gsa_policy
 from tests.property.worlds.broken import hold

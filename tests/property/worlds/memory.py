@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
+from gcks.keyserver.groups.restoring import terms_of
+
 from gcks.journal import StoredGroup
 from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.key_tree import KeyTree, NodeKey
-from gcks.keyserver.groups.restoring import terms_of
 from gcks.keyserver.groups.sa_set import REKEY
 from tests.property.worlds.broken import hold
 

@@ -8,6 +8,11 @@ from enum import Enum
 from math import inf
 from typing import Final
 
+from gcks.outcome import Outcome
+from tests.exchange.demo import PSK, SERVER_HOST, SERVER_SETTINGS, World
+from tests.exchange.memory_store import replay
+from tests.exchange.network import MemberNode, Network, ServerNode, Weather
+
 from gcks.datagrams import Transmit
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped, Event
@@ -21,10 +26,6 @@ from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Feature, InstallSa
 from gcks.member.engine import MemberOutcome
 from gcks.member.settings import Retry
-from gcks.outcome import Outcome
-from tests.exchange.demo import PSK, SERVER_HOST, SERVER_SETTINGS, World
-from tests.exchange.memory_store import replay
-from tests.exchange.network import MemberNode, Network, ServerNode, Weather
 from tests.property.worlds.air import Air
 from tests.property.worlds.broken import hold
 from tests.property.worlds.ledger import Ledger

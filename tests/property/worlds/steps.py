@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+from tests.exchange.network import Weather
+
 from gcks.keyserver.commands import Exclude, Readmit, RekeyGroup
 from gcks.keyserver.groups.policy import GroupPolicy
-from tests.exchange.network import Weather
 from tests.property.worlds.policies import (
     IDS_PER_SENDER,
     NAMES,

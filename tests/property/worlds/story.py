@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from tests.exchange.demo import group_policy
+
 from gcks.events import Event
 from gcks.keyserver.groups.policy import GroupPolicy
-from tests.exchange.demo import group_policy
 from tests.property.worlds.broken import BrokenError
 from tests.property.worlds.policies import is_allowed
 from tests.property.worlds.stage import MemberOptions, Stage

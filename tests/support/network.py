@@ -268,6 +268,10 @@ class Network:
         node.events += outcome.events
         _no_internal_errors(outcome.events)
         node.journal += outcome.journal
+        self._carry_out(node, outcome)
+
+    def _carry_out(self, node: ServerNode, outcome: Change) -> None:
+        """Do what comes after the commit."""
         for transmit in outcome.transmits:
             self._send(transmit, None)
         for waiting in outcome.waits:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from gcks.keyserver.groups.excluding import EXCLUDED
+from gcks.keyserver.groups.departing import EXCLUDED
 
 from gcks.events import Event, MemberLeft
 from gcks.group.counter_mode import uses_counter

@@ -8,11 +8,7 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from gcks.outcome import Outcome
-from tests.exchange.demo import PSK, SERVER_HOST, SERVER_SETTINGS, World
-from tests.exchange.memory_store import replay
-from tests.exchange.network import MemberNode, Network, ServerNode, Weather
-
+from gcks.change import Change
 from gcks.datagrams import Transmit
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped, Event
@@ -23,8 +19,8 @@ from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
 from gcks.member.ceiling import Ceiling
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import Feature, InstallSa
-from gcks.member.engine import MemberOutcome
 from gcks.member.settings import Retry
 from tests.property.worlds.air import Air
 from tests.property.worlds.broken import hold
@@ -38,6 +34,9 @@ from tests.property.worlds.policies import (
 )
 from tests.property.worlds.readers import Readers, Registrations
 from tests.property.worlds.secrecy import Secrecy
+from tests.support.memory_store import replay
+from tests.support.network import MemberNode, Network, ServerNode, Weather
+from tests.support.world import PSK, SERVER_HOST, SERVER_SETTINGS, World
 
 FAIR: Final = Weather(least_delay=0.01, most_delay=0.01)
 """Nothing is lost, nothing overtakes."""
@@ -114,7 +113,7 @@ class WatchedNetwork(Network):
         self._stage.log("server", f"FALLS, for {self.down_seconds} s")
         self.at(self.now + self.down_seconds, self._stage.restart_server)
 
-    def _server_did(self, node: ServerNode, outcome: Outcome) -> None:
+    def _server_did(self, node: ServerNode, outcome: Change) -> None:
         self._count_spins()
         decided = bool(outcome.journal or outcome.transmits)
         if decided and self.doom is Doom.BEFORE_COMMIT:
@@ -127,11 +126,9 @@ class WatchedNetwork(Network):
             self.fall()
             return
         self._stage.server_sends(outcome.transmits)
-        for transmit in outcome.transmits:
-            self._send(transmit, None)
-        self._arm(node, outcome.next_timeout)
+        self._carry_out(node, outcome)
 
-    def _member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def _member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         self._stage.member_did(node, outcome)
         super()._member_did(node, outcome)
 
@@ -148,21 +145,6 @@ class WatchedNetwork(Network):
         self._behind[node.host].remove(node)
 
 
-class GuardedEngine(Engine):
-    """Ends where the daemon would: its manager starts it again."""
-
-    network: WatchedNetwork
-
-    def handle_timeout(self, now: float) -> Outcome:
-        try:
-            return super().handle_timeout(now)
-        except LocalError:
-            if not self.network.faults:
-                raise
-            self.network.fall()
-            return Outcome()
-
-
 class WatchedWorld(World):
     """A world on the watched network."""
 
@@ -175,17 +157,16 @@ class WatchedWorld(World):
     def start_server(self) -> None:
         network = self.network
         journal = network.server.journal if network.server is not None else []
-        engine = GuardedEngine(
+        engine = Engine(
             self.settings,
             self.server_credentials,
             self.policies,
-            replay(journal),
+            list(journal),
             entropy=network.server_entropy,
             wall=network.wall,
             now=network.now,
             meter=self.meter,
         )
-        engine.network = network
         network.add_server(engine, SERVER_HOST)
 
 
@@ -291,7 +272,7 @@ class Stage:
         """Hold what leaves against what was committed."""
         self.air.take(transmits)
 
-    def member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         """Follow a member."""
         player = self._by_node.get(id(node))
         if player is None:

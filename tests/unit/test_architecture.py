@@ -143,10 +143,11 @@ def test_every_layer_is_ranked() -> None:
     assert {layer(path) for path in FILES} - {"__init__", "__main__"} <= set(RANK)
 
 
-def test_the_readme_draws_these_ranks() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_documents_draw_these_ranks(page: str) -> None:
     """One step of the picture for each rank; `|` between those that don't know each other."""
-    readme = (PACKAGE.parent / "README.md").read_text()
-    (picture,) = re.findall(r"^```\n(iana <-.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    text = (PACKAGE.parent / page).read_text()
+    (picture,) = re.findall(r"^```\n(iana <-.*?)^```", text, re.MULTILINE | re.DOTALL)
     steps = [set(re.split(r"[,|\s]+", step.strip())) for step in picture.split("<-")]
     assert steps == [set(names) for _, names in groupby(RANK, RANK.__getitem__)]
     for left, right in re.findall(r"(\w+) \| (\w+)", picture):

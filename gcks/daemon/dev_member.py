@@ -26,7 +26,7 @@ from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey
 from gcks.ike.keywords import DEFAULT_IKE, parse_ike
 from gcks.member.ceiling import Ceiling
 from gcks.member.settings import GroupMembership, MemberSettings, OwnAuthentication, Transport
-from gcks.member.status import GroupStatus
+from gcks.member.status import MembershipStatus
 from gcks.wire.identification import Identity
 
 
@@ -134,7 +134,7 @@ def member_lines(runtime: MemberRuntime) -> list[tuple[str, str]]:
     return lines
 
 
-def _group_lines(group: GroupStatus) -> list[tuple[str, str]]:
+def _group_lines(group: MembershipStatus) -> list[tuple[str, str]]:
     again = group.registers_in_seconds
     soon = f"   registers in {again:.0f} s" if again else ""
     missed = f", {group.rekeys_missed} missed" if group.rekeys_missed else ""

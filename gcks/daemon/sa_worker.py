@@ -12,7 +12,7 @@ from gcks.errors import LocalError
 from gcks.events import DataPlaneFailed, Event, ReceivesOnly, SaChange
 from gcks.iana import ProtocolId
 from gcks.member.data_plane import ActivateSa, InstallSa, RemoveSa
-from gcks.member.status import GroupStatus, MemberStatus
+from gcks.member.status import MembershipStatus, MemberStatus
 
 MAX_COMMANDS: Final = 10_000
 """Commands that wait; more means that the data plane hangs."""
@@ -99,7 +99,7 @@ class SaWorker:
             return status
         return replace(status, groups=tuple(map(self._marked, status.groups)))
 
-    def _marked(self, group: GroupStatus) -> GroupStatus:
+    def _marked(self, group: MembershipStatus) -> MembershipStatus:
         missing, idle = _of_group(self._missing, group.group), _of_group(self._idle, group.group)
         sas = tuple(
             replace(sa, active_outbound=False) if sa.spi in missing or sa.spi in idle else sa

@@ -342,7 +342,9 @@ def announcements(ceiling: Ceiling) -> tuple[Payload, ...]:
     usage = Usage(
         aggfrag=AggFrag() if Feature.AGGFRAG in can else None,
         ipcomp=tuple(
-            IpComp(ANNOUNCED_CPI, one) for one in IPCOMP.values() if Feature.IPCOMP in can
+            IpComp(ANNOUNCED_CPI, transform)
+            for transform in IPCOMP.values()
+            if Feature.IPCOMP in can
         ),
     )
     return (supported_transforms(ceiling), *usage.notifies())

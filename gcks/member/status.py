@@ -27,7 +27,7 @@ class DataSaStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStatus:
+class MembershipStatus:
     """One group."""
 
     group: str
@@ -63,15 +63,15 @@ class MemberStatus:
     server: str
     ike_sa: str
     """A value of `SessionState`."""
-    groups: tuple[GroupStatus, ...]
+    groups: tuple[MembershipStatus, ...]
 
 
-def group_status(group: GroupMember, now: float) -> GroupStatus:
+def group_status(group: GroupMember, now: float) -> MembershipStatus:
     """Describe one group."""
     holding, history, reception = group.holding, group.history, group.reception
     rekey = holding.current_rekey
     never = reception.last_at == -inf
-    return GroupStatus(
+    return MembershipStatus(
         group=group.name,
         state=group.state.value,
         rekey_spi=rekey.spi.hex() if rekey else "",

@@ -25,7 +25,7 @@ from gcks.iana import ExchangeType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.ceiling import Ceiling
-from gcks.member.status import GroupStatus
+from gcks.member.status import MembershipStatus
 from gcks.wire.delete import Delete
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import Scene, scene_of
@@ -42,7 +42,7 @@ from tests.support.world import (
 HOUR = 3600.0
 
 
-def status(world: World, member: MemberNode) -> GroupStatus:
+def status(world: World, member: MemberNode) -> MembershipStatus:
     return member.engine.status(world.network.now).groups[0]
 
 

@@ -36,7 +36,7 @@ from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.events import KINDS, Event, MemberRegistered
-from gcks.member.status import GroupStatus
+from gcks.member.status import MembershipStatus
 from tests.support.event_samples import sample
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import TREE, Scene
@@ -129,7 +129,7 @@ def held(scene: Scene) -> tuple[int, ...]:
     )
 
 
-def status(node: MemberNode) -> GroupStatus:
+def status(node: MemberNode) -> MembershipStatus:
     (group,) = node.engine.status(0.0).groups
     return group
 

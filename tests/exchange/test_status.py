@@ -13,7 +13,7 @@ from gcks.events import MemberRegistered, RekeySent, SaCreated
 from gcks.iana import ProtocolId
 from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups.policy import SINGLE, GroupPolicy
-from gcks.member.status import GroupStatus as MembershipStatus
+from gcks.member.status import MembershipStatus
 from gcks.wire.traffic_selector import TrafficSelector
 from tests.support.initiator import DEMO, Initiator, Server, notifies
 from tests.support.network import WALL_AT_ZERO, MemberNode

@@ -16,8 +16,7 @@ from gcks.errors import DropReason, RefusalReason
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.credentials import Credentials
 from gcks.keyserver.status import GroupStatus, ServerStatus
-from gcks.member.status import DataSaStatus, MemberStatus
-from gcks.member.status import GroupStatus as MembershipStatus
+from gcks.member.status import DataSaStatus, MembershipStatus, MemberStatus
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.event_samples import sample
 

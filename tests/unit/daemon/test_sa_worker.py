@@ -15,14 +15,14 @@ from gcks.dataplane.interface import DataPlane, ReceiveOnly, SaCommand
 from gcks.events import DataPlaneFailed, Event, ReceivesOnly, SaChange
 from gcks.iana import ProtocolId
 from gcks.member.data_plane import ActivateSa, InstallSa, RemoveSa
-from gcks.member.status import DataSaStatus, GroupStatus, MemberStatus
+from gcks.member.status import DataSaStatus, MembershipStatus, MemberStatus
 from tests.support.install_sa import INSTALL
 
 GROUP, SPI = INSTALL.group, INSTALL.spi
 ACTIVATE = ActivateSa(GROUP, ProtocolId.ESP, SPI)
 REMOVE = RemoveSa(GROUP, ProtocolId.ESP, SPI)
 SA = DataSaStatus("ESP", SPI.hex(), "both", "any", "239.1.2.3", True, False, None)
-BARE = GroupStatus(GROUP, "registered", "", 0, "", (SA,), (), 1, 0, "", None)
+BARE = MembershipStatus(GROUP, "registered", "", 0, "", (SA,), (), 1, 0, "", None)
 STATUS = MemberStatus("fqdn:gm1.dev", "192.0.2.1:848", "none", (BARE, replace(BARE, group="other")))
 
 
@@ -52,7 +52,7 @@ class Stage:
         await self.worker.settled()
 
     @property
-    def shown(self) -> GroupStatus:
+    def shown(self) -> MembershipStatus:
         group, other = self.worker.marked(STATUS).groups
         assert other == STATUS.groups[1]
         return group

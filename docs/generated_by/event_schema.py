@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from gcks import events as e
 from gcks.daemon.control.event_lines import MISSED, SCHEMA_VERSION
-from gcks.daemon.logs import LEVELS
 
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -18,7 +17,8 @@ _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"
 def event_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line: one alternative for each event."""
     missed = _line_schema(MISSED, {"count": {"type": "integer"}}, ["count"])
-    return {"oneOf": [*(_schema_of(kind) for kind in LEVELS), missed]}
+    kinds = sorted(e.KINDS, key=lambda kind: kind.name)
+    return {"oneOf": [*map(_schema_of, kinds), missed]}
 
 
 def _schema_of(kind: type[e.Event]) -> dict[str, Any]:

@@ -35,9 +35,10 @@ class Audience(Generic[R]):
 
     def __init__(self, logs: LogOptions, watch: Watch | None) -> None:
         """`watch`: a screen, if there is one."""
-        self.logger: Any = configure(logs)
-        self._log = EventLog(self.logger)
+        self._log = EventLog(configure(logs))
         self._watch = watch
+        self._early: list[Event] | None = []
+        """What was told before the control socket could be opened; None: that is over."""
         self._metrics: Metrics | None = None
         self._http: asyncio.Server | None = None
         self._control: ControlSocket[R] | None = None
@@ -53,22 +54,26 @@ class Audience(Generic[R]):
         self, options: ControlOptions | None, read: Read[R], answer: Answer[R]
     ) -> None:
         """Open the control socket.  Raises `LocalError`."""
-        self._control = await open_control(options, read, answer, self.logger)
+        self._control = await open_control(options, read, answer, self.tell)
+        if self._control is not None and self._early is not None:
+            self._control.tell(self._early)
+        self._early = None
 
     def use_logs(self, logs: LogOptions) -> None:
         """Log from now on as another configuration says."""
-        self.logger = configure(logs)
-        self._log = EventLog(self.logger)
+        self._log = EventLog(configure(logs))
 
     def tell(self, events: Sequence[Event]) -> None:
         now = time.monotonic()
         if self._metrics is not None:
             self._metrics.count(events)
-        self._log.write(events, now)
+        events = [*events, *self._log.write(events, now)]
         if self._watch is not None:
             self._watch(events)
         if self._control is not None:
             self._control.tell(events)
+        elif self._early is not None:
+            self._early += events
         if self.audit is not None:
             self.audit.write(events, now)
 

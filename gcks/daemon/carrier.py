@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from gcks.change import Waiting
 from gcks.daemon.commit import CommitPipeline, Fail
@@ -15,6 +15,7 @@ from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.server_sockets import ServerSockets
 from gcks.daemon.waits import Resume, Waits
 from gcks.datagrams import Transmit
+from gcks.events import Tell
 from gcks.journal import JournalEntry
 from gcks.store.interface import Store
 
@@ -44,13 +45,13 @@ class Carrier:
         resume: Resume,
         fail: Fail,
         key_log: KeyLogFile | None,
-        logger: Any,
+        tell: Tell,
     ) -> None:
         """`resume` is told what came of a wait, `fail` why nothing can be committed."""
         self._store, self._sockets, self._metrics = store, sockets, metrics
         self._key_log = key_log
         self.pipeline = CommitPipeline(store, self._send, fail, metrics.commit_seconds.observe)
-        self._waits = Waits(self._load, resume, logger)
+        self._waits = Waits(self._load, resume, tell)
         self._held_back = False
 
     def carry(self, decision: ServerDecision) -> None:

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.errors import LocalError
+from gcks.events import KeysAreLogged, Tell
 from gcks.group.sa_key_log_entry import KeyLogEntry, group_sa_entry
 from gcks.journal import JournalEntry, SaSaved
 from gcks.wire.gsa import decode_gsa_policy
@@ -63,9 +64,9 @@ class KeyLogFile:
                 f"others can read the key log {self.path}; chmod 600 it, or name a new file"
             )
 
-    def warn(self, logger: Any) -> None:
+    def warn(self, tell: Tell) -> None:
         """Say in the log what is going on, however little is logged."""
-        logger.critical("keys_are_logged", warning=warning(self.path))
+        tell((KeysAreLogged(warning(self.path)),))
 
     def __call__(self, entry: KeyLogEntry) -> None:
         self._write(encode_entry(entry))

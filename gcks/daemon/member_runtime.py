@@ -32,8 +32,9 @@ from gcks.daemon.service import Service
 from gcks.dataplane.choose import make_data_plane
 from gcks.errors import LocalError
 from gcks.events import MemberStarted, MemberStopping
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import DataPlaneCommand, JoinMulticast, LeaveMulticast
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.engine import MemberEngine
 from gcks.member.settings import MemberSettings
 from gcks.member.status import MemberStatus
 
@@ -67,7 +68,7 @@ class MemberRuntime:
         self._audience: Audience[MemberRequest] = Audience(config.logs, watch)
         self._key_log = key_log
         if key_log is not None:
-            key_log.warn(self._audience.logger)
+            key_log.warn(self._audience.tell)
         self._service = Service()
 
     async def run(self, ready: Callable[[], object] | None = None) -> None:
@@ -85,7 +86,7 @@ class MemberRuntime:
             send_errors=lambda: self._sockets.send_errors,
         )
         await audience.show(self.metrics, config.metrics)
-        self._loop: EngineLoop[MemberOutcome] = EngineLoop(
+        self._loop: EngineLoop[MemberChange] = EngineLoop(
             self.engine, self._carry, audience.tell, self._service.fail
         )
         receive, drop = self._loop.receive, audience.note
@@ -94,7 +95,7 @@ class MemberRuntime:
         await audience.listen(config.control, read_member_request, partial(answer_member, self))
         self._sockets.open(receive, drop)
         credentials = CredentialWatch(
-            config.credential_source, self.engine.renew_credentials, audience.logger
+            config.credential_source, self.engine.renew_credentials, audience.tell
         )
         credentials.start()
         await self._belong(ready)
@@ -193,7 +194,7 @@ class MemberRuntime:
 
     # --- carrying out ---------------------------------------------------------------
 
-    def _carry(self, outcome: MemberOutcome) -> None:
+    def _carry(self, outcome: MemberChange) -> None:
         if self._key_log is not None:
             self._key_log.add(outcome.keys)
         for command in outcome.data_plane:

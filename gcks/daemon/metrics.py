@@ -145,7 +145,15 @@ SERVER_ROWS: Final = (
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
     Row(e.ServerRefused, "server_refusals",
         "Peers that don't accept the server's proof of who it is, new members aside"),
+    Row(e.GroupReadAgain, "groups_read_again",
+        "Decisions that an error in gcks broke: the group was read from the store again",
+        _GROUP, _group),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
+        _GROUP, _group),
+    Row(e.GroupReadAgain, "groups_read_again",
+        "Times that an error in gcks itself broke a group, which was then read from the store",
+        _GROUP, _group),
+    Row(e.GroupDelayed, "groups_delayed", "Times that what a group waits for could not be had",
         _GROUP, _group),
     Row(
         e.MemberCertificateEnded, "certificates_ended",
@@ -154,7 +162,7 @@ SERVER_ROWS: Final = (
         known=(("certificate_expired",), ("certificate_revoked",)),
     ),
     Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
-    Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
+    Row(e.SaEnded, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
     Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy,
         known=(("first",), ("repeat",), ("reminder",))),
     Row(
@@ -168,25 +176,6 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset(
-    {
-        e.GroupStarted,
-        e.GroupRemovedEvent,
-        e.MembersLockedOut,
-        e.OperatorExcluded,
-        e.OperatorReadmitted,
-        e.OperatorOrdered,
-        e.OrderRefused,
-        e.Reloaded,
-        e.ReloadRefused,
-        e.ServerStarted,
-        e.ServerStopping,
-        e.MemberStarted,
-        e.MemberStopping,
-        e.ServerNotTold,
-    }
-)
-
 MEMBER_ROWS: Final = (
     _DROPS,
     _REFUSALS,
@@ -196,7 +185,7 @@ MEMBER_ROWS: Final = (
     Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
     Row(e.NothingToSendOn, "sender_mismatches",
         "Registrations as a sender without an SA to send on", _GROUP, _group),
-    Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
+    Row(e.RegistrationAttemptFailed, "registration_failures", "Registrations that failed",
         _GROUP, _group),
     Row(e.PolicyRefused, "registration_failures", "Registrations that failed", _GROUP, _group,
         lambda event: float(event.retry_seconds > 0)),

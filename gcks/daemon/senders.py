@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from gcks.daemon import pktinfo
 from gcks.daemon.multicast import configure_sender
@@ -13,6 +13,7 @@ from gcks.daemon.pktinfo import any_of
 from gcks.daemon.udp import bind_udp, framed, share_port
 from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
+from gcks.events import RekeyNotSent, Tell
 from gcks.keyserver.groups.policy import GroupPolicy, RekeyPolicy
 
 _MOVED: Final = (
@@ -68,8 +69,8 @@ def close_others(sockets: Iterable[socket.socket], known: Sequence[socket.socket
 class RekeySenders:
     """Sends the rekeys of all groups, those of replaced policies included."""
 
-    def __init__(self, senders: Senders, logger: Any) -> None:
-        self._senders, self._logger = senders, logger
+    def __init__(self, senders: Senders, tell: Tell) -> None:
+        self._senders, self._tell = senders, tell
         self.not_sent = 0
         """Datagrams that didn't leave."""
 
@@ -97,11 +98,7 @@ class RekeySenders:
         """Send one datagram; tell whether it has left."""
         sender = self._sender(transmit.path)
         if sender is None:
-            self.not_sent += 1
-            self._logger.error(
-                "rekey_not_sent", destination=str(transmit.path.remote), cause=_MOVED
-            )
-            return False
+            return self._not_sent("", transmit, _MOVED)
         sock, group, rekey = sender
         try:
             configure_sender(sock, rekey.source.host, rekey.interface, rekey.ttl)
@@ -109,10 +106,13 @@ class RekeySenders:
             pktinfo.send(sock, octets, rekey.source.host, transmit.path.remote)
         except (LocalError, OSError) as error:
             # An interface that is gone may come back: the next copy or rekey tries again.
-            self.not_sent += 1
-            self._logger.error("rekey_not_sent", group=group, cause=str(error))
-            return False
+            return self._not_sent(group, transmit, str(error))
         return True
+
+    def _not_sent(self, group: str, transmit: Transmit, cause: str) -> bool:
+        self.not_sent += 1
+        self._tell((RekeyNotSent(group, str(transmit.path.remote), cause),))
+        return False
 
     def _sender(self, path: Path) -> Sender | None:
         """Return what reaches `path`: of its destination, else of its source.

@@ -57,7 +57,7 @@ class ServerRuntime:
         self._audience: Audience[Request] = Audience(config.logs, watch)
         self._key_log = key_log
         if key_log is not None:
-            key_log.warn(self._audience.logger)
+            key_log.warn(self._audience.tell)
         self._service = Service()
         self._reloads = Reloads(
             reload,
@@ -72,10 +72,10 @@ class ServerRuntime:
         config, audience = self.config, self._audience
         self._handle_signals()  # they count from the very start
         raise_descriptor_limit(MAX_STREAMS + DESCRIPTORS_KEPT)
-        self._sockets = ServerSockets(config.listeners, config.groups.values(), audience.logger)
+        self._sockets = ServerSockets(config.listeners, config.groups.values(), audience.tell)
         store = SqliteStore(config.store_path, config.master_key)
         if config.audit is not None:
-            audience.audit = AuditTrail(config.audit, audience.logger)
+            audience.audit = AuditTrail(config.audit, audience.tell)
         self.engine = self._make_engine(store.load())
         self.metrics = self._measured()
         await audience.show(self.metrics, config.metrics)
@@ -87,7 +87,7 @@ class ServerRuntime:
         self._sockets.open(self._loop.receive, self.note)
         self._loop.decide(self.engine.start)
         await self._sockets.listen()
-        self._credentials = CredentialWatch(config.credential_source, self._renew, audience.logger)
+        self._credentials = CredentialWatch(config.credential_source, self._renew, audience.tell)
         self._credentials.start()
         await self.pipeline.drain()
         if self._service.failure is None:
@@ -157,7 +157,7 @@ class ServerRuntime:
             resume=self._resume,
             fail=lambda error: self._loop.break_down(error),
             key_log=self._key_log,
-            logger=self._audience.logger,
+            tell=self._audience.tell,
         )
 
     @property
@@ -200,7 +200,7 @@ class ServerRuntime:
         self._credentials.use(config.credential_source)
         audience = self._audience
         audience.use_logs(config.logs)
-        audience.audit = reopened(audience.audit, config.audit, audience.logger)
+        audience.audit = reopened(audience.audit, config.audit, audience.tell)
         self.note(Reloaded(len(config.groups)))
         self._service.manager.ready(self._summary())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 from gcks.daemon.config.loaded import Listener
 from gcks.daemon.inherited import Inherited
@@ -15,6 +14,7 @@ from gcks.daemon.tcp import Streams, bind_tcp
 from gcks.daemon.udp import Drop, Receive, UdpPort, bind_udp
 from gcks.datagrams import Endpoint, Transmit
 from gcks.errors import LocalError
+from gcks.events import SocketsNotUsed, Tell
 from gcks.keyserver.groups.policy import GroupPolicy
 
 
@@ -22,7 +22,7 @@ class ServerSockets:
     """Bound at once; read from when the engine is there."""
 
     def __init__(
-        self, listeners: Iterable[Listener], groups: Iterable[GroupPolicy], logger: Any
+        self, listeners: Iterable[Listener], groups: Iterable[GroupPolicy], tell: Tell
     ) -> None:
         """Bind every port, or none; what the service manager has bound is taken.
 
@@ -43,8 +43,8 @@ class ServerSockets:
         finally:
             rest = inherited.close_rest()
         if rest:
-            logger.warning("sockets_not_used", sockets=rest, hint="see listen in gcks.yaml")
-        self._rekeys = RekeySenders(senders, logger)
+            tell((SocketsNotUsed((*rest,), "see listen in gcks.yaml"),))
+        self._rekeys = RekeySenders(senders, tell)
         self._ports: dict[Endpoint, UdpPort] = {}
 
     def _bind(self, listener: Listener, inherited: Inherited) -> None:

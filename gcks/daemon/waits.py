@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 from gcks.change import LoadGroup, MakeKey, Need, Waiting
 from gcks.crypto.signature import SigningKey
 from gcks.daemon.internal_error import InternalErrors, place
 from gcks.errors import LocalError
+from gcks.events import Tell
 from gcks.journal import JournalEntry
 
 MAX_WAITS: Final = 16_384
@@ -27,10 +28,10 @@ class Waits:
     by 5 ms while 3072-bit RSA keys were made in the thread (cryptography 46 and 50).
     """
 
-    def __init__(self, load: Load, resume: Resume, logger: Any) -> None:
+    def __init__(self, load: Load, resume: Resume, tell: Tell) -> None:
         """`load` reads a group from the store, `resume` tells the engine a token's result."""
         self._load, self._resume = load, resume
-        self._errors = InternalErrors(logger)
+        self._errors = InternalErrors(tell)
         self._keys = ThreadPoolExecutor(1, thread_name_prefix="gcks-keys")
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False

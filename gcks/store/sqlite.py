@@ -398,9 +398,18 @@ def _member(
     leaf, sender = rest
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
-        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates,
-        leaf, bool(sender),
-    )  # fmt: skip
+        group=group,
+        identity=identity,
+        address=address,
+        sender_ids=sender_ids,
+        sag=sag,
+        registered_at=at,
+        reassembles=bool(reassembles),
+        certificate_ends=ends,
+        certificates=certificates,
+        leaf=leaf,
+        sender=bool(sender),
+    )
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

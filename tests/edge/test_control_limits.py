@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from gcks.cli.client import Client
 from gcks.daemon.control import listener as listening
-from gcks.daemon.control import peers
 from gcks.daemon.control.listener import ControlSocket
 from gcks.daemon.control.peers import (
     KEPT_FOR_OPERATORS,
@@ -34,6 +33,7 @@ from gcks.daemon.control.peers import (
 from gcks.daemon.control.requests import Request, read_request
 from gcks.daemon.control.views import DoneView, View
 from gcks.errors import LocalError
+from gcks.events import Event, InternalErrorSeen
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
 GAMES, STAFF, NOBODY = 60, 50, 65534
@@ -50,15 +50,21 @@ Open = Callable[..., Awaitable[Path]]
 
 
 @pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Open]:
+def told() -> list[Event]:
+    """What a control socket says of itself."""
+    return []
+
+
+@pytest.fixture
+async def control(tmp_path: Path, told: list[Event]) -> AsyncIterator[Open]:
     opened: list[ControlSocket[Request]] = []
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.geteuid() and str(directory).startswith("/tmp/"):
             directory.chmod(0o755)
 
     async def start(access: Access | None = None) -> Path:
-        path, logger = tmp_path / "c.sock", structlog.get_logger()
-        made = ControlSocket(path, Gate(access or Access()), read_request, done, logger)
+        path = tmp_path / "c.sock"
+        made = ControlSocket(path, Gate(access or Access()), read_request, done, told.extend)
         await made.open()
         opened.append(made)
         return path
@@ -225,14 +231,14 @@ async def test_names_are_not_waited_for_where_nobody_needs_them(
     """A directory that doesn't answer holds up nobody on the event loop."""
     loop = asyncio.get_running_loop()
 
-    def look_up(uid: int) -> str:
+    def look_up(uid: int) -> SimpleNamespace:
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()  # another thread has none
         loop.call_soon_threadsafe(looked.set)
-        return f"somebody (uid {uid})"
+        return SimpleNamespace(pw_name="somebody")
 
     looked = asyncio.Event()
-    monkeypatch.setattr(peers, "_user_name", look_up)
+    monkeypatch.setattr(pwd, "getpwuid", look_up)
     path = await control()
     await ask(path)
     assert not looked.is_set()
@@ -260,24 +266,23 @@ async def test_names_are_not_waited_for_where_nobody_needs_them(
     ],
     ids=lambda line: repr(line[:20]),
 )
-async def test_every_line_gets_an_answer(control: Open, line: bytes) -> None:
+async def test_every_line_gets_an_answer(control: Open, told: list[Event], line: bytes) -> None:
     path = await control()
-    with capture_logs() as logs:
-        _, wrong, right = await ask(path, line + b"\n", ASK)
+    _, wrong, right = await ask(path, line + b"\n", ASK)
     assert not wrong["ok"] and right["ok"]
-    assert not logs, "a peer's mistake is none of ours"
+    assert not told, "a peer's mistake is none of ours"
 
 
-async def test_a_mistake_of_ours_is_answered_and_logged_once(control: Open) -> None:
+async def test_a_mistake_of_ours_is_answered_and_told_once(
+    control: Open, told: list[Event]
+) -> None:
     path = await control()
     bug = b'{"id": "bug", "do": "show", "what": "groups"}\n'
-    with capture_logs() as logs:
-        answers = (await ask(path, bug, bug, bug, ASK))[1:]
+    answers = (await ask(path, bug, bug, bug, ASK))[1:]
     assert [one["ok"] for one in answers] == [False, False, False, True]
     assert {one["id"] for one in answers[:3]} == {"bug"}
     assert "internal error" in answers[0]["error"] and "mistake" not in answers[0]["error"]
-    (line,) = logs
-    assert (
-        line["event"] == "internal_error" and "RuntimeError('a mistake of ours')" in line["cause"]
-    )
-    assert "test_control_limits.py:" in line["cause"]
+    (event,) = told
+    assert isinstance(event, InternalErrorSeen)
+    assert "RuntimeError('a mistake of ours')" in event.cause
+    assert "test_control_limits.py:" in event.cause

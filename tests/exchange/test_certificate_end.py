@@ -20,7 +20,7 @@ from gcks.events import (
     IkeSaClosed,
     MemberCertificateEnded,
     MemberLeft,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RekeyReceived,
 )
 from gcks.ike.credentials import Credentials
@@ -74,9 +74,8 @@ class Scene:
         )
         renewed = Credentials((), self.credentials.own, trust)
         network = self.world.network
-        assert network.server is not None
         outcome = self.world.server.command(RenewCredentials(renewed), network.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
 
     def events(self, kind: type) -> list:  # type: ignore[type-arg]
         assert self.world.network.server is not None
@@ -127,7 +126,7 @@ def test_remove_shuts_a_member_out(policy: GroupPolicy, cause: str) -> None:
     assert not scene.current & keys_of(scene.gm1)
     scene.world.run(2 * LIFETIME)
     assert state(scene.gm1) != "registered"
-    assert scene.gm1.all(RegistrationFailedEvent)
+    assert scene.gm1.all(RegistrationAttemptFailed)
     assert state(scene.gm2) == "registered"
 
 

@@ -36,15 +36,14 @@ def world(rekey_seconds: float = NEVER, **options: object) -> World:
 
 
 def server_sas(world: World) -> list[Established]:
-    found = world.server.ike_sas._by_spi.values()
-    return [sa for sa in found if isinstance(sa, Established)]
+    return list(world.server.ike_sas.of_peer("fqdn:gm1.dev"))
 
 
 def agree(world: World, member: MemberNode) -> None:
     """Assert that both sides have one IKE SA, and the same."""
-    session = member.engine._session
+    session = member.engine.session
     assert session is not None
-    (ours,) = session._sas
+    (ours,) = session.sas
     (theirs,) = server_sas(world)
     assert ours.parent == theirs.parent
     assert ours.gsk_w == theirs.gsk_w
@@ -88,10 +87,10 @@ def test_rekeys_survive_bad_weather(seed: int) -> None:
     place.network.weather = Weather()
     place.run(2400.0)
     assert state(member) == "registered"
-    session = member.engine._session
+    session = member.engine.session
     kept = [sa.parent for sa in server_sas(place)]
     assert len(kept) <= 2, "the newest, and one whose Delete may be on its way"
-    assert session is None or session._current().parent in kept
+    assert session is None or session.current().parent in kept
 
 
 def test_a_silent_server_is_noticed_and_a_silent_member_too() -> None:
@@ -122,9 +121,8 @@ def test_initial_contact_ends_what_an_earlier_life_left() -> None:
 @pytest.mark.parametrize("by", ["server", "member"])
 def test_the_key_log_has_every_ike_sa(by: str) -> None:
     """What an operator asks Wireshark to decrypt goes on after a rekey."""
-    place = world(100.0 if by == "server" else NEVER)
     seen: list[IkeKeyLogEntry] = []
-    place.server.key_log = seen.append
+    place = world(100.0 if by == "server" else NEVER, key_log=seen.append)
     place.member("gm1", ike_sa_rekey_seconds=100.0 if by == "member" else NEVER, **QUIET)
     place.run(250.0)
     (sa,) = server_sas(place)

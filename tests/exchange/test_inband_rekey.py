@@ -63,8 +63,8 @@ def test_senders_in_band_and_receivers_by_multicast() -> None:
     world = World(groups=(replace(group_policy(), inband_senders=True),))
     sender, receiver = world.member("sender1"), world.member("gm1")
     world.run(3 * LIFETIME)
-    assert sender.engine._groups[0].holding.current_rekey is None
-    assert receiver.engine._groups[0].holding.current_rekey is not None
+    assert sender.engine.groups[0].holding.current_rekey is None
+    assert receiver.engine.groups[0].holding.current_rekey is not None
     for member in (sender, receiver):
         assert len(member.all(RekeyReceived)) >= 2
         assert follow(member)
@@ -238,7 +238,7 @@ def test_with_several_groups_on_an_ike_sa_it_is_deleted_instead() -> None:
     world.network.server_did(world.server.command(Reload(SERVER_SETTINGS, PSK, changed), 10.0))
     world.run(40.0)
     assert member.all(IkeSaClosed)
-    assert {group.state.value for group in member.engine._groups} == {"registered"}
+    assert {group.state.value for group in member.engine.groups} == {"registered"}
     assert current(world) <= keys_of(member)
 
 
@@ -299,7 +299,7 @@ def test_the_mode_of_a_push_counts_as_that_of_a_registration() -> None:
         rekey(decision)
     keys = news_of(group, "fqdn:gm1.dev", member.host, now, sender=False)
     push(world, member, *key_payloads(keys, sa.gsk_w), Notify(NotifyType.USE_TRANSPORT_MODE))
-    newest = member.engine._groups[0].holding.data_sas[-1]
+    newest = member.engine.groups[0].holding.data_sas[-1]
     assert newest.install.mode is Mode.TRANSPORT
 
 
@@ -309,13 +309,13 @@ def test_a_gm_rekeyed_by_multicast_is_excluded_over_its_ike_sa(zero: bool) -> No
     world = World(settings=replace(SERVER_SETTINGS, ike_sa_idle_seconds=1000.0))
     member = world.member("gm1")
     world.run(10.0)
-    holding = member.engine._groups[0].holding
-    assert holding.current_rekey_spi is not None
-    spi = bytes(16) if zero else holding.current_rekey_spi
+    group = member.engine.groups[0]
+    assert group.holding.current_rekey is not None
+    spi = bytes(16) if zero else group.holding.current_rekey.spi
     events = push(world, member, Delete(ProtocolId.GIKE_UPDATE, 16, (spi,)))
     reasons = [event.reason for event in events if isinstance(event, Reregistering)]
     assert reasons == [RegisterAgain.ALL_KEYS_DELETED if zero else RegisterAgain.REKEY_SA_DELETED]
-    assert (holding.data_sas == ()) == zero
+    assert (group.holding.data_sas == ()) == zero
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
@@ -327,7 +327,7 @@ def test_a_member_carries_out_deletes(whole_group: bool) -> None:
     ((spi, _),) = current(world)
     delete = Delete(0, 0, ()) if whole_group else Delete(ProtocolId.ESP, 4, (spi,))
     events = push(world, member, delete)
-    group = member.engine._groups[0]
+    group = member.engine.groups[0]
     if whole_group:
         assert any(isinstance(event, Reregistering) for event in events)
     else:

@@ -18,7 +18,7 @@ from gcks.events import (
     IkeSaClosed,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RequestRefused,
     Reregistering,
 )
@@ -30,7 +30,8 @@ from gcks.ike.protect import Envelope, IkeProtection, seal_chain
 from gcks.ike.secured import Secured
 from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.member.ceiling import Ceiling
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.change import MemberChange
+from gcks.member.engine import MemberEngine
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS, GroupMembership, MemberSettings
 from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
@@ -53,10 +54,12 @@ TO_SERVER = Path(SERVER, MEMBER)
 class Pair:
     """One member and one server; the test carries every datagram itself."""
 
-    def __init__(self, groups: tuple[str, ...] = ("demo",)) -> None:
-        self.world = World(
-            groups=tuple(group_policy(name, number=8 + i) for i, name in enumerate(groups))
-        )
+    def __init__(self, groups: tuple[str, ...] = ("demo",), *, multicast: bool = True) -> None:
+        """Prepare; not `multicast`: the groups are rekeyed in-band."""
+        policies = [group_policy(name, number=8 + i) for i, name in enumerate(groups)]
+        if not multicast:
+            policies = [replace(policy, rekey=None) for policy in policies]
+        self.world = World(groups=policies)
         settings = MemberSettings(
             Identity.parse("fqdn:gm1.dev"),
             SERVER,
@@ -73,16 +76,16 @@ class Pair:
             jitter=lambda limit: limit,
         )
 
-    def answer(self, outcome: MemberOutcome, now: float = 0.0) -> bytes:
+    def answer(self, outcome: MemberChange, now: float = 0.0) -> bytes:
         """Let the server answer the member's only request."""
         (request,) = outcome.transmits
         (response,) = self.world.server.receive(request.octets, TO_SERVER, now).transmits
         return response.octets
 
-    def give(self, datagram: bytes, now: float = 0.0) -> MemberOutcome:
+    def give(self, datagram: bytes, now: float = 0.0) -> MemberChange:
         return self.member.receive(datagram, TO_MEMBER, now)
 
-    def half_way(self) -> MemberOutcome:
+    def half_way(self) -> MemberChange:
         """Go as far as the GSA_AUTH request."""
         return self.give(self.answer(self.member.start(0.0)))
 
@@ -94,7 +97,7 @@ class Pair:
     @property
     def protection(self) -> IkeProtection:
         """Protect as the server does: with the keys of the IKE SA."""
-        session = self.member._session
+        session = self.member.session
         assert session is not None
         assert session.sa is not None
         sa = session.sa
@@ -110,16 +113,16 @@ class Pair:
     def request(self, exchange: int, *payloads: Payload, message_id: int = 0) -> bytes:
         return self.protection.seal_messages(exchange, 0, message_id, payloads, None)[0]
 
-    def read(self, outcome: MemberOutcome) -> tuple[Payload, ...]:
+    def read(self, outcome: MemberChange) -> tuple[Payload, ...]:
         (transmit,) = outcome.transmits
         header = decode_header(transmit.octets)
         assert header.flags == FLAG_INITIATOR | FLAG_RESPONSE
         return decode_chain(*self.protection.open(transmit.octets, header))
 
 
-def reason(outcome: MemberOutcome) -> DropReason:
+def reason(outcome: MemberChange) -> DropReason:
     (event,) = [one for one in outcome.events if isinstance(one, DatagramDropped)]
-    assert outcome.data_plane == ()
+    assert outcome.data_plane == []
     return event.reason
 
 
@@ -155,7 +158,7 @@ def test_a_refusal_that_stands_is_believed_at_the_next_timeout() -> None:
     due = pair.give(refused, 0.1).next_timeout
     assert due == 1.0
     (failure,) = pair.member.handle_timeout(due).events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
 
 
@@ -181,7 +184,7 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
     assert final.transmits == []
-    assert isinstance(final.events[0], RegistrationFailedEvent)
+    assert isinstance(final.events[0], RegistrationAttemptFailed)
 
 
 # --- protected responses ------------------------------------------------------------------------
@@ -216,7 +219,7 @@ def test_a_malformed_authentic_response_ends_the_attempt() -> None:
     """RFC 7296 section 2.21.3."""
     pair = Pair()
     pair.half_way()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     sa = session.sa
@@ -227,7 +230,7 @@ def test_a_malformed_authentic_response_ends_the_attempt() -> None:
     broken = seal_chain(cipher, bytes(8), envelope, PayloadType.GSA, b"\0\0\0\x40nonsense")
     outcome = pair.give(broken)
     (failure,) = outcome.events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "malformed" in failure.cause
 
 
@@ -240,8 +243,8 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
         ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads, None
     )
     outcome = pair.give(sealed)
-    assert outcome.data_plane == ()
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert outcome.data_plane == []
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
 
 
 @pytest.mark.parametrize("bent", ["no AUTH", "another AUTH", "no IDr", "another IDr"])
@@ -249,7 +252,7 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     """RFC 9838 section 2.3.3: the exchange is authenticated before GSA and KD are processed."""
     pair = Pair()
     response = pair.answer(pair.half_way())
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     idr, auth, *rest = decode_chain(*session.sa.protection.open(response, decode_header(response)))
@@ -263,8 +266,8 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
         ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest), None
     )[0]
     outcome = pair.give(sealed)
-    assert outcome.data_plane == ()
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert outcome.data_plane == []
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
     assert pair.member.status(0.0).groups[0].state == "waiting"
 
 
@@ -294,14 +297,11 @@ def test_delete_is_answered_and_closes_the_ike_sa_but_not_the_group() -> None:
 
 def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     """RFC 9838 section 2.3.3: the GM MUST consider itself excluded, and re-registers."""
-    pair = Pair().registered()
-    group = pair.member._groups[0]
-    group.holding.retire_rekey(0.0, current=True)
-    pair.member.handle_timeout(0.0)
+    pair = Pair(multicast=False).registered()
     outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, Delete(ProtocolId.IKE, 0, ())))
     reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
     assert reasons == [RegisterAgain.IKE_SA_CLOSED]
-    assert group.holding.data_sas == ()
+    assert pair.member.groups[0].holding.data_sas == ()
 
 
 def colliding() -> tuple[Pair, Secured, bytes]:
@@ -310,9 +310,9 @@ def colliding() -> tuple[Pair, Secured, bytes]:
     Return the SA that is replaced and the server's new SPI too.
     """
     pair = Pair().registered()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     theirs = ike_rekey.begin(
@@ -322,7 +322,7 @@ def colliding() -> tuple[Pair, Secured, bytes]:
     return pair, old, theirs.spi
 
 
-def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberOutcome:
+def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberChange:
     pending = old.channel.pending
     assert pending is not None
     (response,) = pair.protection.seal_messages(
@@ -334,10 +334,10 @@ def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberOutcome:
 def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -> None:
     """RFC 7296 sections 2.8.2, 2.21.3: the server's new IKE SA is in use already."""
     pair, old, spi = colliding()
-    session = pair.member._session
+    session = pair.member.session
     outcome = rekey_answer(pair, old, Nonce(bytes(32)))
-    assert session is not None and pair.member._session is session
-    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert session is not None and pair.member.session is session
+    assert [sa.channel.protection.spi_i for sa in session.sas] == [spi]
     assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
 
 
@@ -358,21 +358,21 @@ def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
     (delete,) = rekey_answer(pair, old, *payloads).transmits
     header = decode_header(delete.octets)
     assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None and session.idle
-    assert session._current().channel.protection.spi_i == spi
+    assert session.current().channel.protection.spi_i == spi
 
 
 def test_a_refused_rekey_is_tried_again_later() -> None:
     """RFC 7296 section 2.25: TEMPORARY_FAILURE."""
     pair = Pair().registered()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
-    assert pair.member.handle_timeout(REKEY_RETRY_SECONDS - 1.0).transmits == ()
+    assert pair.member.handle_timeout(REKEY_RETRY_SECONDS - 1.0).transmits == []
     (again,) = pair.member.handle_timeout(REKEY_RETRY_SECONDS).transmits
     assert decode_header(again.octets).exchange == ExchangeType.CREATE_CHILD_SA
 
@@ -411,7 +411,7 @@ def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None
         header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),), None
     )[0]
     events = pair.give(response).events
-    (failed,) = [one for one in events if isinstance(one, RegistrationFailedEvent)]
+    (failed,) = [one for one in events if isinstance(one, RegistrationAttemptFailed)]
     assert failed.group == "keyid:other"
     assert str(kind) in failed.cause
 
@@ -432,7 +432,7 @@ def test_an_unknown_exchange_is_dropped() -> None:
 def test_a_malformed_authentic_request_closes_the_ike_sa() -> None:
     """RFC 7296 section 2.21.3: INVALID_SYNTAX is fatal."""
     pair = Pair().registered()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     sa = session.sa
@@ -458,13 +458,13 @@ def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
     world.run(1.0)
     world.start_server()
     engine = node.engine
-    engine._groups[0].register_now("test", 1.0)
-    world.network._member_did(node, engine.handle_timeout(1.0))
+    engine.groups[0].register_now("test", 1.0, MemberChange())
+    world.network.member_did(node, engine.handle_timeout(1.0))
     assert engine.status(1.0).ike_sa == "established"
     world.run(60.0)
     assert state(node) == "registered"
     assert len(node.all(Registered)) == 2
-    assert node.all(RegistrationFailedEvent) == []
+    assert node.all(RegistrationAttemptFailed) == []
 
 
 # --- anything at all ------------------------------------------------------------------------------

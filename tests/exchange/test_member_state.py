@@ -16,7 +16,7 @@ from gcks.events import (
     PolicyRefused,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RekeyReceived,
     Reregistering,
     StrangeRekeysSeen,
@@ -145,7 +145,7 @@ def test_a_policy_beyond_the_ceiling_is_one_event() -> None:
     member = world.member("gm1", ceiling=Ceiling(max_lifetime_seconds=60))
     world.run(2.0)
     (refused,) = member.all(PolicyRefused)
-    assert member.all(RegistrationFailedEvent) == []
+    assert member.all(RegistrationAttemptFailed) == []
     assert refused.retry_seconds > 0 and "ceiling" in refused.hint
     assert status(world, member).last_error == refused.cause
 

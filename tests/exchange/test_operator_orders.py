@@ -20,7 +20,7 @@ from gcks.events import (
     RegistrationRefused,
     RekeySent,
     SaCreated,
-    SaDeleted,
+    SaEnded,
 )
 from gcks.iana import NotifyType
 from gcks.ike.keywords import parse_esp
@@ -37,8 +37,7 @@ GROUP = TREE.name
 
 def order(scene: Scene, command: Command) -> None:
     network = scene.world.network
-    assert network.server is not None
-    network._server_did(network.server, scene.world.server.command(command, scene.now))
+    network.server_did(scene.world.server.command(command, scene.now))
 
 
 def exclude(*names: str, immediate: bool = False) -> Exclude:
@@ -122,7 +121,7 @@ def test_an_excluded_inband_sender_takes_only_the_data_keys_with_it() -> None:
     assert not known & scene.current
     assert scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }
 
 
@@ -187,7 +186,7 @@ CHANGES = {
 def test_a_reload_does_exactly_what_the_plan_says(what: str, management: str) -> None:
     scene = Scene(replace(TREE, key_management=management), members=6)
     scene.run(5.0)
-    before, replaced = dict(scene.group.sas.current), len(scene.events(SaDeleted))
+    before, replaced = dict(scene.group.sas.current), len(scene.events(SaEnded))
     new = replace(scene.policy, **CHANGES[what])  # type: ignore[arg-type]
     change = planned(scene, new)
     assert planned(scene, new) == change, "to plan changes nothing"
@@ -210,7 +209,7 @@ def test_a_reload_does_exactly_what_the_plan_says(what: str, management: str) ->
     scene.run(ATD + DTD + 60.0)
     out = [int(one.removeprefix("fqdn:gm").removesuffix(".dev")) for one in change.excluded]
     scene.check(out, undisturbed=not change.starts_over)
-    assert len(scene.events(SaDeleted)) >= replaced + len(change.renewed) + len(change.dropped)
+    assert len(scene.events(SaEnded)) >= replaced + len(change.renewed) + len(change.dropped)
 
 
 def test_groups_that_begin_and_end_are_planned_too() -> None:
@@ -244,5 +243,5 @@ def test_members_are_locked_out_by_what_they_announced() -> None:
     scene.run(SOON)
     assert len(scene.members[0].all(Registered)) == 1 and scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gcks.events import MemberLeft, PolicyRefused, RegistrationFailedEvent, RegistrationRefused
+from gcks.events import MemberLeft, PolicyRefused, RegistrationAttemptFailed, RegistrationRefused
 from gcks.group.usage import Usage
 from gcks.iana import NotifyType
 from gcks.keyserver.commands import RekeyGroup
@@ -118,7 +118,7 @@ def test_a_member_that_can_not_refuses_with_the_reason_and_tells_the_server(
     assert member.plane.installed == {}
     assert left(world) == [("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN")]
     assert "features" in refused.hint and refused.retry_seconds > 0
-    assert member.all(RegistrationFailedEvent) == []
+    assert member.all(RegistrationAttemptFailed) == []
 
 
 @announced_features
@@ -135,7 +135,7 @@ def test_a_gm_that_does_not_announce_it_is_refused_by_the_server(
     (refused,) = world.network.server.all(RegistrationRefused)
     assert refused.notify is NotifyType.NO_PROPOSAL_CHOSEN
     assert "does not announce" in refused.cause and "data_plane.features" in refused.hint
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause and "data_plane" in failure.hint
     assert member.plane.installed == {} and left(world) == []
 

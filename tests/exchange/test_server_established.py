@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from gcks.daemon.logs import level_of
 from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason, RefusalReason
 from gcks.events import (
@@ -86,7 +85,7 @@ def test_a_new_member_that_refuses_the_server_is_none() -> None:
     outcome = server.receive(peer.request(INFORMATIONAL, REFUSAL), peer)
     assert peer.read(outcome.transmits[0].octets) == ()
     left = only(outcome, MemberLeft)
-    assert isinstance(left, MemberLeft) and level_of(left) == logging.WARNING
+    assert isinstance(left, MemberLeft) and left.level == logging.WARNING
     assert (left.cause, left.members) == ("AUTHENTICATION_FAILED", 0)
     assert "doesn't accept this server's certificate" in left.hint
     assert outcome.journal == [MemberRemoved("keyid:demo", "fqdn:gm1.dev")]
@@ -101,7 +100,7 @@ def test_an_older_membership_outlives_a_refusal() -> None:
     again.register(server)
     outcome = server.receive(again.request(INFORMATIONAL, REFUSAL), again)
     refused = only(outcome, ServerRefused)
-    assert isinstance(refused, ServerRefused) and level_of(refused) == logging.WARNING
+    assert isinstance(refused, ServerRefused) and refused.level == logging.WARNING
     assert (refused.identity, refused.remote) == ("fqdn:gm1.dev", "10.0.0.1:500")
     assert refused.hint and only(outcome, IkeSaClosed)
     assert not any(isinstance(event, MemberLeft) for event in outcome.events)

@@ -18,26 +18,26 @@ import os
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, Self
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from gcks.daemon.audit import AuditLog
 from gcks.daemon.audit_chain import verify
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.control.event_lines import KEPT_OF_A_KIND, Wanted
-from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Follower
+from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
-from gcks.events import Event, MemberRegistered
+from gcks.events import KINDS, Event, MemberRegistered
 from gcks.member.status import GroupStatus
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import TREE, Scene
 
@@ -81,15 +81,15 @@ class Edge:
         self._log = EventLog(configure(LogOptions("json", "info"), self._null))
         self._audit = AuditLog(self._audited, scene.world.network.wall)
         self._control = ControlSocket(
-            directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
+            directory / "control.sock", Gate(Access()), bytes, _nothing, self.tell
         )
-        self.deaf = Follower(Wanted())
-        self._control._followers.add(self.deaf)
+        self._open = ExitStack()
+        self.deaf = self._open.enter_context(self._control.following(Wanted()))
         self._rotations = 0
 
     def fill(self) -> None:
         """Fill what holds the last events of each kind: from then on it must not grow."""
-        for kind in kinds():
+        for kind in KINDS:
             self._control.tell([sample(kind) for _ in range(KEPT_OF_A_KIND)])
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -108,6 +108,7 @@ class Edge:
 
     def close(self) -> list[Path]:
         """Return the audit logs."""
+        self._open.close()
         self._audit.close()
         self._null.close()
         return [*sorted(self._audited.parent.glob("audit.[0-9]*")), self._audited]
@@ -123,8 +124,8 @@ def held(scene: Scene) -> tuple[int, ...]:
     return (
         len(engine.ike_sas),
         len(group.sas.replaced),
-        len(group._outbox._pending),
-        len(group._early),
+        len(group.outbox),
+        len(group.state.steps),
     )
 
 
@@ -192,7 +193,7 @@ class Soak:
         assert self.events.count[MemberRegistered] == len(joined)
         text = self.edge.page
         assert f'gcks_members{{group="keyid:demo"}} {MEMBERS + len(joined) - len(out)}.0' in text
-        assert len(self.edge.deaf._lines) == MAX_WAITING_EVENTS
+        assert self.edge.deaf.waiting == MAX_WAITING_EVENTS
         files = self.edge.close()
         assert len(files) == 1 + MINUTES // ROTATION_MINUTES
         assert verify(files).problem == ""

@@ -36,7 +36,7 @@ def slow_server(settings: ServerSettings = SERVER_SETTINGS) -> Server:
     """Return a server that has measured how slow it is."""
     server = Server(settings=settings, meter=ticking(SLOW_SECONDS))
     for _ in range(400):
-        server.engine.load._learn(SLOW_SECONDS, 0.0)
+        server.engine.load.learn(SLOW_SECONDS, 0.0)
     return server
 
 
@@ -184,13 +184,13 @@ def test_senders_are_back_before_a_tenth_of_the_receivers() -> None:
     senders = [scene.member(f"sender{number}") for number in range(20)]
     scene.run(10.0)
     for _ in range(400):
-        scene.server.load._learn(SLOW_SECONDS, 0.0)
+        scene.server.load.learn(SLOW_SECONDS, 0.0)
     net, server = scene.network, scene.network.server
     assert server is not None
     busy = server.engine = BusyEngine(scene.server, SLOW_SECONDS, buffer=10 * receivers)
 
     def come_back(node: MemberNode) -> None:
-        net._member_did(node, node.engine.start(net.now))
+        net.member_did(node, node.engine.start(net.now))
 
     for node in senders:
         node.events.clear()
@@ -240,8 +240,8 @@ def test_a_group_that_starts_over_comes_back_over_the_told_time() -> None:
 
 def _ignore(node: MemberNode) -> None:
     """Make a member understand nothing of what is told."""
-    (group,) = node.engine._groups
-    group.delay.registered(())
+    (group,) = node.engine.groups
+    group.planner.delay.registered(())
 
 
 def _longest(nodes: list[MemberNode]) -> float:
@@ -258,8 +258,10 @@ def test_members_that_are_rekeyed_in_band_are_told_too() -> None:
     group = scene.server.groups["keyid:demo"]
     scene.network.server_did(scene.server.command(RekeyGroup("keyid:demo"), scene.network.now))
     scene.run(20.0)
-    (member,) = nodes[0].engine._groups
-    assert member.delay.told == group.spread, "a push has told the size that the group has now"
+    (member,) = nodes[0].engine.groups
+    assert member.planner.delay.told == group.spread, (
+        "a push has told the size that the group has now"
+    )
 
 
 def test_a_member_shows_over_how_long_it_would_come_back() -> None:

@@ -93,9 +93,10 @@ SERVER_EVENTS: Times = (
     (sample(e.RegistrationRefused, group=GROUP, reason=RefusalReason.GROUP_FULL), 21),
     (sample(e.MemberLeft, group=GROUP), 22),
     (sample(e.GroupStartedOver, group=GROUP), 23),
+    (sample(e.GroupReadAgain, group=GROUP), 299),
     (sample(e.MemberCertificateEnded, group=GROUP, cause="certificate_expired"), 24),
     (sample(e.SaCreated, group=GROUP, protocol=ProtocolId.ESP), 25),
-    (sample(e.SaDeleted, group=GROUP, protocol=ProtocolId.AH), 26),
+    (sample(e.SaEnded, group=GROUP, protocol=ProtocolId.AH), 26),
     (sample(e.RekeySent, group=GROUP, copy=1, octets=500, reminder=False), 27),
     (sample(e.RekeySent, group=GROUP, copy=2, octets=500, reminder=False), 28),
     (sample(e.RekeySent, group=GROUP, copy=1, octets=300, reminder=True), 29),
@@ -103,6 +104,8 @@ SERVER_EVENTS: Times = (
     (sample(e.SenderIdsExhausted, group=GROUP), 31),
     (sample(e.RegistrationAbandoned, reason=RefusalReason.NO_GSA_AUTH), 32),
     (sample(e.ServerRefused), 33),
+    (sample(e.GroupReadAgain, group=GROUP), 34),
+    (sample(e.GroupDelayed, group=GROUP), 35),
 )
 REKEY_OCTETS = (27 + 28) * 500 + 29 * 300
 
@@ -193,7 +196,7 @@ MEMBER_EVENTS: Times = (
     (sample(e.Registering, group=GROUP), 14),
     (sample(e.Registered, group=GROUP), 15),
     (sample(e.NothingToSendOn, group=GROUP), 16),
-    (sample(e.RegistrationFailedEvent, group=GROUP), 17),
+    (sample(e.RegistrationAttemptFailed, group=GROUP), 17),
     (sample(e.PolicyRefused, group=GROUP), 18),
     (sample(e.RekeyReceived, group=GROUP, reminder=False), 19),
     *(

@@ -23,6 +23,7 @@ from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
 from gcks.journal import JournalEntry
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import (
     ActivateSa,
     DataPlaneCommand,
@@ -32,7 +33,7 @@ from gcks.member.data_plane import (
     LeaveMulticast,
     RemoveSa,
 )
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.engine import MemberEngine
 from tests.support.needs import met
 
 WALL_AT_ZERO = 1_800_000_000.0
@@ -119,6 +120,8 @@ _EXECUTE: dict[type, Callable[[SimulatedDataPlane, object], None]] = {
 
 @dataclass
 class MemberNode:
+    """A member, and what it did."""
+
     engine: MemberEngine
     host: str
     nat_host: str | None = None
@@ -136,6 +139,8 @@ class MemberNode:
 
 @dataclass
 class ServerNode:
+    """The key server, and what it did."""
+
     engine: ServerEngine
     host: str
     events: list[Event] = field(default_factory=list)
@@ -250,7 +255,7 @@ class Network:
 
     # --- outcomes -------------------------------------------------------------------------
 
-    def _member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def _member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         node.events += outcome.events
         _no_internal_errors(outcome.events)
         node.plane.execute(outcome.data_plane)
@@ -279,7 +284,7 @@ class Network:
     def leave(self, node: MemberNode, *, insist: bool = False) -> None:
         self._member_did(node, node.engine.leave(self.now, "the test's wish", insist=insist))
 
-    def member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         """Take the outcome of a call that the test made to a member's engine."""
         self._member_did(node, outcome)
 

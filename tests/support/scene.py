@@ -48,16 +48,14 @@ class Scene:
     def reload(self, **changes: object) -> None:
         self.policy = replace(self.policy, **changes)  # type: ignore[arg-type]
         network = self.world.network
-        assert network.server is not None
         self.world.groups = (self.policy,)
         command = Reload(self.world.settings, PSK, {self.policy.name: self.policy})
-        network._server_did(network.server, self.world.server.command(command, self.now))
+        network.server_did(self.world.server.command(command, self.now))
 
     def rekey(self) -> None:
         network = self.world.network
-        assert network.server is not None
         outcome = self.world.server.command(RekeyGroup("keyid:demo"), self.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
 
     def leave(self, number: int) -> None:
         """Let a member leave that will not hear what follows."""
@@ -80,7 +78,7 @@ class Scene:
         """Those in `out` have none of the current keys, all others have them."""
         rekey = self.group.sas.rekey
         for number, member in enumerate(self.members):
-            holding = member.engine._groups[0].holding
+            holding = member.engine.groups[0].holding
             knows_rekey = (
                 holding.current_rekey is not None and holding.current_rekey.spi == rekey.spi
             )
@@ -97,4 +95,5 @@ class Scene:
 
 
 def scene_of(management: str = SIMPLE, members: int = 6, **changes: object) -> Scene:
+    """Return a scene with this key management and these changes to its policy."""
     return Scene(replace(TREE, key_management=management, **changes), members=members)  # type: ignore[arg-type]

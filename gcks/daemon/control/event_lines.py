@@ -12,15 +12,14 @@ from operator import itemgetter
 from typing import Any, Final
 
 from gcks import events as e
-from gcks.daemon.logs import LEVELS, fields_of, level_of
+from gcks.daemon.logs import fields_of
 
 SCHEMA_VERSION: Final = 1
 """Of all answers and lines; fields may be added without changing it."""
 KEPT_OF_A_KIND: Final = 200
 """Of each kind by itself: a flood of one doesn't wash away the others."""
 MISSED: Final = "events_missed"
-
-EVENT_NAMES: Final = frozenset(kind.name for kind in LEVELS)
+EVENT_NAMES: Final = frozenset(kind.name for kind in e.KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Wanted:
 
     def __call__(self, event: e.Event) -> bool:
         return (
-            level_of(event) >= self.level
+            event.level >= self.level
             and self.group in (None, getattr(event, "group", None))
             and (not self.names or event.name in self.names)
         )

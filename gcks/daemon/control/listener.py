@@ -19,7 +19,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -33,7 +33,7 @@ from gcks.daemon.control.requests import PROTOCOL, EventsRequest
 from gcks.daemon.control.views import View
 from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
-from gcks.events import Event
+from gcks.events import Event, NoControlSocket, Tell
 
 MAX_REQUEST_OCTETS: Final = 1 << 20
 MAX_WAITING_EVENTS: Final = 1_000
@@ -80,8 +80,13 @@ class Follower:
         self._missed = 0
         self._wake = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be read."""
+        return len(self._lines)
+
     def tell(self, line: bytes) -> None:
-        if len(self._lines) >= MAX_WAITING_EVENTS:
+        if self.waiting >= MAX_WAITING_EVENTS:
             self._missed += 1
         else:
             self._lines.append(line)
@@ -103,17 +108,27 @@ class ControlSocket(Generic[R]):
     """Listens at a path; everything happens on the event loop."""
 
     def __init__(
-        self, path: Path, gate: Gate, read: Read[R], answer: Answer[R], logger: Any
+        self, path: Path, gate: Gate, read: Read[R], answer: Answer[R], tell: Tell
     ) -> None:
         self._path, self._gate = path, gate
         self._read, self._answer = read, answer
-        self._errors = InternalErrors(logger)
+        self._errors = InternalErrors(tell)
         self._followers: set[Follower] = set()
         self.recent = Recent()
         self._seats = Seats()
         self._peers: set[asyncio.Task[None]] = set()
         self._sock: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
+
+    @property
+    def connected(self) -> int:
+        """How many peers are connected."""
+        return len(self._peers)
+
+    @property
+    def followers(self) -> int:
+        """How many peers follow the events."""
+        return len(self._followers)
 
     async def open(self) -> None:
         """Begin to listen.  Raises `LocalError` that says why it can't."""
@@ -139,7 +154,7 @@ class ControlSocket(Generic[R]):
         """Keep events, and give them to those who follow them."""
         at = time.time()
         self.recent.add(events, at)
-        if not self._followers:
+        if not self.followers:
             return
         for event in events:
             followers = [follower for follower in self._followers if follower.wanted(event)]
@@ -147,6 +162,16 @@ class ControlSocket(Generic[R]):
                 line = _line(event_line(event, at))
                 for follower in followers:
                     follower.tell(line)
+
+    @contextlib.contextmanager
+    def following(self, wanted: Wanted) -> Iterator[Follower]:
+        """Let somebody follow the events that are wanted, as long as the block lasts."""
+        follower = Follower(wanted)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
 
     # --- one peer -----------------------------------------------------------------------
 
@@ -218,36 +243,34 @@ class ControlSocket(Generic[R]):
         answer: bytes,
     ) -> None:
         """Send what comes after the answer, in which the past is: nothing is between them."""
-        follower = Follower(wanted)
-        self._followers.add(follower)
         gone = asyncio.create_task(reader.read(1))
         try:
-            await _write(writer, answer)
-            while not gone.done():
-                news = asyncio.create_task(follower.take())
-                await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
-                if not news.done():
-                    news.cancel()
-                    return
-                await _write(writer, news.result())
+            with self.following(wanted) as follower:
+                await _write(writer, answer)
+                while not gone.done():
+                    news = asyncio.create_task(follower.take())
+                    await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
+                    if not news.done():
+                        news.cancel()
+                        return
+                    await _write(writer, news.result())
         finally:
-            self._followers.discard(follower)
             gone.cancel()
 
 
 async def open_control(
-    options: ControlOptions | None, read: Read[R], answer: Answer[R], logger: Any
+    options: ControlOptions | None, read: Read[R], answer: Answer[R], tell: Tell
 ) -> ControlSocket[R] | None:
     """Open the socket of a daemon; one that nobody asked for may fail.  Raises `LocalError`."""
     if options is None:
         return None
     try:
-        control = ControlSocket(options.path, Gate(options.access), read, answer, logger)
+        control = ControlSocket(options.path, Gate(options.access), read, answer, tell)
         await control.open()
     except LocalError as error:
         if options.required:
             raise
-        logger.warning("no_control_socket", cause=str(error))
+        tell((NoControlSocket(str(error)),))
         return None
     return control
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final
 
-from gcks.events import GroupRemovedEvent, GroupStartedOver, MemberLeft
+from gcks.events import GroupEnded, GroupStartedOver, MemberLeft
 from gcks.journal import (
     GroupRemoved,
     MemberRemoved,
@@ -264,7 +264,7 @@ def end(decision: Decision) -> None:
     count = len(decision.state.members)
     _tell_everything_deleted(decision)
     decision.group.outbox.send_all(decision.change)
-    decision.tell(GroupRemovedEvent(decision.name, count))
+    decision.tell(GroupEnded(decision.name, count))
     decision.record(GroupRemoved(decision.name))
 
 

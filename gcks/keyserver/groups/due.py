@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gcks.events import SaDeleted
+from gcks.events import SaEnded
 from gcks.keyserver.groups.certificate_end import expire
 from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.departing import (
@@ -44,7 +44,7 @@ def _forget_replaced(decision: Decision) -> None:
     for sa in decision.state.sas.replaced:
         if sa.retire_at is not None and sa.retire_at <= decision.now:
             decision.record(sa.deleted(decision.name))
-            decision.tell(SaDeleted(decision.name, sa.protocol, sa.spi.hex()))
+            decision.tell(SaEnded(decision.name, sa.protocol, sa.spi.hex()))
 
 
 def _do_planned(decision: Decision) -> None:

@@ -17,8 +17,8 @@ from gcks.crypto.signature import SigningKey
 from gcks.errors import InvalidGroupId, LocalError, PeerError, RefusalReason, origin
 from gcks.events import (
     GroupDelayed,
+    GroupEnded,
     GroupReadAgain,
-    GroupRemovedEvent,
     OperatorExcluded,
     OperatorReadmitted,
 )
@@ -358,4 +358,4 @@ class Groups:
 def _remove(name: str, members: int, change: Change) -> None:
     """Forget a stored group that is configured no more; nobody is there to tell its members."""
     change.journal.append(GroupRemoved(name))
-    change.events.append(GroupRemovedEvent(name, members))
+    change.events.append(GroupEnded(name, members))

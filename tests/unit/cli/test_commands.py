@@ -23,12 +23,12 @@ from typer.testing import CliRunner, Result
 from gcks import __version__
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
-from gcks.cli.operate import Level
+from gcks.cli.operate import LevelChoice
 from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import VersionView
 from gcks.daemon.logs import LEVEL_NAMES
 from tests.support.free_ports import free_port
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 SECONDS = 30
 
@@ -100,7 +100,7 @@ def test_wrong_usage_is_exit_code_2(app: object, arguments: list[str]) -> None:
 
 
 def test_the_levels_of_events_are_those_of_the_log() -> None:
-    assert (*map(str, Level),) == get_args(LogLevel) == (*LEVEL_NAMES,)
+    assert (*map(str, LevelChoice),) == get_args(LogLevel) == (*LEVEL_NAMES,)
 
 
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])
@@ -182,7 +182,7 @@ def test_serve_names_a_secret_that_others_can_read(config: Path) -> None:
 
 
 def test_serve_names_a_certificate_that_is_not_its_own(config: Path) -> None:
-    Authority(config.parent).leaf("x", "other.test")
+    PemAuthority(config.parent).leaf("x", "other.test")
     text = config.read_text().replace("gcks.test'}", "gcks.test', certificate: x.pem, key: x.key}")
     config.write_text(text)
     assert "does not name fqdn:gcks.test" in refusal("gcks", "serve", config)

@@ -19,14 +19,14 @@ from gcks.change import Change, LoadGroup, MakeKey, Waiting
 from gcks.crypto.signature import SigningKey
 from gcks.daemon import commit, waits
 from gcks.daemon.carrier import Carrier
-from gcks.daemon.config.loaded import Listener, LogOptions
+from gcks.daemon.config.loaded import Listener
 from gcks.daemon.engine_loop import EngineLoop
-from gcks.daemon.logs import configure
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.server_sockets import ServerSockets
 from gcks.datagrams import Endpoint, Transmit
 from gcks.datagrams import Path as Way
 from gcks.errors import LocalError
+from gcks.events import Event, InternalErrorSeen
 from gcks.journal import JournalEntry, SenderIdsReserved
 from gcks.keyserver.status import ServerStatus
 from gcks.store.sqlite import SqliteStore
@@ -82,8 +82,9 @@ class Edge:
     def __init__(self, directory: Path) -> None:
         self.engine, self.store = SmallEngine(), GatedStore(directory / "gcks.sqlite")
         self.failed: list[LocalError] = []
-        logger = configure(LogOptions())
-        self.sockets = ServerSockets((Listener("127.0.0.1", (0,), (), ()),), (), logger)
+        self.told: list[Event] = []
+        tell = self.told.extend
+        self.sockets = ServerSockets((Listener("127.0.0.1", (0,), (), ()),), (), tell)
         self.loop: EngineLoop[Change] = EngineLoop(
             self.engine, self._carry, lambda _: None, self.failed.append
         )
@@ -95,7 +96,7 @@ class Edge:
             resume=self._resume,
             fail=self.loop.break_down,
             key_log=None,
-            logger=logger,
+            tell=tell,
         )
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.peer.bind(("127.0.0.1", 0))
@@ -172,8 +173,8 @@ async def test_a_group_is_read_with_all_that_was_decided_before(edge: Edge) -> N
     edge.decide(Change(waits=[Waiting(2, LoadGroup("keyid:unknown"))]))
     edge.store.may_write.release(2)
     results = await edge.results(2)
-    assert results == {1: edge.store.load_group(GROUP), 2: None}
-    assert [group.next_sender_id for group in edge.store.load()] == [5]
+    assert results == {1: edge.store.load_group(GROUP), 2: ()}
+    assert reserved(5) in edge.store.load() and reserved(4) not in edge.store.load()
 
 
 async def test_what_cant_be_met_says_why(edge: Edge) -> None:
@@ -253,18 +254,16 @@ async def test_what_waits_at_the_end_is_told_to_nobody(edge: Edge) -> None:
 # --- an engine that fails -----------------------------------------------------------------
 
 
-async def test_a_wait_that_the_engine_does_not_know_is_logged(edge: Edge) -> None:
+async def test_a_wait_that_the_engine_does_not_know_is_told(edge: Edge) -> None:
     def refuse(token: int) -> Change:
         raise LocalError(f"nothing waits under the token {token}")
 
     edge.engine.then = refuse
-    with capture_logs() as logs:
-        edge.decide(Change(waits=[Waiting(3, SOON)]))
-        await edge.results(1)
-    assert [(line["event"], line["doing"]) for line in logs] == [
-        ("internal_error", "a decision that waited")
-    ]
-    assert "token 3" in logs[0]["cause"] and not edge.failed
+    edge.decide(Change(waits=[Waiting(3, SOON)]))
+    await edge.results(1)
+    (event,) = edge.told
+    assert isinstance(event, InternalErrorSeen) and event.doing == "a decision that waited"
+    assert "token 3" in event.cause and not edge.failed
     edge.engine.then = lambda _: Change(transmits=[edge.datagram(b"on")])
     edge.decide(Change(waits=[Waiting(4, SOON)]))
     await edge.results(2)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from structlog.testing import capture_logs
 
 from gcks.crypto.revocation import Revocation
 from gcks.daemon import credential_watch
 from gcks.daemon.config.check import Report, check_file
-from gcks.daemon.config.loaded import CredentialSource, LogOptions
+from gcks.daemon.config.loaded import CredentialSource
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.credential_watch import CredentialWatch
-from gcks.daemon.logs import configure
+from gcks.events import CredentialsNotRenewed, CredentialsRenewed, Event
 from gcks.iana import CertEncoding
 from gcks.ike.credentials import Credentials
 from gcks.member.settings import OwnAuthentication
 from tests.support.config_files import write
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 SERVER = """
 server: {{identity: 'fqdn:gcks.example', {server}}}
@@ -69,7 +68,7 @@ def told(found: Report, *, warnings: bool = False) -> list[tuple[str, str]]:
 
 
 def test_several_certificates_and_a_raw_key_of_the_server(
-    directory: Path, authority: Authority
+    directory: Path, authority: PemAuthority
 ) -> None:
     authority.leaf("second", "gcks.example")
     own = (
@@ -80,7 +79,7 @@ def test_several_certificates_and_a_raw_key_of_the_server(
     assert len(found[0].authorities) == 1, "the CA above it is a trust anchor, so it is known"
 
 
-def test_members_with_raw_public_keys(directory: Path, authority: Authority) -> None:
+def test_members_with_raw_public_keys(directory: Path, authority: PemAuthority) -> None:
     authority.public_key("member")
     found = server(
         directory,
@@ -91,7 +90,7 @@ def test_members_with_raw_public_keys(directory: Path, authority: Authority) -> 
     assert [one.encoding for one in found.requests] == [CertEncoding.RAW_PUBLIC_KEY]
 
 
-def test_a_member_with_raw_keys_on_both_sides(directory: Path, authority: Authority) -> None:
+def test_a_member_with_raw_keys_on_both_sides(directory: Path, authority: PemAuthority) -> None:
     authority.public_key("server")
     text = MEMBER.format(authentication="key: member.key, raw_public_keys: [server.pub]")
     config = load_member(write(directory, text))
@@ -121,7 +120,7 @@ def test_a_member_may_have_both_a_psk_and_a_certificate(directory: Path) -> None
     ],
 )
 def test_crls_make_revocation_soft_unless_told_otherwise(
-    directory: Path, authority: Authority, text: str, mode: Revocation
+    directory: Path, authority: PemAuthority, text: str, mode: Revocation
 ) -> None:
     authority.crl("member")
     trust = server(directory, text).trust
@@ -146,14 +145,14 @@ def test_crls_make_revocation_soft_unless_told_otherwise(
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(
-    directory: Path, authority: Authority, authentication: str, own: str, key: str, reason: str
+    directory: Path, authority: PemAuthority, authentication: str, own: str, key: str, reason: str
 ) -> None:
     authority.crl("member")
     found = told(report(directory, authentication, own))
     assert any(one == key and reason in text for one, text in found), found
 
 
-def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: Authority) -> None:
+def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: PemAuthority) -> None:
     authority.crl("member", days=-1)
     found = report(directory, "trust_anchors: [ca.pem], crls: [ca.crl]")
     assert found.usable
@@ -168,25 +167,32 @@ def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: Auth
 class Watched:
     """A watch over a server's files; `look` stands for the minute that has passed."""
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(self, directory: Path, authority: PemAuthority) -> None:
         self.directory, self.authority = directory, authority
         authority.crl()
         text = SERVER.format(server=PAIR, authentication="trust_anchors: [ca.pem], crls: [ca.crl]")
         config = load_server(write(directory, text))
         self.taken: list[Credentials] = []
-        logger = configure(LogOptions())
+        self.told: list[str] = []
         assert config.credential_source is not None
         self.source = config.credential_source
-        self.watch = CredentialWatch(self.source, self.taken.append, logger)
+        self.watch = CredentialWatch(self.source, self.taken.append, self.tell)
 
     def look(self) -> list[str]:
-        with capture_logs() as lines:
-            asyncio.run(self.watch.look())
-        return [line["event"] for line in lines]
+        asyncio.run(self.watch.look())
+        return self.take()
+
+    def tell(self, events: Sequence[Event]) -> None:
+        self.told += [event.name for event in events]
+
+    def take(self) -> list[str]:
+        """Return what was told since the last time."""
+        told, self.told = self.told, []
+        return told
 
 
 @pytest.fixture
-def watched(directory: Path, authority: Authority) -> Watched:
+def watched(directory: Path, authority: PemAuthority) -> Watched:
     return Watched(directory, authority)
 
 
@@ -256,21 +262,20 @@ async def test_the_watch_outlives_what_nobody_thought_of(
         taken.set()
 
     failed: list[Credentials] = []
-    with capture_logs() as lines:
-        watch = CredentialWatch(watched.source, take_over, structlog.get_logger())
-        watch.start()
-        watched.authority.crl("member")
-        async with asyncio.timeout(20):
-            while not lines:
-                await asyncio.sleep(0.01)
-            watched.authority.crl()
-            await taken.wait()
-        watch.stop()
-    assert [line["event"] for line in lines] == ["internal_error", "credentials_renewed"]
+    watch = CredentialWatch(watched.source, take_over, watched.tell)
+    watch.start()
+    watched.authority.crl("member")
+    async with asyncio.timeout(20):
+        while not watched.told:
+            await asyncio.sleep(0.01)
+        watched.authority.crl()
+        await taken.wait()
+    watch.stop()
+    assert watched.told == ["internal_error", "credentials_renewed"]
 
 
 def test_a_file_of_the_configuration_that_is_away_is_no_end(
-    directory: Path, authority: Authority
+    directory: Path, authority: PemAuthority
 ) -> None:
     """The PSK in it is checked again together with the files that have changed."""
     psk = f"authentication: {{psk: [{{identity: 'fqdn:b', secret: 'hex:{'22' * 32}'}}]}}\n"
@@ -280,15 +285,13 @@ def test_a_file_of_the_configuration_that_is_away_is_no_end(
     path = write(directory, f"include: [psk.yaml]\n{text}")
     path.chmod(0o600)
     taken: list[Credentials] = []
-    watch = CredentialWatch(
-        load_server(path).credential_source, taken.append, structlog.get_logger()
-    )
+    told: list[Event] = []
+    watch = CredentialWatch(load_server(path).credential_source, taken.append, told.extend)
     (directory / "psk.yaml").unlink()
-    for expected in (["credentials_not_renewed"], ["credentials_renewed"]):
+    for expected in (CredentialsNotRenewed, CredentialsRenewed):
         authority.leaf("server", "gcks.example")
-        with capture_logs() as lines:
-            asyncio.run(watch.look())
-        assert [line["event"] for line in lines] == expected
+        asyncio.run(watch.look())
+        assert isinstance(told.pop(), expected) and not told
         (directory / "psk.yaml").write_text(psk)
         (directory / "psk.yaml").chmod(0o600)
     assert len(taken) == 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gcks.datagrams import Endpoint
-from gcks.events import GroupStarted, RekeySent, SaDeleted
+from gcks.events import GroupStarted, RekeySent, SaEnded
 from gcks.group.key_download import rekey_keys
 from gcks.iana import NotifyType
 from gcks.ike.window import MAX_MESSAGE_ID
@@ -217,9 +217,9 @@ def test_a_replaced_sa_is_forgotten_after_its_delay() -> None:
     stage.rekey()
     assert len(stage.group.sas.replaced) == 2
     stage.until(start + OVERLAP - 0.01)
-    assert stage.group.sas.replaced and not stage.of(SaDeleted)
+    assert stage.group.sas.replaced and not stage.of(SaEnded)
     stage.until(start + OVERLAP)
-    assert not stage.group.sas.replaced and len(stage.of(SaDeleted)) == 2
+    assert not stage.group.sas.replaced and len(stage.of(SaEnded)) == 2
 
 
 def test_a_rekey_sa_is_renewed_before_its_message_ids_run_out() -> None:

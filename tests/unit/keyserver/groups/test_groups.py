@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from gcks.change import Change
-from gcks.events import GroupRemovedEvent, GroupStarted, RekeySent
+from gcks.events import GroupEnded, GroupStarted, RekeySent
 from gcks.journal import GroupRemoved, JournalEntry
 from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.engine import Engine
@@ -64,7 +64,7 @@ def test_reload_adds_changes_and_removes() -> None:
     outcome = engine.command(Reload(SERVER_SETTINGS, PSK, named(ONE, three)), 1.0)
     assert list(engine.groups) == ["keyid:one", "keyid:three"]
     assert "keyid:two" in removed(outcome)
-    assert GroupRemovedEvent("keyid:two", members=0) in outcome.events
+    assert GroupEnded("keyid:two", members=0) in outcome.events
     assert engine.groups["keyid:one"].sas.rekey.spi == spi, "an unchanged group keeps its SAs"
     told = {event.group for event in outcome.events if isinstance(event, RekeySent)}
     assert told == {"keyid:two"}, "its members are told that it is gone"

@@ -50,20 +50,20 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "rekey": {
             DONE: "the group has new keys",
-            REFUSED: "no such group, or you may not order",
+            REFUSED: "no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "exclude": {
             DONE: "shut out; with --dry-run: said what would happen",
-            REFUSED: "no such group, you may not order, or all others would have to register "
-            "again and nobody said yes",
+            REFUSED: "no such group, you may not give orders, or all others would have to "
+            "register again and you didn't say yes",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "readmit": {
             DONE: "may register again",
-            REFUSED: "not excluded under that name, no such group, or you may not order",
+            REFUSED: "not excluded under that name, no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
@@ -80,7 +80,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "decode": {
             DONE: "explained",
-            REFUSED: "not readable; or a damaged capture, of which standard output explains what "
+            REFUSED: "not readable; or a damaged capture: standard output explains the part that "
             "could be read",
             USAGE: _USAGE,
         },
@@ -106,7 +106,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "leave": {
             DONE: "the member leaves and ends",
-            REFUSED: "you may not order, or 32 programs are asking already",
+            REFUSED: "you may not give orders, or 32 programs are asking already",
             USAGE: _USAGE,
             NO_DAEMON: _NO_MEMBER,
         },

@@ -42,7 +42,7 @@ def check_leaf(leaf: x509.Certificate, identity: Identity) -> None:
 
 
 def check_intermediate(authority: x509.Certificate) -> None:
-    """Hold a CA that is restricted to other uses to it.  Raises `CertificateInvalid`.
+    """Refuse an intermediate CA that is restricted to other uses.  Raises `CertificateInvalid`.
 
     RFC 5280 leaves extended key usage of a CA open; that it limits what lies
     below is what CAs mean by it and OpenSSL does.  OpenSSL has checked

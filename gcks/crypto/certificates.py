@@ -48,11 +48,11 @@ __all__ = [
 MAX_CERTIFICATES: Final = 8
 MAX_JUDGED: Final = 4096
 JUDGED_SECONDS: Final = 60.0
-"""A good chain is believed so long without another look: storms of members that come back."""
+"""A good chain isn't checked again for so long: it helps when all members come back at once."""
 
 
 class Validated(NamedTuple):
-    """A good chain: the leaf's key, and what can end its being good."""
+    """A good chain: the leaf's key, and what ends the chain."""
 
     key: PublicKey
     ends_at: float
@@ -83,7 +83,7 @@ _REASONS: Final = {
 
 
 class TrustStore:
-    """Trust anchors, and nothing else, decide which chains are good; CRLs which no longer."""
+    """Only trust anchors decide which chains are good; CRLs and OCSP say which no longer are."""
 
     __slots__ = (
         "_anchors", "_judged", "_second", "_store", "anchors", "authorities", "revocation",

@@ -57,7 +57,7 @@ class Revocation(Enum):
     SOFT = "soft"
     """What is known to be revoked is refused."""
     HARD = "hard"
-    """So is what a current CRL or OCSP response doesn't say good of."""
+    """What no current CRL or OCSP response calls good is refused, too."""
 
 
 class Status(Enum):

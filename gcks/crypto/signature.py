@@ -32,7 +32,7 @@ PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
-"""A longer modulus only buys the peer our time: a certificate has room for 60,000 bits."""
+"""A longer modulus would only cost us time: a certificate has room for 60,000 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class XfrmDataPlane:
     """Carries out the member's commands over netlink."""
 
     def __init__(self) -> None:
-        """Raise `LocalError` where the kernel or our privileges don't do."""
+        """Raise `LocalError` where the kernel has no XFRM, or we have no privilege to use it."""
         self._socket = XfrmSocket()
         self._installed: dict[SaKey, _Installed] = {}
         self._active: dict[bytes, SaKey] = {}
@@ -166,7 +166,7 @@ def _key(command: InstallSa) -> SaKey:
 
 
 def refuse_features(command: InstallSa) -> None:
-    """Never install an SA without what belongs to it; the member's ceiling refuses it before.
+    """Refuse what XFRM can't do with an SA; the member's ceiling refuses it before.
 
     Raises `LocalError`.
     """

@@ -92,7 +92,7 @@ class Credentials:
         return next((k for matches, k in self._patterns if matches(identity)), None)
 
     def raw_public_keys(self, identity: str) -> tuple[RawPublicKey, ...]:
-        """Return the raw public keys of a peer: two while it goes from one to the next."""
+        """Return the raw public keys of a peer: two while it changes its key."""
         return self._raw.get(identity, ())
 
     def _requests(self) -> Iterable[CertificateRequest]:

@@ -61,7 +61,7 @@ class Wishes(NamedTuple):
 
 
 class PeerKeys(NamedTuple):
-    """The public keys that a peer may have signed with, and what ends their being good."""
+    """The public keys that a peer may have signed with, and until when they count."""
 
     keys: tuple[PublicKey, ...]
     ends_at: float = inf

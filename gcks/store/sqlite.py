@@ -172,7 +172,7 @@ class SqliteStore:
         )
 
     def _rekey_message_saved(self, e: RekeyMessageSaved) -> None:
-        """Forget what is out before it, and an earlier record of the same message."""
+        """Forget messages whose copies have all gone out, and an earlier record of this one."""
         self._db.execute(
             "DELETE FROM rekeys WHERE group_name = ? AND"
             " (datagrams = x'' OR (spi = ? AND message_id = ?))",
@@ -413,7 +413,7 @@ def _member(
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:
-    """What a sealed key is bound to: rows can't be swapped."""
+    """Return what a sealed key is bound to, so that rows can't be swapped."""
     return f"sas.keymat/{group}/{int(protocol)}/{spi.hex()}".encode()
 
 

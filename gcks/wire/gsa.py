@@ -16,7 +16,7 @@
 
 The first octet of a substructure, zero or not, tells which of the two it is.
 
-Ruling: a GSA policy has one source and one destination selector (section 4.4.2),
+Ruling 48: a GSA policy has one source and one destination selector (section 4.4.2),
 and a security label is never alone but narrows other selectors (RFC 9478 section
 2.2).  So one TS_SECLABEL may follow the Destination Traffic Selector.  Its first
 octet, 10, can't begin a transform, which begins with 0 or 3.  A GM that doesn't

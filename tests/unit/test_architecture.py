@@ -113,6 +113,15 @@ def test_files_and_functions_stay_small(module: tuple[Path, ast.Module]) -> None
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
 
 
+def test_long_records_are_built_by_keyword(module: tuple[Path, ast.Module]) -> None:
+    path, tree = module
+    if layer(path) in POSITIONAL_YET:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and not ast.unparse(node.func).endswith(".pack"):
+            assert len(node.args) <= MAX_POSITIONAL, f"line {node.lineno}"
+
+
 def test_no_two_classes_have_one_name() -> None:
     names = Counter(
         node.name
@@ -132,23 +141,15 @@ def test_variables_are_named_by_what_they_are(module: tuple[Path, ast.Module]) -
     assert not names & NO_NOUNS
 
 
-def test_long_records_are_built_by_keyword(module: tuple[Path, ast.Module]) -> None:
-    path, tree = module
-    if layer(path) in POSITIONAL_YET:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and not ast.unparse(node.func).endswith(".pack"):
-            assert len(node.args) <= MAX_POSITIONAL, f"line {node.lineno}"
-
-
 def test_every_layer_is_ranked() -> None:
     assert {layer(path) for path in FILES} - {"__init__", "__main__"} <= set(RANK)
 
 
-def test_the_readme_draws_these_ranks() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_documents_draw_these_ranks(page: str) -> None:
     """One step of the picture for each rank; `|` between those that don't know each other."""
-    readme = (PACKAGE.parent / "README.md").read_text()
-    (picture,) = re.findall(r"^```\n(iana <-.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    text = (PACKAGE.parent / page).read_text()
+    (picture,) = re.findall(r"^```\n(iana <-.*?)^```", text, re.MULTILINE | re.DOTALL)
     steps = [set(re.split(r"[,|\s]+", step.strip())) for step in picture.split("<-")]
     assert steps == [set(names) for _, names in groupby(RANK, RANK.__getitem__)]
     for left, right in re.findall(r"(\w+) \| (\w+)", picture):

@@ -12,9 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.support.repository import ROOT
-
 pytest_plugins = ["tests.scheduling"]
+pytest.register_assert_rewrite("tests.support")  # what fails there is explained as in a test
 
 settings.register_profile(
     "gcks",
@@ -41,6 +40,7 @@ def log_of_its_own() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+ROOT = Path(__file__).parents[1]
 CAN_PACKAGE = "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"
 
 

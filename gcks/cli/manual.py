@@ -37,7 +37,7 @@ class Program:
 
 def page(program: Program, commands: Mapping[str, str]) -> str:
     """Return a page; `commands` is command -> module:function."""
-    functions = {name: _function(place) for name, place in commands.items()}
+    functions = {name: function_of(place) for name, place in commands.items()}
     lines = [
         f'.TH "{program.name.upper()}" "1" "" "gcks {__version__}" "gcks"',
         *_section("NAME", _text(f"{program.name} - {program.summary}")),
@@ -52,7 +52,8 @@ def page(program: Program, commands: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _function(place: str) -> Callable[..., Any]:
+def function_of(place: str) -> Callable[..., Any]:
+    """Return the function that `module:function` names."""
     module, _, name = place.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found

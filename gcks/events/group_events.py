@@ -56,6 +56,7 @@ class GroupDelayed(ServerEvent):
 
     name = "group_delayed"
     usual_level = Level.ERROR
+    counted = False
     group: str
     cause: str
 

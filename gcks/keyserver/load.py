@@ -66,9 +66,10 @@ class Load:
         done = work()
         half.spent_seconds += self._meter() - began
         if done:
-            self._learn(half.spent_seconds * WHOLE_PER_AUTH, waited)
+            self.learn(half.spent_seconds * WHOLE_PER_AUTH, waited)
 
-    def _learn(self, cost: float, waited: float) -> None:
+    def learn(self, cost: float, waited: float) -> None:
+        """Take in a registration's cost and its time from IKE_SA_INIT to GSA_AUTH, in seconds."""
         self._waited_seconds = _mean(self._waited_seconds, waited)
         cost = min(cost, self.cost_seconds * _OUTLIER)
         if cost > 0:

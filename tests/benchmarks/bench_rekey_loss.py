@@ -48,13 +48,12 @@ def simulate(
     nodes = [world.member(f"gm{number}", at=number * 0.01) for number in range(members)]
     world.run(60.0)
     network = world.network
-    assert network.server is not None
     network.weather = Weather(multicast_loss=loss)
     at_once = soon = 0
     before = sum(len(node.all(Registered)) for node in nodes)
     for _ in range(REKEYS):
         outcome = world.server.command(RekeyGroup("keyid:demo"), network.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
         world.run(network.now + 3.0)  # all copies, and before who lost it has registered again
         at_once += keyed_members(world, nodes)
         world.run(network.now + 42.0)

@@ -27,9 +27,9 @@ from gcks.journal import StoredGroup
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.group_member import GroupMember
 from gcks.store.sqlite import SqliteStore
-from tests.edge.test_dev import ROOT
-from tests.edge.test_member_daemon import free_tcp_port
-from tests.edge.test_operator import GROUP, JOIN, Site
+from tests.support.free_ports import free_tcp_port
+from tests.support.repository import ROOT
+from tests.support.site import GROUP, JOIN, Site
 
 PATIENCE_SECONDS = 30.0
 HOOK = """#!/bin/sh

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gcks.cli.client import Client
 from gcks.daemon.control import listener as listening
-from gcks.daemon.control import peers
 from gcks.daemon.control.listener import ControlSocket
 from gcks.daemon.control.peers import (
     KEPT_FOR_OPERATORS,
@@ -230,14 +231,14 @@ async def test_names_are_not_waited_for_where_nobody_needs_them(
     """A directory that doesn't answer holds up nobody on the event loop."""
     loop = asyncio.get_running_loop()
 
-    def look_up(uid: int) -> str:
+    def look_up(uid: int) -> SimpleNamespace:
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()  # another thread has none
         loop.call_soon_threadsafe(looked.set)
-        return f"somebody (uid {uid})"
+        return SimpleNamespace(pw_name="somebody")
 
     looked = asyncio.Event()
-    monkeypatch.setattr(peers, "_user_name", look_up)
+    monkeypatch.setattr(pwd, "getpwuid", look_up)
     path = await control()
     await ask(path)
     assert not looked.is_set()

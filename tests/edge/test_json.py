@@ -52,7 +52,7 @@ def speaking_json() -> list[tuple[str, str]]:
         (program, name)
         for program, commands in PROGRAMS.items()
         for name, place in commands.items()
-        if any("--json" in one.names for one in manual.parameters(manual._function(place)))
+        if any("--json" in one.names for one in manual.parameters(manual.function_of(place)))
     ]
 
 

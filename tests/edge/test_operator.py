@@ -17,7 +17,7 @@ from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.daemon.control.event_lines import event_schema
 from gcks.daemon.control.member_answers import MEMBER_VIEWS
 from tests.support.daemon_process import SERVE, Daemon
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 from tests.support.site import GROUP, Site
 from tests.support.waiting import wait_for
 
@@ -269,7 +269,7 @@ def test_errors_name_the_remedy(site: Site) -> None:
 
 def test_who_is_excluded_by_certificate_is_named(site: Site) -> None:
     """The server keeps a hash; people read the subject, and the serial number."""
-    Authority(site.directory).leaf("member", "gm7.test")
+    PemAuthority(site.directory).leaf("member", "gm7.test")
     site.serve()
     exclude = ("exclude", GROUP, "--certificate", str(site.directory / "member.pem"))
     site.gcks(*exclude)

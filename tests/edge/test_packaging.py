@@ -20,7 +20,7 @@ from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.names import MAX_NAMES
-from tests.support.daemon_process import Daemon
+from tests.support.daemon_process import MANY_MEMBERS, Daemon
 from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site
 from tests.support.waiting import wait_for
@@ -76,7 +76,7 @@ def test_a_manual_page_explains_every_command_and_option(page: str) -> None:
 @pytest.mark.parametrize("commands", PAGES.values(), ids=PAGES)
 def test_every_parameter_is_explained(commands: dict[str, str]) -> None:
     for name, place in commands.items():
-        for one in manual.parameters(manual._function(place)):
+        for one in manual.parameters(manual.function_of(place)):
             assert len(one.help.split()) >= 2, (name, one.names)
 
 
@@ -84,7 +84,7 @@ def test_every_parameter_is_explained(commands: dict[str, str]) -> None:
 def test_no_path_is_a_wrong_command_line_because_it_cant_be_read(commands: dict[str, str]) -> None:
     """Who opens it says why, and ends with 1; typer would say 2, and only to users but root."""
     for name, place in commands.items():
-        for one in inspect.signature(manual._function(place), eval_str=True).parameters.values():
+        for one in inspect.signature(manual.function_of(place), eval_str=True).parameters.values():
             kind, info = get_args(one.annotation)
             if "Path" in str(kind):
                 assert info.readable is False, (name, one.name)
@@ -106,7 +106,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     lines = JOIN.format(name="gm0", local="", **vars(site)).splitlines()
     file.write_text("\n".join(line for line in lines if not line.startswith("control:")))
     crowd = Daemon(
-        [sys.executable, str(HERE / "many_members.py"), str(file), "1", str(MEMBERS)],
+        [*MANY_MEMBERS, str(file), "1", str(MEMBERS)],
         site.directory / "members.log",
     )
     site.daemons.insert(0, crowd)

@@ -17,7 +17,7 @@ import yaml
 
 from tests.support.daemon_process import MEMBER, Daemon
 from tests.support.free_ports import free_ports
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 from tests.support.repository import ROOT
 from tests.support.site import JOIN, Site
 from tests.support.waiting import wait_for
@@ -175,7 +175,7 @@ QUIET = {
 
 def busy_config(site: Site) -> str:
     """Give the server a certificate, a number to expect, and a second group."""
-    authority = Authority(site.directory)
+    authority = PemAuthority(site.directory)
     authority.leaf("server", "gcks.test")
     text = site.text()
     head, groups = text.split("groups:\n")

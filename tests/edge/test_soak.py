@@ -12,7 +12,6 @@ import re
 import select
 import socket
 import statistics
-import sys
 import threading
 import time
 import urllib.request
@@ -23,9 +22,8 @@ import pytest
 
 from gcks.cli.client import Client
 from gcks.daemon.health import BEAT_SECONDS
-from tests.support.daemon_process import Daemon
+from tests.support.daemon_process import MANY_MEMBERS, Daemon
 from tests.support.free_ports import free_ports
-from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site
 from tests.support.waiting import wait_for
 
@@ -40,7 +38,6 @@ GROWTH_OCTETS = 1 << 20
 """From the second quarter to the last, 90 seconds: a leak of 1 MiB a minute is too much."""
 CUT_SECONDS = 40.0
 """The server gives up a reader after 30 seconds."""
-HELPER = ROOT / "tests" / "support" / "many_members.py"
 
 
 class Every(threading.Thread):
@@ -161,7 +158,7 @@ class Soak:
         share = MEMBERS // PROCESSES
         crowd = [
             Daemon(
-                [sys.executable, str(HELPER), str(file), str(number * share), str(share)],
+                [*MANY_MEMBERS, str(file), str(number * share), str(share)],
                 self.site.directory / f"crowd{number}.log",
             )
             for number in range(PROCESSES)

@@ -74,9 +74,8 @@ class Scene:
         )
         renewed = Credentials((), self.credentials.own, trust)
         network = self.world.network
-        assert network.server is not None
         outcome = self.world.server.command(RenewCredentials(renewed), network.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
 
     def events(self, kind: type) -> list:  # type: ignore[type-arg]
         assert self.world.network.server is not None

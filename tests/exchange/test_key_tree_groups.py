@@ -331,9 +331,8 @@ def test_a_group_that_is_no_longer_served_is_deleted_at_its_members(policy: Grou
     """Section 2.4.3."""
     scene = Scene(policy, members=6)
     network = scene.world.network
-    assert network.server is not None
     command = Reload(scene.world.settings, PSK, {})
-    network._server_did(network.server, scene.world.server.command(command, scene.now))
+    network.server_did(scene.world.server.command(command, scene.now))
     scene.run(1.0)
     assert [keys_of(member) for member in scene.members] == [set()] * 6
 

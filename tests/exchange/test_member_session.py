@@ -308,7 +308,7 @@ def colliding() -> tuple[Pair, Secured, bytes]:
     pair = Pair().registered()
     session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     theirs = ike_rekey.begin(
@@ -333,7 +333,7 @@ def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -
     session = pair.member.session
     outcome = rekey_answer(pair, old, Nonce(bytes(32)))
     assert session is not None and pair.member.session is session
-    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert [sa.channel.protection.spi_i for sa in session.sas] == [spi]
     assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
 
 
@@ -356,7 +356,7 @@ def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
     assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
     session = pair.member.session
     assert session is not None and session.idle
-    assert session._current().channel.protection.spi_i == spi
+    assert session.current().channel.protection.spi_i == spi
 
 
 def test_a_refused_rekey_is_tried_again_later() -> None:
@@ -364,7 +364,7 @@ def test_a_refused_rekey_is_tried_again_later() -> None:
     pair = Pair().registered()
     session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
@@ -455,7 +455,7 @@ def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
     world.start_server()
     engine = node.engine
     engine.groups[0].register_now("test", 1.0, MemberChange())
-    world.network._member_did(node, engine.handle_timeout(1.0))
+    world.network.member_did(node, engine.handle_timeout(1.0))
     assert engine.status(1.0).ike_sa == "established"
     world.run(60.0)
     assert state(node) == "registered"

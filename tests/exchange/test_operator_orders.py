@@ -37,8 +37,7 @@ GROUP = TREE.name
 
 def order(scene: Scene, command: Command) -> None:
     network = scene.world.network
-    assert network.server is not None
-    network._server_did(network.server, scene.world.server.command(command, scene.now))
+    network.server_did(scene.world.server.command(command, scene.now))
 
 
 def exclude(*names: str, immediate: bool = False) -> Exclude:

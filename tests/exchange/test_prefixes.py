@@ -56,9 +56,9 @@ def test_what_is_no_longer_half_open_no_longer_counts(registers: bool) -> None:
         else:
             server.answer(peer.init(), peer)
             server.wait(SERVER_SETTINGS.half_open_seconds)
-    server.wait(1000.0)
-    server.wait(1000.0)
-    assert len(server.engine.ike_sas._prefixes) == 0
+    for _ in range(20):  # so often a closed IKE SA's Delete is repeated at most
+        server.wait(1000.0)
+    assert len(server.engine.ike_sas) == 0
 
 
 def test_prefixes() -> None:

@@ -18,6 +18,7 @@ import os
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -30,7 +31,7 @@ from gcks.daemon.audit import AuditLog
 from gcks.daemon.audit_chain import verify
 from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.control.event_lines import KEPT_OF_A_KIND, Wanted
-from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket, Follower
+from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
@@ -82,8 +83,8 @@ class Edge:
         self._control = ControlSocket(
             directory / "control.sock", Gate(Access()), bytes, _nothing, self.tell
         )
-        self.deaf = Follower(Wanted())
-        self._control._followers.add(self.deaf)
+        self._open = ExitStack()
+        self.deaf = self._open.enter_context(self._control.following(Wanted()))
         self._rotations = 0
 
     def fill(self) -> None:
@@ -107,6 +108,7 @@ class Edge:
 
     def close(self) -> list[Path]:
         """Return the audit logs."""
+        self._open.close()
         self._audit.close()
         self._null.close()
         return [*sorted(self._audited.parent.glob("audit.[0-9]*")), self._audited]
@@ -122,8 +124,8 @@ def held(scene: Scene) -> tuple[int, ...]:
     return (
         len(engine.ike_sas),
         len(group.sas.replaced),
-        len(group._outbox._pending),
-        len(group._early),
+        len(group.outbox),
+        len(group.state.steps),
     )
 
 
@@ -191,7 +193,7 @@ class Soak:
         assert self.events.count[MemberRegistered] == len(joined)
         text = self.edge.page
         assert f'gcks_members{{group="keyid:demo"}} {MEMBERS + len(joined) - len(out)}.0' in text
-        assert len(self.edge.deaf._lines) == MAX_WAITING_EVENTS
+        assert self.edge.deaf.waiting == MAX_WAITING_EVENTS
         files = self.edge.close()
         assert len(files) == 1 + MINUTES // ROTATION_MINUTES
         assert verify(files).problem == ""

@@ -36,7 +36,7 @@ def slow_server(settings: ServerSettings = SERVER_SETTINGS) -> Server:
     """Return a server that has measured how slow it is."""
     server = Server(settings=settings, meter=ticking(SLOW_SECONDS))
     for _ in range(400):
-        server.engine.load._learn(SLOW_SECONDS, 0.0)
+        server.engine.load.learn(SLOW_SECONDS, 0.0)
     return server
 
 
@@ -184,13 +184,13 @@ def test_senders_are_back_before_a_tenth_of_the_receivers() -> None:
     senders = [scene.member(f"sender{number}") for number in range(20)]
     scene.run(10.0)
     for _ in range(400):
-        scene.server.load._learn(SLOW_SECONDS, 0.0)
+        scene.server.load.learn(SLOW_SECONDS, 0.0)
     net, server = scene.network, scene.network.server
     assert server is not None
     busy = server.engine = BusyEngine(scene.server, SLOW_SECONDS, buffer=10 * receivers)
 
     def come_back(node: MemberNode) -> None:
-        net._member_did(node, node.engine.start(net.now))
+        net.member_did(node, node.engine.start(net.now))
 
     for node in senders:
         node.events.clear()

@@ -8,10 +8,12 @@ from tests.support.repository import ROOT
 
 
 def example(name: str) -> str:
+    """Return a published example, such as gcks.yaml."""
     return (ROOT / "config" / name).read_text()
 
 
 def write(directory: Path, text: str) -> Path:
+    """Write a configuration whose store is in the same directory; return its path."""
     path = directory / "config.yaml"
     path.write_text(text.replace("/var/lib/gcks/", f"{directory}/"))
     return path

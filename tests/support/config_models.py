@@ -1,4 +1,4 @@
-"""The configuration's models and schemas, walked through."""
+"""Every section and option of a configuration, found in its model and its schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gcks.daemon.config.server_model import ServerFile
 
 
 def keys_of(model: type[BaseModel]) -> set[tuple[str, ...]]:
+    """Return the path of every key that a configuration may have."""
     found: set[tuple[str, ...]] = set()
     for name, field in model.model_fields.items():
         found.add((name,))
@@ -21,6 +22,7 @@ def keys_of(model: type[BaseModel]) -> set[tuple[str, ...]]:
 
 
 def sections(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that a type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for argument in get_args(annotation) for section in sections(argument)]

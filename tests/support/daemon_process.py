@@ -14,6 +14,8 @@ from tests.support.waiting import wait_for
 SERVE = [sys.executable, "-m", "gcks", "serve"]
 MEMBER = [sys.executable, "-m", "gcks.cli.member_command", "run"]
 PORTS = (10500, 10848, 14500)
+MANY_MEMBERS = [sys.executable, str(ROOT / "tests" / "support" / "many_members.py")]
+"""With FILE FIRST COUNT: that many member daemons in one process."""
 
 
 class Daemon:

@@ -1,4 +1,4 @@
-"""ESP packets, sealed by the RFCs without gcks."""
+"""ESP packets, made by the RFCs without code of gcks."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from gcks import events as e
 
 
 def sample(kind: type[e.Event], **fields: Any) -> e.Event:
+    """Make an event with values of the right types, and with these fields."""
     hints = typing.get_type_hints(kind)
     made = {field.name: _value(hints[field.name], field.name) for field in dataclasses.fields(kind)}
     return kind(**{**made, **fields})

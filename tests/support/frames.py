@@ -11,6 +11,7 @@ _SIDES = ("╭╮", "││", "╰╯")
 
 
 def plain(drawn: str) -> str:
+    """Return what was drawn without escape sequences."""
     return _SEQUENCE.sub("", drawn)
 
 
@@ -21,6 +22,7 @@ def frames(drawn: str) -> list[list[str]]:
 
 
 def has_colour(drawn: str) -> bool:
+    """Tell whether anything was drawn in colour."""
     styles = re.findall("\x1b\\[([0-9;]*)m", drawn)
     return any(map(_COLOUR.search, styles))
 

@@ -49,6 +49,7 @@ T = TypeVar("T")
 
 
 def esp(name: str = "video", *, cbc: bool = False, **options: Any) -> DataSaPolicy:
+    """Make the policy of an ESP SA for many senders."""
     fields: dict[str, Any] = {
         "name": name,
         "protocol": ProtocolId.ESP,
@@ -62,11 +63,13 @@ def esp(name: str = "video", *, cbc: bool = False, **options: Any) -> DataSaPoli
 
 
 def single(name: str, sender: str, address: str, **options: Any) -> DataSaPolicy:
+    """Make the policy of an ESP SA for one sender."""
     source = TrafficSelector.single(address, 17, 0)
     return esp(name, senders="single", sender=sender, source=source, **options)
 
 
 def rekey_sa(**options: Any) -> RekeyPolicy:
+    """Make the policy of a Rekey SA."""
     fields: dict[str, Any] = {
         "encr": GCM,
         "integ": None,
@@ -82,6 +85,7 @@ def rekey_sa(**options: Any) -> RekeyPolicy:
 
 
 def group_policy(*data_sas: DataSaPolicy, **options: Any) -> GroupPolicy:
+    """Make a group's policy; without SAs it has one for ESP."""
     fields: dict[str, Any] = {
         "id": Identity.parse("keyid:demo"),
         "data_sas": data_sas or (esp(),),

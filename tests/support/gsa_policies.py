@@ -1,4 +1,4 @@
-"""Policies of a GSA payload."""
+"""Policies of a GSA payload (RFC 9838 section 4.4), one of each kind."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ FRAGMENTS = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
 
 def met(*, announced: bool = True) -> tuple[Server, Initiator]:
+    """Return a server, and a peer that may send GSA_AUTH next."""
     server, peer = Server(), Initiator()
     payloads = peer.init_payloads()
     if announced:
@@ -26,6 +27,7 @@ def met(*, announced: bool = True) -> tuple[Server, Initiator]:
 
 
 def fragments(peer: Initiator, size: int = SIZE) -> list[bytes]:
+    """Return a GSA_AUTH in fragments of this size, in octets."""
     filling = Notify(40_000, bytes(400))
     payloads = (IDi(peer.identity), *peer.proof(), DEMO, filling)
     sealed = peer.protection.seal_messages(ExchangeType.GSA_AUTH, FLAG_INITIATOR, 1, payloads, size)
@@ -34,6 +36,7 @@ def fragments(peer: Initiator, size: int = SIZE) -> list[bytes]:
 
 
 def with_certificates(kind: str) -> tuple[Server, Initiator, Authority]:
+    """Return a server and a peer with certificates of one authority."""
     authority = Authority()
     own = authority.issue("gcks.dev", kind)
     server = Server(credentials=Credentials((), (own,), authority.trust))

@@ -62,6 +62,7 @@ GSA_KD = ["GroupSecurityAssociation", "KeyDownload", "VendorId", "Notify"]
 
 
 def group_sender(count: int = 1) -> Notify:
+    """Return the notify that asks for Sender-IDs."""
     return Notify(NotifyType.GROUP_SENDER, count.to_bytes(4, "big"))
 
 

@@ -1,4 +1,4 @@
-"""What documents quote."""
+"""Blocks in Markdown: what documents show of files and commands."""
 
 from __future__ import annotations
 

@@ -93,6 +93,7 @@ SERVER_EVENTS: Times = (
     (sample(e.RegistrationRefused, group=GROUP, reason=RefusalReason.GROUP_FULL), 21),
     (sample(e.MemberLeft, group=GROUP), 22),
     (sample(e.GroupStartedOver, group=GROUP), 23),
+    (sample(e.GroupReadAgain, group=GROUP), 299),
     (sample(e.MemberCertificateEnded, group=GROUP, cause="certificate_expired"), 24),
     (sample(e.SaCreated, group=GROUP, protocol=ProtocolId.ESP), 25),
     (sample(e.SaEnded, group=GROUP, protocol=ProtocolId.AH), 26),

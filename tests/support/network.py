@@ -120,6 +120,8 @@ _EXECUTE: dict[type, Callable[[SimulatedDataPlane, object], None]] = {
 
 @dataclass
 class MemberNode:
+    """A member, and what it did."""
+
     engine: MemberEngine
     host: str
     nat_host: str | None = None
@@ -137,6 +139,8 @@ class MemberNode:
 
 @dataclass
 class ServerNode:
+    """The key server, and what it did."""
+
     engine: ServerEngine
     host: str
     events: list[Event] = field(default_factory=list)

@@ -25,7 +25,7 @@ def _name(text: str) -> x509.Name:
 
 
 @dataclass
-class Authority:
+class PemAuthority:
     """Writes PEM files into a directory."""
 
     directory: Path

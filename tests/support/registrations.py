@@ -23,6 +23,7 @@ BATCH = 50
 
 
 def loopback_config(files: DevFiles, port: int) -> ServerConfig:
+    """Make a server for any member, without the limits that floods need."""
     config = server_config(files, 3600)
     group = demo_group(3600)
     assert group.rekey is not None
@@ -61,6 +62,7 @@ def make_initiators(files: DevFiles, count: int, *, certificate: bool) -> list[I
 
 
 def issue(ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, host: str) -> OwnCredential:
+    """Issue a certificate and its key by the development server's CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(host)])
     leaf = (
@@ -91,6 +93,7 @@ def exchange(sock: socket.socket, requests: list[bytes]) -> dict[bytes, bytes]:
 
 
 def register_all(peers: list[Initiator], port: int) -> None:
+    """Register all peers, a batch at a time."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         sock.connect(("127.0.0.1", port))

@@ -16,6 +16,7 @@ from gcks.wire.transform import Transform
 def open_rekey(
     datagram: bytes, header: Header, cipher: Cipher, gcauth: Transform, auth_key: bytes | None
 ) -> tuple[Payload, ...]:
+    """Open one whole message.  Raises `Discard`."""
     return verify_rekey(header, open_whole(datagram, header, cipher), gcauth, auth_key)
 
 

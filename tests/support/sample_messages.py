@@ -13,13 +13,12 @@ from tests.support.seeds import messages, vectors
 IKE = IkeKeyLogEntry(
     b"initiatr", b"respondr", Encr.AES_GCM_16, 256, Integ.NONE, b"e" * 36, b"f" * 36, b"", b""
 )
-
-
 INIT = with_length(next(messages()))
 REKEYS = vectors("rekey")
 
 
 def rekey_entry(vector: dict[str, Any]) -> GroupSaKeyLogEntry:
+    """Return the key log's entry for a vector's Rekey SA."""
     given = vector["inputs"]
     return GroupSaKeyLogEntry(
         "keyid:demo", ProtocolId.GIKE_UPDATE, bytes.fromhex(given["rekey_spi"]), "192.0.2.1",
@@ -29,4 +28,5 @@ def rekey_entry(vector: dict[str, Any]) -> GroupSaKeyLogEntry:
 
 
 def rekey_messages(vector: dict[str, Any]) -> list[bytes]:
+    """Return a vector's datagrams."""
     return list(map(bytes.fromhex, vector["datagrams"]))

@@ -48,16 +48,14 @@ class Scene:
     def reload(self, **changes: object) -> None:
         self.policy = replace(self.policy, **changes)  # type: ignore[arg-type]
         network = self.world.network
-        assert network.server is not None
         self.world.groups = (self.policy,)
         command = Reload(self.world.settings, PSK, {self.policy.name: self.policy})
-        network._server_did(network.server, self.world.server.command(command, self.now))
+        network.server_did(self.world.server.command(command, self.now))
 
     def rekey(self) -> None:
         network = self.world.network
-        assert network.server is not None
         outcome = self.world.server.command(RekeyGroup("keyid:demo"), self.now)
-        network._server_did(network.server, outcome)
+        network.server_did(outcome)
 
     def leave(self, number: int) -> None:
         """Let a member leave that will not hear what follows."""
@@ -97,4 +95,5 @@ class Scene:
 
 
 def scene_of(management: str = SIMPLE, members: int = 6, **changes: object) -> Scene:
+    """Return a scene with this key management and these changes to its policy."""
     return Scene(replace(TREE, key_management=management, **changes), members=members)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ REQUEST = "696e697469617472 0000000000000000 21 20 22 08 00000000 00000000"
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
+    """Return the golden vectors of a file in tests/vectors/data."""
     found: list[dict[str, Any]] = json.loads((DATA / f"{name}.json").read_text())["vectors"]
     return found
 

@@ -1,4 +1,4 @@
-"""A place of business: one real server with its configuration, members, and the operator."""
+"""One real server with its configuration, its members, and what its operator does."""
 
 from __future__ import annotations
 

@@ -102,6 +102,8 @@ requires_kernel = pytest.mark.skipif(bool(missing()), reason=missing() or "avail
 
 @dataclass(frozen=True)
 class GuestResult:
+    """A guest's exit code and output, and where it wrote its results."""
+
     code: int
     output: str
     directory: Path

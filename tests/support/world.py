@@ -10,6 +10,7 @@ from gcks.change import Change
 from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.ike.key_log_entry import KeyLog
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.load import unmetered
@@ -95,6 +96,7 @@ class World:
     settings: ServerSettings = SERVER_SETTINGS
     server_credentials: Credentials = field(default_factory=lambda: PSK)
     meter: Callable[[], float] = unmetered
+    key_log: KeyLog | None = None
 
     def __post_init__(self) -> None:
         self.network = Network(self.seed, self.weather)
@@ -115,8 +117,9 @@ class World:
             self.policies,
             list(journal),
             entropy=network.entropy,
-            wall=network.wall,
+            wall=lambda: network.wall(),
             now=network.now,
+            key_log=self.key_log,
             meter=self.meter,
         )
         network.add_server(engine, SERVER_HOST)
@@ -176,7 +179,7 @@ class World:
             credentials,
             ceiling or Ceiling(),
             entropy=self.network.entropy,
-            wall=self.network.wall,
+            wall=lambda: self.network.wall(),
             jitter=self.network.jitter,
         )
         return self.network.add_member(engine, host, nat_host=nat_host, at=at)
@@ -186,6 +189,7 @@ class World:
 
 
 def state(node: MemberNode, group: int = 0, now: float = 0.0) -> str:
+    """Return the state of a member's membership."""
     return node.engine.status(now).groups[group].state
 
 
@@ -195,9 +199,11 @@ def keys_of(node: MemberNode) -> set[tuple[bytes, bytes]]:
 
 
 def inband(**options: object) -> GroupPolicy:
+    """Make the policy of a group without Rekey SA."""
     return replace(group_policy(), rekey=None, **options)  # type: ignore[arg-type]
 
 
 def current(world: World) -> set[tuple[bytes, bytes]]:
+    """Return SPI and keying material of the current Data-Security SAs."""
     group = world.server.groups["keyid:demo"]
     return {(sa.spi, sa.keymat) for sa in group.sas.data}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from hmac import digest
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from gcks.crypto import key_exchange
 from gcks.crypto.encr import make_cipher
 from gcks.crypto.key_exchange import generate
 from gcks.crypto.key_wrap import unwrap, wrap
@@ -163,11 +165,13 @@ def test_aes_cbc(key: str, iv: str, plaintext: str, ciphertext: str) -> None:
     assert cipher.open(vector, sealed, b"header").hex() == plaintext
 
 
-def test_rfc_7748_section_6_1_x25519() -> None:
-    pair = generate(Ke.CURVE25519)
-    pair._private = X25519PrivateKey.from_private_bytes(
+def test_rfc_7748_section_6_1_x25519(monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = X25519PrivateKey.from_private_bytes(
         bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
     )
+    drawn = SimpleNamespace(generate=lambda: alice)
+    monkeypatch.setattr(key_exchange, "X25519PrivateKey", drawn)
+    pair = generate(Ke.CURVE25519)
     bob = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
     assert (
         pair.agree(bytes.fromhex(bob)).hex()
@@ -202,11 +206,17 @@ def test_rfc_7748_section_6_1_x25519() -> None:
     ids=["section 8.1", "section 8.2"],
 )
 def test_rfc_5903_ecp_groups(
-    method: int, curve: ec.EllipticCurve, private: str, peer: str, secret: str
+    method: int,
+    curve: ec.EllipticCurve,
+    private: str,
+    peer: str,
+    secret: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Public keys are x | y, the shared secret is x alone."""
+    drawn = ec.derive_private_key(int(private, 16), curve)
+    monkeypatch.setattr(ec, "generate_private_key", lambda _: drawn)
     pair = generate(method)
-    pair._private = ec.derive_private_key(int(private, 16), curve)
     assert pair.agree(bytes.fromhex(peer)) == bytes.fromhex(secret)
 
 

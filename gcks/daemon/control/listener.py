@@ -19,7 +19,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -80,8 +80,13 @@ class Follower:
         self._missed = 0
         self._wake = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be read."""
+        return len(self._lines)
+
     def tell(self, line: bytes) -> None:
-        if len(self._lines) >= MAX_WAITING_EVENTS:
+        if self.waiting >= MAX_WAITING_EVENTS:
             self._missed += 1
         else:
             self._lines.append(line)
@@ -115,6 +120,16 @@ class ControlSocket(Generic[R]):
         self._sock: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
 
+    @property
+    def connected(self) -> int:
+        """How many peers are connected."""
+        return len(self._peers)
+
+    @property
+    def followers(self) -> int:
+        """How many peers follow the events."""
+        return len(self._followers)
+
     async def open(self) -> None:
         """Begin to listen.  Raises `LocalError` that says why it can't."""
         self._sock = _bind(self._path, self._gate.groups)
@@ -139,7 +154,7 @@ class ControlSocket(Generic[R]):
         """Keep events, and give them to those who follow them."""
         at = time.time()
         self.recent.add(events, at)
-        if not self._followers:
+        if not self.followers:
             return
         for event in events:
             followers = [one for one in self._followers if one.wanted(event)]
@@ -147,6 +162,16 @@ class ControlSocket(Generic[R]):
                 line = _line(event_line(event, at))
                 for follower in followers:
                     follower.tell(line)
+
+    @contextlib.contextmanager
+    def following(self, wanted: Wanted) -> Iterator[Follower]:
+        """Let somebody follow the events that are wanted, as long as the block lasts."""
+        follower = Follower(wanted)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
 
     # --- one peer -----------------------------------------------------------------------
 
@@ -218,20 +243,18 @@ class ControlSocket(Generic[R]):
         answer: bytes,
     ) -> None:
         """Send what comes after the answer, in which the past is: nothing is between them."""
-        follower = Follower(wanted)
-        self._followers.add(follower)
         gone = asyncio.create_task(reader.read(1))
         try:
-            await _write(writer, answer)
-            while not gone.done():
-                news = asyncio.create_task(follower.take())
-                await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
-                if not news.done():
-                    news.cancel()
-                    return
-                await _write(writer, news.result())
+            with self.following(wanted) as follower:
+                await _write(writer, answer)
+                while not gone.done():
+                    news = asyncio.create_task(follower.take())
+                    await asyncio.wait((gone, news), return_when=asyncio.FIRST_COMPLETED)
+                    if not news.done():
+                        news.cancel()
+                        return
+                    await _write(writer, news.result())
         finally:
-            self._followers.discard(follower)
             gone.cancel()
 
 

@@ -71,6 +71,10 @@ class Outbox:
     def __init__(self) -> None:
         self._pending: list[PendingCopies] = []
 
+    def __len__(self) -> int:
+        """Count the messages that are on their way."""
+        return len(self._pending)
+
     @property
     def next_at(self) -> float:
         return min((copies.next_at for copies in self._pending), default=inf)

@@ -28,7 +28,7 @@ from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import schemas
 from gcks.daemon.logs import LEVEL_NAMES
 from tests.support.free_ports import free_port
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 SECONDS = 30
 
@@ -182,7 +182,7 @@ def test_serve_names_a_secret_that_others_can_read(config: Path) -> None:
 
 
 def test_serve_names_a_certificate_that_is_not_its_own(config: Path) -> None:
-    Authority(config.parent).leaf("x", "other.test")
+    PemAuthority(config.parent).leaf("x", "other.test")
     text = config.read_text().replace("gcks.test'}", "gcks.test', certificate: x.pem, key: x.key}")
     config.write_text(text)
     assert "does not name fqdn:gcks.test" in refusal("gcks", "serve", config)

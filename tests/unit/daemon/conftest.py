@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
+def authority(tmp_path: Path) -> PemAuthority:
+    return PemAuthority(tmp_path)
 
 
 @pytest.fixture
-def directory(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, authority: PemAuthority, monkeypatch: pytest.MonkeyPatch) -> Path:
     authority.leaf("server", "gcks.example")
     authority.leaf("member", "gm1.example")
     for name in ("gm1.psk", "branch.psk", "member.psk", "master.key"):

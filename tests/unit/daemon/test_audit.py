@@ -253,8 +253,12 @@ def test_a_long_order_is_several_entries_and_the_chain_goes_on(path: Path) -> No
 def test_a_log_of_long_lines_goes_on(path: Path) -> None:
     """As versions before wrote them."""
     log = filled(path)
-    log._write({"event": "operator_excluded", "names": ["fqdn:gm.example"] * 50_000})
+    number, prev = log.checkpoint
     log.close()
+    names = ["fqdn:gm.example"] * 50_000
+    entry = {"n": number + 1, "event": "operator_excluded", "names": names, "prev": prev}
+    with path.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
     filled(path).close()
     assert verify([path]).problem == ""
 

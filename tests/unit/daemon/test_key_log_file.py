@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from math import inf
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_the_commands_refuse_in_one_line(
 
 
 def test_a_full_disk_costs_the_log_only(tmp_path: Path) -> None:
-    log = KeyLogFile(tmp_path / "keys")
-    os.close(log._descriptor)
+    path = tmp_path / "keys"
+    log = KeyLogFile(path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+    try:
+        log(IKE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
     log(IKE)
+    assert path.read_bytes() != before

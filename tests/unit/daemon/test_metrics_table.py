@@ -68,6 +68,7 @@ SERVER_TABLE = (
     group("gcks_reregistrations_total", 0, 20, cause="after_rekey"),
     group("gcks_members_left_total", 0, 22),
     group("gcks_groups_started_over_total", 0, 23),
+    group("gcks_groups_read_again_total", 0, 299),
     group("gcks_certificates_ended_total", 0, 24, reason="certificate_expired"),
     group("gcks_sas_created_total", None, 25, protocol="esp"),
     group("gcks_sas_deleted_total", None, 26, protocol="ah"),

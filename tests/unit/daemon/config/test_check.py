@@ -23,7 +23,7 @@ from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.problems import ConfigError, Problem
 from gcks.daemon.config.server_file import load_server
 from tests.support.config_files import example, write
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 # ruff: noqa: E501
 WRONG = [
@@ -163,7 +163,7 @@ def test_a_configuration_with_an_inline_secret_is_private(directory: Path) -> No
     assert check_server(path).usable
 
 
-def test_a_key_of_another_certificate_is_named(directory: Path, authority: Authority) -> None:
+def test_a_key_of_another_certificate_is_named(directory: Path, authority: PemAuthority) -> None:
     authority.leaf("other", "gcks.example")
     text = example("gcks.yaml").replace("/server.key", "/other.key")
     problem = only(check_server(write(directory, text)))
@@ -171,7 +171,9 @@ def test_a_key_of_another_certificate_is_named(directory: Path, authority: Autho
     assert "other.key is not the key of the certificate" in problem.text
 
 
-def test_a_certificate_for_another_name_is_refused(directory: Path, authority: Authority) -> None:
+def test_a_certificate_for_another_name_is_refused(
+    directory: Path, authority: PemAuthority
+) -> None:
     authority.leaf("server", "other.example")
     problem = only(check_server(write(directory, example("gcks.yaml"))))
     assert problem.key == "server.certificate"
@@ -179,7 +181,7 @@ def test_a_certificate_for_another_name_is_refused(directory: Path, authority: A
 
 
 def test_an_expired_certificate_is_refused_and_an_expiring_one_warned_of(
-    directory: Path, authority: Authority
+    directory: Path, authority: PemAuthority
 ) -> None:
     authority.leaf("server", "gcks.example", days=-1)
     report = check_server(write(directory, example("gcks.yaml")))

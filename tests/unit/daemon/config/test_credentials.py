@@ -25,7 +25,7 @@ from gcks.iana import CertEncoding
 from gcks.ike.credentials import Credentials
 from gcks.member.settings import OwnAuthentication
 from tests.support.config_files import write
-from tests.support.pem_authority import Authority
+from tests.support.pem_authority import PemAuthority
 
 SERVER = """
 server: {{identity: 'fqdn:gcks.example', {server}}}
@@ -68,7 +68,7 @@ def told(found: Report, *, warnings: bool = False) -> list[tuple[str, str]]:
 
 
 def test_several_certificates_and_a_raw_key_of_the_server(
-    directory: Path, authority: Authority
+    directory: Path, authority: PemAuthority
 ) -> None:
     authority.leaf("second", "gcks.example")
     own = (
@@ -79,7 +79,7 @@ def test_several_certificates_and_a_raw_key_of_the_server(
     assert len(found[0].authorities) == 1, "the CA above it is a trust anchor, so it is known"
 
 
-def test_members_with_raw_public_keys(directory: Path, authority: Authority) -> None:
+def test_members_with_raw_public_keys(directory: Path, authority: PemAuthority) -> None:
     authority.public_key("member")
     found = server(
         directory,
@@ -90,7 +90,7 @@ def test_members_with_raw_public_keys(directory: Path, authority: Authority) -> 
     assert [one.encoding for one in found.requests] == [CertEncoding.RAW_PUBLIC_KEY]
 
 
-def test_a_member_with_raw_keys_on_both_sides(directory: Path, authority: Authority) -> None:
+def test_a_member_with_raw_keys_on_both_sides(directory: Path, authority: PemAuthority) -> None:
     authority.public_key("server")
     text = MEMBER.format(authentication="key: member.key, raw_public_keys: [server.pub]")
     config = load_member(write(directory, text))
@@ -120,7 +120,7 @@ def test_a_member_may_have_both_a_psk_and_a_certificate(directory: Path) -> None
     ],
 )
 def test_crls_make_revocation_soft_unless_told_otherwise(
-    directory: Path, authority: Authority, text: str, mode: Revocation
+    directory: Path, authority: PemAuthority, text: str, mode: Revocation
 ) -> None:
     authority.crl("member")
     trust = server(directory, text).trust
@@ -145,14 +145,14 @@ def test_crls_make_revocation_soft_unless_told_otherwise(
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(
-    directory: Path, authority: Authority, authentication: str, own: str, key: str, reason: str
+    directory: Path, authority: PemAuthority, authentication: str, own: str, key: str, reason: str
 ) -> None:
     authority.crl("member")
     found = told(report(directory, authentication, own))
     assert any(one == key and reason in text for one, text in found), found
 
 
-def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: Authority) -> None:
+def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: PemAuthority) -> None:
     authority.crl("member", days=-1)
     found = report(directory, "trust_anchors: [ca.pem], crls: [ca.crl]")
     assert found.usable
@@ -167,7 +167,7 @@ def test_a_crl_that_is_out_of_date_is_a_warning(directory: Path, authority: Auth
 class Watched:
     """A watch over a server's files; `look` stands for the minute that has passed."""
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(self, directory: Path, authority: PemAuthority) -> None:
         self.directory, self.authority = directory, authority
         authority.crl()
         text = SERVER.format(server=PAIR, authentication="trust_anchors: [ca.pem], crls: [ca.crl]")
@@ -192,7 +192,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(directory: Path, authority: Authority) -> Watched:
+def watched(directory: Path, authority: PemAuthority) -> Watched:
     return Watched(directory, authority)
 
 
@@ -275,7 +275,7 @@ async def test_the_watch_outlives_what_nobody_thought_of(
 
 
 def test_a_file_of_the_configuration_that_is_away_is_no_end(
-    directory: Path, authority: Authority
+    directory: Path, authority: PemAuthority
 ) -> None:
     """The PSK in it is checked again together with the files that have changed."""
     psk = f"authentication: {{psk: [{{identity: 'fqdn:b', secret: 'hex:{'22' * 32}'}}]}}\n"

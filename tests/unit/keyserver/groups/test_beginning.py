@@ -1,4 +1,7 @@
-"""A group that comes back from its journal: members notice nothing, nothing is used twice."""
+"""A group that comes back from its journal: members notice nothing, nothing is used twice.
+
+Shows gcks/keyserver/groups/beginning.py.
+"""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.config.loaded import ControlOptions, LogOptions
 from gcks.daemon.control.event_lines import Wanted
-from gcks.daemon.control.listener import Answer, ControlSocket, Read, Request, open_control
+from gcks.daemon.control.listener import Answer, ControlSocket, NumberedRequest, Read, open_control
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.datagrams import Endpoint
 from gcks.events import Event
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=NumberedRequest)
 Watch = Callable[[Sequence[Event]], None]
 
 

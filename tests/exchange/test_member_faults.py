@@ -10,17 +10,17 @@ from typing import cast
 
 import pytest
 
-from gcks.datagrams import Path
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Registering
-from gcks.iana import ExchangeType
+from gcks.iana import ExchangeType, PayloadType
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.change import MemberChange
 from gcks.member.engine import MemberEngine
 from gcks.wire.header import decode_header
 from tests.support.faults import fault_at
 from tests.support.network import MemberNode
-from tests.support.world import SERVER_SETTINGS, World, group_policy, keys_of
+from tests.support.world import SERVER_HOST, SERVER_SETTINGS, World, group_policy, keys_of
 
 STRIDE = 7
 """Of the places where a fault could strike, one in so many is tried."""
@@ -135,3 +135,35 @@ def test_a_fault_that_comes_again_and_again_is_no_storm(exchange: ExchangeType, 
     world.run(310.0)
     assert len(faulty.errors) >= 3
     assert len(member.all(Registering)) <= MOST_IN_FIVE_MINUTES
+
+
+@pytest.mark.parametrize("exchange", [ExchangeType.INFORMATIONAL, ExchangeType.GSA_REKEY])
+def test_a_fault_that_anybody_could_cause_costs_nothing(exchange: ExchangeType) -> None:
+    """What isn't authentic ends no IKE SA, and makes nobody register again."""
+    world = World(groups=GROUPS)
+    member = world.member("gm1", groups=("demo", "two"))
+    world.run(5.0)
+    engine, session = member.engine, member.engine.session
+    assert session is not None
+    before = engine.status(5.0)
+    protection = session.current().channel.protection
+    spis = protection.spi_i + protection.spi_r
+    if exchange is ExchangeType.GSA_REKEY:
+        (rekey,) = engine.groups[0].holding.rekey_sas
+        spis = rekey.spi
+    body = bytes((0, 0, 0, 64)) + bytes(60)
+    head = bytes((PayloadType.SK, 0x20, exchange, 0))
+    forged = spis + head + bytes(4) + (28 + len(body)).to_bytes(4, "big") + body
+    path = Path(Endpoint(member.host, 500), Endpoint(SERVER_HOST, 500))
+    for call in range(1, 500):
+        with fault_at(call, "member", "ike", "group", within=BOUNDARY) as called:
+            change = engine.receive(forged, path, 5.0)
+        assert not change.transmits and not change.data_plane
+        assert [type(event) for event in change.events] == [DatagramDropped], called[-1]
+        assert engine.status(5.0) == before
+        if len(called) < call:
+            (drop,) = change.events
+            assert isinstance(drop, DatagramDropped)
+            assert drop.reason is DropReason.BAD_INTEGRITY, "it came as far as that"
+            return
+    pytest.fail("it makes too many calls")

@@ -316,8 +316,8 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
 def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
     """As the first version made it (schema_1.sql), filled by hand."""
     box = AeadBox(KEY, os.urandom)
-from gcks.store.sqlite import SqliteStore
-from tests.support.memory_store import StoredGroup, replay
+    sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0)
+    keymat = box.seal(sa.keymat, b"sas.keymat/keyid:a/3/" + sa.spi.hex().encode())
     with sqlite3.connect(path) as db:
         db.executescript((Path(__file__).parent / "schema_1.sql").read_text())
         db.execute("INSERT INTO seal VALUES (?)", (box.seal(b"gcks", b"seal.probe"),))

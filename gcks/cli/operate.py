@@ -30,7 +30,7 @@ class Subject(StrEnum):
     features = "features"
 
 
-class Level(StrEnum):
+class LevelName(StrEnum):
     debug = "debug"
     info = "info"
     warning = "warning"
@@ -204,8 +204,8 @@ def events(
         int, typer.Option("--last", "-n", min=0, max=1000, help="How many of the past.")
     ] = 50,
     level: Annotated[
-        Level, typer.Option("--level", help="The least that is printed; debug: every message.")
-    ] = Level.info,
+        LevelName, typer.Option("--level", help="The least that is printed; debug: every message.")
+    ] = LevelName.info,
     group: Annotated[str | None, ONE_GROUP] = None,
     names: Annotated[list[str] | None, EVENT] = None,
     socket: Socket = None,

@@ -29,7 +29,7 @@ STRANGERS = {("keyserver", "member"), ("member", "keyserver"), ("dataplane", "st
              ("dataplane", "keyserver"), ("decode", "keyserver"), ("decode", "member"),
              ("decode", "dataplane"), ("decode", "store")}  # fmt: skip
 PEER_FACING = {"wire", "crypto", "ike", "group", "keyserver", "member", "decode"}
-NAMED_TWICE = {"GroupState", "GroupStatus", "SaDeleted"}
+NAMED_TWICE = {"GroupStatus"}
 """Classes that share their name with another one; no others may."""
 NO_NOUNS = {"one", "found"}
 """Names of variables that say nothing; what it is says more: `member`, `payload`, `path`."""

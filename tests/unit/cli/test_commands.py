@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 from gcks import __version__
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
-from gcks.cli.operate import Level
+from gcks.cli.operate import LevelName
 from gcks.daemon.config.values import LogLevel
 from gcks.daemon.control.views import VersionView
 from gcks.daemon.logs import LEVEL_NAMES
@@ -100,7 +100,7 @@ def test_wrong_usage_is_exit_code_2(app: object, arguments: list[str]) -> None:
 
 
 def test_the_levels_of_events_are_those_of_the_log() -> None:
-    assert (*map(str, Level),) == get_args(LogLevel) == (*LEVEL_NAMES,)
+    assert (*map(str, LevelName),) == get_args(LogLevel) == (*LEVEL_NAMES,)
 
 
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])

@@ -56,7 +56,6 @@ class GroupDelayed(ServerEvent):
 
     name = "group_delayed"
     usual_level = Level.ERROR
-    counted = False
     group: str
     cause: str
 

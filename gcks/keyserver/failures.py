@@ -41,13 +41,13 @@ def registration_refused(
     if isinstance(error, PeerError):
         reason, hint = error.reason, error.hint
     return RegistrationRefused(
-        _named(payloads, IDg),
-        identity or _named(payloads, IDi),
-        remote,
-        NotifyType(notify),
-        reason,
-        _told(str(error)),
-        hint or _CAPTURE,
+        group=_named(payloads, IDg),
+        identity=identity or _named(payloads, IDi),
+        remote=remote,
+        notify=NotifyType(notify),
+        reason=reason,
+        cause=_told(str(error)),
+        hint=hint or _CAPTURE,
     )
 
 

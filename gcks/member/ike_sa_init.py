@@ -266,16 +266,16 @@ def complete(
     )
     nat = behind_nat(payloads, attempt.spi_i, header.spi_r, path.remote, path.local)
     return IkeSa(
-        suite,
-        keys,
-        derive_gsk_w(suite, keys.sk_d),
-        protection,
-        attempt.request,
-        datagram,
-        attempt.nonce,
-        nonce.data,
-        read_wishes(contents, announced_hashes(contents)),
-        any(nat),
-        nat[1],
-        contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,
+        suite=suite,
+        keys=keys,
+        gsk_w=derive_gsk_w(suite, keys.sk_d),
+        protection=protection,
+        request=attempt.request,
+        response=datagram,
+        nonce_i=attempt.nonce,
+        nonce_r=nonce.data,
+        wishes=read_wishes(contents, announced_hashes(contents)),
+        behind_nat=any(nat),
+        own_nat=nat[1],
+        fragmentation=contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None,
     )

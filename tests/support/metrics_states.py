@@ -92,7 +92,6 @@ SERVER_EVENTS: Times = (
     (sample(e.RegistrationRefused, group=GROUP, reason=RefusalReason.GROUP_FULL), 21),
     (sample(e.MemberLeft, group=GROUP), 22),
     (sample(e.GroupStartedOver, group=GROUP), 23),
-    (sample(e.GroupReadAgain, group=GROUP), 299),
     (sample(e.MemberCertificateEnded, group=GROUP, cause="certificate_expired"), 24),
     (sample(e.SaCreated, group=GROUP, protocol=ProtocolId.ESP), 25),
     (sample(e.SaEnded, group=GROUP, protocol=ProtocolId.AH), 26),
@@ -103,7 +102,6 @@ SERVER_EVENTS: Times = (
     (sample(e.SenderIdsExhausted, group=GROUP), 31),
     (sample(e.RegistrationAbandoned, reason=RefusalReason.NO_GSA_AUTH), 32),
     (sample(e.ServerRefused), 33),
-    (sample(e.GroupReadAgain, group=GROUP), 34),
     (sample(e.GroupDelayed, group=GROUP), 35),
 )
 REKEY_OCTETS = (27 + 28) * 500 + 29 * 300

@@ -41,7 +41,11 @@ MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 MAX_POSITIONAL = 6
 """Beyond it nobody sees what is what: names say it."""
-POSITIONAL_YET = {"keyserver", "member"}
+POSITIONAL_YET = {
+    "keyserver/admission.py", "keyserver/auth_exchange.py", "keyserver/engine.py",
+    "keyserver/exchanges.py", "member/initiation.py",
+}  # fmt: skip
+"""Functions of many arguments that are called without names."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -113,7 +117,7 @@ def test_files_and_functions_stay_small(module: tuple[Path, ast.Module]) -> None
 
 def test_long_records_are_built_by_keyword(module: tuple[Path, ast.Module]) -> None:
     path, tree = module
-    if layer(path) in POSITIONAL_YET:
+    if str(path.relative_to(PACKAGE)) in POSITIONAL_YET:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and not ast.unparse(node.func).endswith(".pack"):

@@ -113,15 +113,15 @@ class Membership:
     def _member(self, slot: int) -> Member:
         sag, sender = self._kind(slot)
         return Member(
-            self._index.note(slot),
-            self._sender_ids.get(slot, ()),
-            sag,
-            self._registered[slot],
-            bool(self._reassembles[slot]),
-            self._ends[slot],
-            self._certificates(slot),
-            self._leaves[slot],
-            sender,
+            address=self._index.note(slot),
+            sender_ids=self._sender_ids.get(slot, ()),
+            sag=sag,
+            registered_at=self._registered[slot],
+            reassembles=bool(self._reassembles[slot]),
+            certificate_ends=self._ends[slot],
+            certificates=self._certificates(slot),
+            leaf=self._leaves[slot],
+            sender=sender,
         )
 
     def _kind(self, slot: int) -> Kind:

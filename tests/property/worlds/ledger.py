@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from gcks.keyserver.groups.departing import EXCLUDED
-
 from gcks.events import Event, MemberLeft
 from gcks.group.counter_mode import uses_counter
 from gcks.journal import (
@@ -26,6 +24,7 @@ from gcks.journal import (
     TreeNodesRemoved,
     TreeNodesSaved,
 )
+from gcks.keyserver.groups.departing import EXCLUDED
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.wire.gsa import GsaPolicy, decode_gsa_policy
 from tests.property.worlds.broken import hold
@@ -178,7 +177,7 @@ class Ledger:
             self.keymats[entry.spi] = record.sas[entry.spi] = life
             return
         hold(known.keymat == entry.keymat, "journal", f"{known} changes its keys")
-        if entry.retired and known.replaced_at == inf:
+        if entry.retire_at < inf and known.replaced_at == inf:
             known.replaced_at = now
 
     def _sa_deleted(self, record: GroupRecord, spi: bytes, now: float) -> None:

@@ -265,8 +265,6 @@ class Stage:
     def _no_internal_error(self, event: Event) -> None:
         if isinstance(event, DatagramDropped) and event.reason is DropReason.INTERNAL_ERROR:
             hold(self.network.faults, "internal error", event.detail)
-            if "issue13.C" in self.known:
-                self.network.at(self.now, self._restart_after_fault)
 
     def server_sends(self, transmits: Sequence[Transmit]) -> None:
         """Hold what leaves against what was committed."""
@@ -330,17 +328,11 @@ class Stage:
         if not self.is_up:
             return
         try:
-            outcome = self.world.server.command(command, self.now)
+            self.network.server_did(self.world.server.command(command, self.now))
         except LocalError as error:
+            if "internal error" in str(error):
+                hold(self.network.faults, "internal error", "in a command")
             self.log("server", f"refuses: {error}")
-            return
-        except RuntimeError:
-            hold(self.network.faults, "internal error", "in a command")
-            self.log("server", "a fault in a command")
-            if "issue13.C" in self.known:
-                self._restart_after_fault()
-            return
-        self.network.server_did(outcome)
 
     def reload(self, policies: Sequence[GroupPolicy]) -> None:
         """Change the configuration; a server that is down takes it when it starts."""
@@ -366,11 +358,6 @@ class Stage:
         self.network.faults, self.network.fault_in = 0, None
         self.ledger.server_is_back(self.now)
         self.world.start_server()
-
-    def _restart_after_fault(self) -> None:
-        if self.is_up:
-            self.network.down_seconds = 0.5
-            self.network.fall()
 
     def fault(self, draws: int) -> None:
         """Have one of the server's next decisions break down in its middle."""

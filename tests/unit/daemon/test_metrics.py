@@ -14,6 +14,7 @@ from gcks.daemon.metrics import (
     MEMBER_ROWS,
     SERVER_ROWS,
     MemberMetrics,
+    Row,
     ServerMetrics,
 )
 from gcks.errors import DropReason, RefusalReason
@@ -56,6 +57,12 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 def test_every_event_is_counted_or_said_not_to_be() -> None:
     counted = {row.event for row in (*SERVER_ROWS, *MEMBER_ROWS)}
     assert counted == {kind for kind in e.KINDS if kind.counted}
+
+
+@pytest.mark.parametrize("rows", [SERVER_ROWS, MEMBER_ROWS], ids=["server", "member"])
+def test_no_counter_counts_an_event_twice(rows: tuple[Row, ...]) -> None:
+    pairs = [(row.event, row.name) for row in rows]
+    assert len(set(pairs)) == len(pairs)
 
 
 def test_every_event_can_be_counted(metrics: ServerMetrics | MemberMetrics) -> None:

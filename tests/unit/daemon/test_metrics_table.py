@@ -68,7 +68,6 @@ SERVER_TABLE = (
     group("gcks_reregistrations_total", 0, 20, cause="after_rekey"),
     group("gcks_members_left_total", 0, 22),
     group("gcks_groups_started_over_total", 0, 23),
-    group("gcks_groups_read_again_total", 0, 299),
     group("gcks_certificates_ended_total", 0, 24, reason="certificate_expired"),
     group("gcks_sas_created_total", None, 25, protocol="esp"),
     group("gcks_sas_deleted_total", None, 26, protocol="ah"),
@@ -81,7 +80,6 @@ SERVER_TABLE = (
     Row("gcks_registrations_total",
         {"group": "", "result": "abandoned", "reason": "no_gsa_auth"}, None, 32),
     Row("gcks_server_refusals_total", {}, 0, 33),
-    group("gcks_groups_read_again_total", 0, 34),
     group("gcks_groups_delayed_total", 0, 35),
     # From the edge.
     Row("gcks_store_commits_total", {}, 0, 40),

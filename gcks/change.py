@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gcks.datagrams import Transmit
+from gcks.errors import LocalError
 from gcks.events import Event
 from gcks.journal import JournalEntry
 
@@ -26,7 +27,7 @@ class MakeKey:
 
 @dataclass(frozen=True, slots=True)
 class LoadGroup:
-    """A group is to be read from the store again; the result is its `StoredGroup`, or None."""
+    """A group is to be read from the store again; the result is its journal entries."""
 
     group: str
 
@@ -55,21 +56,29 @@ class Change:
     transmits: list[Transmit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     waits: list[Waiting] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
+    """Tokens that nothing waits for any more: requests that were paused for them go on."""
     to_push: dict[str, None] = field(default_factory=dict)
     """Groups whose SAs have changed: GMs that are rekeyed in-band are to be told; in order."""
     parted: list[tuple[str, str]] = field(default_factory=list)
     """Group and identity of members that are none any more: nothing is pushed to them."""
-    dismissed: list[tuple[str, str]] = field(default_factory=list)
+    deleted_inband: list[tuple[str, str]] = field(default_factory=list)
     """Group and identity of members that are told in-band that all SAs are deleted."""
+    unproved: list[str] = field(default_factory=list)
+    """Identities that could not authenticate any more: their IKE SAs are deleted."""
+    refusal: LocalError | None = None
+    """Why an order was refused; what is in the change was decided all the same."""
     next_timeout: float | None = None
     """Monotonic seconds at which `handle_timeout` wants to be called; None: not at all."""
 
     def add(self, other: Change) -> None:
-        """Append all that another decision led to; `next_timeout` is the caller's to set."""
+        """Append all that a decision led to; `refusal` and `next_timeout` are the caller's."""
         self.journal += other.journal
         self.transmits += other.transmits
         self.events += other.events
         self.waits += other.waits
+        self.resumed += other.resumed
         self.to_push |= other.to_push
         self.parted += other.parted
-        self.dismissed += other.dismissed
+        self.deleted_inband += other.deleted_inband
+        self.unproved += other.unproved

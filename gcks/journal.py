@@ -1,7 +1,8 @@
-"""Frozen records of what must be durable before a peer can see it.
+"""Records of what must be durable before a peer can see it, and which alone change a group.
 
-A store applies them in order.  Octet strings marked *secret* are sealed with
-the master key before they touch a disk.  Times are POSIX seconds (wall clock),
+The server's memory of a group is these entries, applied in order; a store keeps what
+is left of them, and gives it back as entries.  Octet strings marked *secret* are sealed
+with the master key before they touch a disk.  Times are POSIX seconds (wall clock),
 because they survive a restart.  Groups and identities are in text form.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class SaSaved:
     """Secret: the keying material, GSK_e | GSK_a | GSK_w for a Rekey SA."""
     created_at: float
     expires_at: float
-    retired: bool = False
-    """Replaced already; kept only until its Deactivation Time Delay is over."""
+    retire_at: float = inf
+    """When a replaced one is forgotten: its Deactivation Time Delay is over then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,9 @@ class TermsSaved:
     """And the size of the keys in a tree: other ones can't wrap them."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSaved:
+class MemberSaved(NamedTuple):
+    """A GM is a member; replaces its former record."""
+
     group: str
     identity: str
     address: str
@@ -116,7 +119,8 @@ class MemberSaved:
     reassembles: bool = False
     """Whether it negotiated IKE fragmentation."""
     certificate_ends: float = inf
-    """When its certificate, or one above it, expires; infinite without certificate."""
+    """When its certificate, or one above it, expires; infinite without certificate, and
+    once the end was noticed."""
     certificates: bytes = b""
     """References of the certificates it proved itself with, 16 octets each."""
     leaf: int = -1
@@ -155,7 +159,10 @@ class TreeNodesRemoved:
 
 @dataclass(frozen=True, slots=True)
 class StaleLeavesSaved:
-    """Leaves whose members are gone and still know the keys above; replaces the former set."""
+    """Leaves whose members are gone, and above which the keys are not changed yet.
+
+    Replaces the former set.
+    """
 
     group: str
     leaves: tuple[int, ...]
@@ -184,11 +191,14 @@ class ExclusionLifted:
 
 
 @dataclass(frozen=True, slots=True)
-class RenewalDue:
-    """Whether somebody has left who still knows the Data-Security SAs, and must not for long."""
+class StepPlanned:
+    """A group is going to do something of its own, whatever ends this run of the server."""
 
     group: str
-    due: bool
+    step: str
+    """One of `gcks.keyserver.groups.steps`."""
+    at: float
+    """Infinite: no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,27 +225,6 @@ JournalEntry = (
     | StaleLeavesSaved
     | ExclusionSaved
     | ExclusionLifted
-    | RenewalDue
+    | StepPlanned
     | GroupRemoved
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredGroup:
-    """What a store gives back at start: one group as the journal left it."""
-
-    group: str
-    sas: tuple[SaSaved, ...] = ()
-    reserved_spis: tuple[SpisReserved, ...] = ()
-    next_message_ids: tuple[MessageIdReserved, ...] = ()
-    next_sender_id: int = 0
-    rekeys: tuple[RekeyMessageSaved, ...] = ()
-    """The newest ones, the oldest of them first."""
-    auth_key: AuthKeySaved | None = None
-    members: tuple[MemberSaved, ...] = ()
-    terms: TermsSaved | None = None
-    tree: tuple[tuple[int, int, int, bytes], ...] = field(default=(), repr=False)
-    """As in `TreeNodesSaved`."""
-    stale_leaves: tuple[int, ...] = ()
-    exclusions: tuple[ExclusionSaved, ...] = ()
-    renewal_due: bool = False

@@ -15,6 +15,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -22,27 +23,21 @@ from typing import Any, Final
 
 from gcks import __version__
 from gcks import events as e
-from gcks.daemon.audit_chain import BEGINNING, TORN
+from gcks.daemon.audit_chain import BEGINNING
+from gcks.daemon.audit_notes import (
+    AuditLost,
+    AuditNote,
+    AuditOpened,
+    AuditTorn,
+    RefusalsNotRecorded,
+)
 from gcks.daemon.log_quota import Shares
 from gcks.daemon.logs import fields_of
 from gcks.errors import LocalError
 
-RECORDED: Final = frozenset({
-    e.MemberRegistered, e.RegistrationRefused, e.MemberLeft, e.MemberCertificateEnded,
-    e.PeerAuthenticated, e.OperatorExcluded, e.OperatorReadmitted, e.OperatorOrdered,
-    e.OrderRefused, e.Reloaded, e.ReloadRefused,
-    e.MembersLockedOut,
-    e.GroupStarted, e.GroupRemovedEvent, e.GroupStartedOver, e.SenderIdsExhausted,
-})  # fmt: skip
-REFUSALS_PER_SECOND: Final = 20
-"""Strangers cause them: whoever can send datagrams must not be able to fill a disk."""
-REFUSALS_OF_A_HOST: Final = 5
-"""Of those: one noisy host doesn't hide the others."""
 MAX_TEXT_CHARACTERS: Final = 1024
 MAX_NAMES: Final = 100
 """In one entry; the names of a long order are in several."""
-LOST: Final = "audit_lost"
-"""Tells how many entries could not be written before it."""
 _TAIL_OCTETS: Final = 1 << 16
 _MODE: Final = 0o600
 
@@ -56,7 +51,7 @@ class AuditLog:
         self.number, self._prev = 0, BEGINNING
         self.failed = ""
         """Why the last lines could not be written; "" if they were."""
-        self._shares: Shares[type[e.Event]] = Shares(REFUSALS_PER_SECOND, REFUSALS_OF_A_HOST)
+        self._shares: Shares[type[e.Event]] = Shares()
         self._torn_octets = 0
         """Of a line that was cut off, until the log has said so."""
         self._unended = False
@@ -64,7 +59,7 @@ class AuditLog:
         self._lost = 0
         """Entries that could not be written, until the log has said so."""
         self._descriptor = self._open()
-        self._append({"event": "audit_opened", "version": __version__})
+        self._append(_content(AuditOpened(__version__)))
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
@@ -101,18 +96,19 @@ class AuditLog:
         """Record what is to be recorded."""
         self._say(self._shares.begin(now))
         for event in events:
-            if type(event) in RECORDED and self._has_room(event):
+            if event.audited and self._has_room(event):
                 for fields in _parts(fields_of(event)):
                     self._append({"event": event.name, **fields})
 
     def _has_room(self, event: e.Event) -> bool:
-        if isinstance(event, e.RegistrationRefused):
-            return self._shares.take(type(event), event.remote)
-        return not isinstance(event, e.OrderRefused) or self._shares.take(type(event), "")
+        if event.limit is None:
+            return True
+        remote = getattr(event, "remote", "")
+        return self._shares.take(type(event), remote, event.limit.audit)
 
     def _say(self, left_out: Mapping[type[e.Event], int]) -> None:
         for count in left_out.values():
-            self._append({"event": "refusals_not_recorded", "count": count})
+            self._append(_content(RefusalsNotRecorded(count)))
 
     # --- lines ----------------------------------------------------------------------
 
@@ -124,10 +120,10 @@ class AuditLog:
         """Say what a full disk has cut off and lost; tell whether that could be written."""
         if self._unended and not self._end_line():
             return False
-        if self._torn_octets and not self._write({"event": TORN, "octets": self._torn_octets}):
+        if self._torn_octets and not self._write(_content(AuditTorn(self._torn_octets))):
             return False
         self._torn_octets = 0
-        if self._lost and not self._write({"event": LOST, "count": self._lost}):
+        if self._lost and not self._write(_content(AuditLost(self._lost))):
             return False
         self._lost = 0
         return True
@@ -177,6 +173,10 @@ class AuditLog:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _content(note: AuditNote) -> dict[str, Any]:
+    return {"event": note.name, **asdict(note)}
 
 
 def _parts(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,12 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from gcks.daemon.audit_notes import AuditTorn
 from gcks.daemon.config.problems import unreadable
 
 BEGINNING: Final = "0" * 64
 """The `prev` of the very first line."""
-TORN: Final = "audit_torn"
-"""Follows a line that a crash or a full disk has cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class _Chain:
             self._confirmed = True
 
     def _faults(self, place: str, entry: dict[str, Any]) -> Iterator[str]:
-        if self._torn and entry.get("event") != TORN:
+        if self._torn and entry.get("event") != AuditTorn.name:
             yield f"{self._torn}: not an entry"
         if self._prev is None:
             if entry["n"] != self._begins:

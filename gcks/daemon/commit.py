@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
 
 from gcks.datagrams import Transmit
 from gcks.errors import LocalError
@@ -20,7 +22,18 @@ MAX_WAITING: Final = 4096
 """Outcomes that wait for the disk; above it the sockets aren't read."""
 
 Send = Callable[[Sequence[Transmit]], None]
-Fail = Callable[[LocalError], None]
+Fail = Callable[[LocalError], object]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is written by one transaction, and what leaves and begins then."""
+
+    journal: list[JournalEntry] = field(default_factory=list)
+    transmits: list[Transmit] = field(default_factory=list)
+    then: list[Callable[[], object]] = field(default_factory=list)
+    outcomes: int = 0
 
 
 class CommitPipeline:
@@ -33,10 +46,9 @@ class CommitPipeline:
         self._store, self._send, self._fail = store, send, fail
         self._observe, self._began = observe, 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gcks-store")
-        self._journal: list[JournalEntry] = []
-        self._transmits: list[Transmit] = []
+        self._next = _Batch()
         self._waiting = 0
-        self._writing = False
+        self._writing = self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.commits = 0
@@ -45,13 +57,27 @@ class CommitPipeline:
     def full(self) -> bool:
         return self._waiting >= MAX_WAITING
 
-    def submit(self, journal: Sequence[JournalEntry], transmits: Sequence[Transmit]) -> None:
-        """Queue one outcome; without a journal and with nothing waiting it leaves at once."""
+    def submit(
+        self,
+        journal: Sequence[JournalEntry],
+        transmits: Sequence[Transmit],
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Queue one outcome; without a journal and with nothing waiting it leaves at once.
+
+        `then` is called once all of this and of what came before is durable and sent.
+        """
         if not journal and not self._waiting:
             self._send(transmits)
+            if then is not None:
+                then()
             return
-        self._journal.extend(journal)
-        self._transmits.extend(transmits)
+        batch = self._next
+        batch.journal.extend(journal)
+        batch.transmits.extend(transmits)
+        if then is not None:
+            batch.then.append(then)
+        batch.outcomes += 1
         self._waiting += 1
         if not self._writing:
             self._writing = True
@@ -60,20 +86,19 @@ class CommitPipeline:
             asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
-        journal, transmits, count = self._journal, self._transmits, self._waiting
-        self._journal, self._transmits = [], []
+        batch, self._next = self._next, _Batch()
         loop = asyncio.get_running_loop()
         self._began = loop.time()
-        future = loop.run_in_executor(self._thread, self._commit, journal)
-        future.add_done_callback(lambda done: self._written(done, transmits, count))
+        future = loop.run_in_executor(self._thread, self._commit, batch.journal)
+        future.add_done_callback(partial(self._written, batch))
 
     def _commit(self, journal: Sequence[JournalEntry]) -> None:
         if journal:
             self._store.apply(journal)
 
-    def _written(
-        self, done: asyncio.Future[None], transmits: Sequence[Transmit], count: int
-    ) -> None:
+    def _written(self, batch: _Batch, done: asyncio.Future[None]) -> None:
+        if self._closed:
+            return  # whoever had to know is gone
         error = done.exception()
         if error is not None:
             # Nothing of this or a later outcome may leave: the peer would see what is lost.
@@ -84,18 +109,26 @@ class CommitPipeline:
         self.commits += 1
         if self._observe is not None:
             self._observe(asyncio.get_running_loop().time() - self._began)
-        self._waiting -= count
+        self._waiting -= batch.outcomes
         if self._waiting:
             self._write()
         else:
             self._writing = False
             self._idle.set()
         # The disk works on the next batch meanwhile.
-        self._send(transmits)
+        self._send(batch.transmits)
+        for begin in batch.then:
+            begin()
+
+    async def read(self, work: Callable[..., T], *arguments: object) -> T:
+        """Return what the store's own thread reads, behind all that was given to it before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def drain(self) -> None:
         """Wait until all that was submitted is durable and sent, or a commit failed."""
         await self._idle.wait()
 
     def close(self) -> None:
+        """Write what is being written; nothing leaves any more."""
+        self._closed = True
         self._thread.shutdown(wait=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gcks.daemon.background import beside_the_loop
 from gcks.daemon.config.loaded import CredentialSource
 from gcks.daemon.config.opening import Stamp, stamp
 from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
+from gcks.events import CredentialsNotRenewed, CredentialsRenewed, Tell
 from gcks.ike.credentials import Credentials
 
 LOOK_SECONDS: Final = 60.0
@@ -30,10 +31,10 @@ class CredentialWatch:
         self,
         source: CredentialSource | None,
         take_over: Callable[[Credentials], None],
-        logger: Any,
+        tell: Tell,
     ) -> None:
-        self._take_over, self._logger = take_over, logger
-        self._errors = InternalErrors(logger)
+        self._take_over, self._tell = take_over, tell
+        self._errors = InternalErrors(tell)
         self._task: asyncio.Task[None] | None = None
         self.use(source)
 
@@ -63,7 +64,7 @@ class CredentialWatch:
         if source is None:
             return
         found = await asyncio.to_thread(_stamps, source.files)
-        changed = sorted(str(path) for path in found if found[path] != self._seen.get(path))
+        changed = (*sorted(str(path) for path in found if found[path] != self._seen.get(path)),)
         if not changed or source is not self._source:
             return
         self._seen = found
@@ -73,9 +74,9 @@ class CredentialWatch:
                 return  # a reload has read them meanwhile, and others perhaps
             self._take_over(credentials)
         except LocalError as error:
-            self._logger.error("credentials_not_renewed", files=changed, cause=str(error))
+            self._tell((CredentialsNotRenewed(changed, str(error)),))
         else:
-            self._logger.info("credentials_renewed", files=changed)
+            self._tell((CredentialsRenewed(changed),))
 
 
 def _stamps(files: Iterable[Path]) -> Stamps:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import logging
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,15 +17,12 @@ from textwrap import wrap
 from typing import Any, Final
 
 from gcks import events as e
-from gcks.daemon.audit import RECORDED
+from gcks.daemon import audit_notes
 from gcks.daemon.control.event_lines import MISSED
-from gcks.daemon.log_lines import AUDIT_LINES, BOTH, LINES, SERVER, Line
-from gcks.daemon.logs import LEVELS, LIMITED_BY
 from gcks.errors import DropReason, RefusalReason
-from gcks.events import base, member_events, server_events
 
 _COLUMNS: Final = 118
-_PARTS: Final = (base, server_events, member_events)
+_PARTS: Final = (*e.PARTS, audit_notes)
 _FIELDS: Final = {
     "group": "the group",
     "identity": "whom it is about",
@@ -65,12 +61,17 @@ _OPENING: Final = (
     ' "Changes" in the README; others may be added. Fields that are empty texts are left out.'
 )
 
+_LEFT_OUT: Final = (
+    "Of an event that strangers can cause, few lines are written in a second. How many were left"
+    " out is said as soon as something happens in a later second."
+)
+
 
 def page() -> str:
     """Return docs/events.md.  Raises KeyError where nothing says what a field means."""
     told = field_docstrings()
     lines = [
-        "<!-- Made by docs/generate of gcks/events and gcks/daemon/log_lines.py. -->",
+        "<!-- Made by docs/generate of gcks/events and gcks/daemon/audit_notes.py. -->",
         "",
         "# Events and other lines of the log",
         "",
@@ -79,14 +80,14 @@ def page() -> str:
     ]
     for title, belongs in _SECTIONS.items():
         lines += [f"## {title}", ""]
-        for kind in sorted(filter(belongs, LEVELS), key=lambda one: one.name):
+        for kind in sorted(filter(belongs, e.KINDS), key=lambda one: one.name):
             lines += [*_event(kind, told[kind.__name__]), ""]
-    lines += [*_others(), ""]
+    lines += [*_others(), *_only_audited(told), ""]
     return "\n".join(lines)
 
 
 def field_docstrings() -> dict[str, dict[str, str]]:
-    """Return class -> field -> the text below the field in gcks/events."""
+    """Return class -> field -> the text below the field."""
     classes = [one for part in _PARTS for one in ast.parse(inspect.getsource(part)).body]
     return {one.name: _texts_below(one) for one in classes if isinstance(one, ast.ClassDef)}
 
@@ -108,16 +109,15 @@ def _texts_below(owner: ast.ClassDef) -> dict[str, str]:
 
 
 def _event(kind: type[e.Event], told: Mapping[str, str]) -> Iterator[str]:
-    level = logging.getLevelName(LEVELS[kind]).lower()
     yield f"### `{kind.name}`"
     yield ""
     text = " ".join((inspect.getdoc(kind) or "").split())
-    notes = [f"Level {level}."]
-    if kind in LIMITED_BY:
-        notes.append(f"Few lines a second for each `{LIMITED_BY[kind]}`.")
-    if kind in RECORDED:
+    notes = [_level(kind)]
+    if kind.limit is not None:
+        notes.append(f"Few lines a second for each `{kind.limit.by}`.")
+    if kind.audited:
         notes.append("Also in the audit log.")
-    yield from wrap(f"{text} *{' '.join(notes)}*", _COLUMNS)
+    yield from wrap(f"{_linked(text)} *{' '.join(notes)}*", _COLUMNS)
     yield ""
     hints = typing.get_type_hints(kind)
     for field in fields(kind):
@@ -125,10 +125,20 @@ def _event(kind: type[e.Event], told: Mapping[str, str]) -> Iterator[str]:
         yield from _item(field.name, _kind(hints[field.name]), meaning)
 
 
+def _level(kind: type[e.Event]) -> str:
+    text = f"Level {kind.usual_level.name.lower()}"
+    if "level" not in vars(kind):
+        return f"{text}."
+    return f"{text}; {_uncapitalized(inspect.getdoc(vars(kind)['level']) or '')}"
+
+
 def _item(name: str, kind: str, meaning: str) -> list[str]:
-    linked = re.sub(r"\b([a-z]+\.md)\b", r"[\1](\1)", meaning.rstrip("."))
-    text = f"- `{name}` ({kind}): {_uncapitalized(linked)}"
+    text = f"- `{name}` ({kind}): {_uncapitalized(_linked(meaning.rstrip('.')))}"
     return wrap(text, _COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _linked(text: str) -> str:
+    return re.sub(r"\b([a-z]+\.md)\b", r"[\1](\1)", text)
 
 
 def _uncapitalized(text: str) -> str:
@@ -152,34 +162,27 @@ def _others() -> Iterator[str]:
     yield from (
         "## Other lines",
         "",
-        "The daemons write these by themselves; no event belongs to them.",
+        *wrap(_LEFT_OUT, _COLUMNS),
         "",
+        "| line | level | of | fields |",
+        "| --- | --- | --- | --- |",
     )
-    yield from _table("level", LINES)
-    for kind, field in LIMITED_BY.items():
-        level = logging.getLevelName(LEVELS[kind]).lower()
-        when = f"More of `{kind.name}` came in a second than are written."
-        told = {field: "of those", "count": "how many were left out"}
-        by = SERVER if issubclass(kind, e.ServerEvent) else BOTH
-        yield _row(f"{kind.name}_not_logged", Line(level, by, when, told), level)
+    for kind in e.KINDS:
+        if kind.limit is not None:
+            level, by = kind.usual_level.name.lower(), kind.limit.by
+            of = "server" if issubclass(kind, e.ServerEvent) else "both"
+            told = f"`{by}`: of those; `count`: how many were left out"
+            yield f"| `{kind.name}_not_logged` | {level} | {of} | {told} |"
     yield from (
         "",
         f"Who reads `gcks events` too slowly is told how many it missed: `{MISSED}`, with `count`.",
         "",
     )
-    yield from ("## Only in the audit log", "")
-    yield from _table("", AUDIT_LINES)
 
 
-def _table(title: str, lines: Mapping[str, Line]) -> Iterator[str]:
-    head = ["line", *([title] if title else []), "of", "when", "fields"]
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for name, line in lines.items():
-        yield _row(name, line, line.level)
-
-
-def _row(name: str, line: Line, level: str) -> str:
-    told = "; ".join(f"`{field}`: {meaning}" for field, meaning in line.fields.items())
-    cells = [f"`{name}`", *([level] if level else []), line.by, line.when, told or "none"]
-    return f"| {' | '.join(cells)} |"
+def _only_audited(told: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    yield from ("## Only in the audit log", "", "| line | when | fields |", "| --- | --- | --- |")
+    for note in audit_notes.NOTES:
+        meanings = told[note.__name__].items()
+        texts = (f"`{name}`: {_uncapitalized(text.rstrip('.'))}" for name, text in meanings)
+        yield f"| `{note.name}` | {inspect.getdoc(note)} | {'; '.join(texts)} |"

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import time
 from traceback import extract_tb
-from typing import Any, Final
+from typing import Final
+
+from gcks.events import InternalErrorSeen, Tell
 
 _QUIET_SECONDS: Final = 10.0
 _MAX_CHARACTERS: Final = 200
 
 
 class InternalErrors:
-    """Logs what should not have happened; most of a flood is only counted."""
+    """Tells what should not have happened; most of a flood is only counted."""
 
-    __slots__ = ("_logger", "_quiet_until", "_untold")
+    __slots__ = ("_quiet_until", "_tell", "_untold")
 
-    def __init__(self, logger: Any) -> None:
-        self._logger = logger
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
         self._quiet_until, self._untold = 0.0, 0
 
     def tell(self, doing: str, error: Exception) -> None:
-        """Say what failed and where; never fails itself."""
+        """Say what failed and where; never fails itself, as `tell` doesn't."""
         now = time.monotonic()
         if now < self._quiet_until:
             self._untold += 1
             return
-        self._logger.error("internal_error", doing=doing, cause=describe(error), more=self._untold)
-        self._quiet_until, self._untold = now + _QUIET_SECONDS, 0
+        more, self._untold = self._untold, 0
+        self._quiet_until = now + _QUIET_SECONDS
+        self._tell((InternalErrorSeen(doing, describe(error), more),))
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return an error with the line that raised it."""
+    return f"{error!r:.{_MAX_CHARACTERS}} at {_line(error)}"
+
+
+def place(error: BaseException) -> str:
+    """Return an error's kind with the line that raised it, and never its data."""
+    return f"{type(error).__name__} at {_line(error)}"
+
+
+def _line(error: BaseException) -> str:
     frames = extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
-    return f"{error!r:.{_MAX_CHARACTERS}} at {place}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"

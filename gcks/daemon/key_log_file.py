@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gcks.decode.key_log_format import HEADER, encode_entry
 from gcks.errors import LocalError
+from gcks.events import KeysAreLogged, Tell
 from gcks.group.sa_key_log_entry import KeyLogEntry, group_sa_entry
-from gcks.journal import JournalEntry, SaSaved, StoredGroup
+from gcks.journal import JournalEntry, SaSaved
 from gcks.wire.gsa import decode_gsa_policy
 
 UNDER_SYSTEMD: Final = "--key-log-under-systemd"
@@ -62,9 +64,9 @@ class KeyLogFile:
                 f"others can read the key log {self.path}; chmod 600 it, or name a new file"
             )
 
-    def warn(self, logger: Any) -> None:
+    def warn(self, tell: Tell) -> None:
         """Say in the log what is going on, however little is logged."""
-        logger.critical("keys_are_logged", warning=warning(self.path))
+        tell((KeysAreLogged(warning(self.path)),))
 
     def __call__(self, entry: KeyLogEntry) -> None:
         self._write(encode_entry(entry))
@@ -74,14 +76,18 @@ class KeyLogFile:
         for entry in entries:
             self(entry)
 
-    def restored(self, groups: Iterable[StoredGroup]) -> None:
-        """Append the SAs that go on after a restart."""
-        for group in groups:
-            self.add(map(_entry, group.sas))
+    def restored(self, entries: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
+        """Pass on what a store gives back; append the SAs that go on after a restart."""
+        for entry in entries:
+            if isinstance(entry, SaSaved):
+                self(_entry(entry))
+            yield entry
 
     def journal(self, entries: Iterable[JournalEntry]) -> None:
         """Append the SAs that are new; a replaced one stands there already."""
-        self.add(_entry(one) for one in entries if isinstance(one, SaSaved) and not one.retired)
+        self.add(
+            _entry(one) for one in entries if isinstance(one, SaSaved) and one.retire_at == inf
+        )
 
     def _write(self, line: str) -> None:
         # A full disk costs the log, not the group.

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from gcks.events import Rate
+
 K = TypeVar("K")
 
 
 class Shares(Generic[K]):
     """Of each kind so many a second, and of a host so many of those; the rest is counted."""
 
-    def __init__(self, most: int, most_of_a_host: int) -> None:
-        self._most, self._most_of_a_host = most, most_of_a_host
+    def __init__(self) -> None:
         self._second = -1
         self._hosts: dict[K, list[str]] = {}
         """Whom that which was written in this second is about."""
@@ -32,11 +33,11 @@ class Shares(Generic[K]):
         left_out, self._left_out = self._left_out, Counter()
         return left_out
 
-    def take(self, kind: K, remote: str) -> bool:
+    def take(self, kind: K, remote: str, rate: Rate) -> bool:
         """Take one for that peer ("address:port"); return whether there was one."""
         hosts = self._hosts.setdefault(kind, [])
         host = remote.rpartition(":")[0]
-        if len(hosts) >= self._most or hosts.count(host) >= self._most_of_a_host:
+        if len(hosts) >= rate.lines or hosts.count(host) >= rate.of_a_host:
             self._left_out[kind] += 1
             return False
         hosts.append(host)

@@ -7,10 +7,9 @@ be able to fill a disk, nor to hide one kind of trouble behind another.
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
+from dataclasses import fields
 from enum import Enum
 from functools import partial
 from typing import Any, Final, TextIO
@@ -22,80 +21,13 @@ from gcks.daemon.config.loaded import LogOptions
 from gcks.daemon.journald import JournalLogger, as_fields, as_text, to_journal
 from gcks.daemon.log_queue import LOG_QUEUE, STANDARD_ERROR, write_standard_error
 from gcks.daemon.log_quota import Shares
-from gcks.errors import DropReason
 from gcks.wire.printable import printable
 
-LEVELS: Final[dict[type[e.Event], int]] = {
-    e.DatagramDropped: logging.INFO,
-    e.RequestRefused: logging.INFO,
-    e.IkeSaInitAnswered: logging.DEBUG,
-    e.CookieRequired: logging.DEBUG,
-    e.PuzzleRequired: logging.DEBUG,
-    e.IkeSaClosed: logging.DEBUG,
-    e.IkeSaRekeyed: logging.DEBUG,
-    e.PeerAuthenticated: logging.INFO,
-    e.MemberRegistered: logging.INFO,
-    e.RegistrationRefused: logging.WARNING,
-    e.RegistrationAbandoned: logging.WARNING,
-    e.MemberLeft: logging.INFO,
-    e.ServerRefused: logging.WARNING,
-    e.MemberCertificateEnded: logging.WARNING,
-    e.GroupStartedOver: logging.WARNING,
-    e.MembersLockedOut: logging.WARNING,
-    e.SenderIdsLow: logging.WARNING,
-    e.ServerStarted: logging.INFO,
-    e.ServerStopping: logging.INFO,
-    e.OperatorExcluded: logging.INFO,
-    e.OperatorReadmitted: logging.INFO,
-    e.OperatorOrdered: logging.INFO,
-    e.OrderRefused: logging.WARNING,
-    e.Reloaded: logging.INFO,
-    e.ReloadRefused: logging.ERROR,
-    e.SaCreated: logging.INFO,
-    e.SaDeleted: logging.INFO,
-    e.RekeySent: logging.INFO,
-    e.SenderIdsExhausted: logging.ERROR,
-    e.GroupStarted: logging.INFO,
-    e.GroupRemovedEvent: logging.WARNING,
-    e.Registering: logging.INFO,
-    e.Registered: logging.INFO,
-    e.NothingToSendOn: logging.WARNING,
-    e.RegistrationFailedEvent: logging.WARNING,
-    e.PolicyRefused: logging.ERROR,
-    e.RekeyReceived: logging.INFO,
-    e.Reregistering: logging.WARNING,
-    e.StrangeRekeysSeen: logging.WARNING,
-    e.DataPlaneFailed: logging.ERROR,
-    e.ReceivesOnly: logging.WARNING,
-    e.MemberStarted: logging.INFO,
-    e.MemberStopping: logging.INFO,
-    e.LeftGroup: logging.INFO,
-    e.ServerNotTold: logging.WARNING,
+LEVEL_NAMES: Final = {
+    level.name.lower(): level for level in e.Level if level is not e.Level.CRITICAL
 }
-_HARMLESS: Final = (DropReason.LATE_COPY, DropReason.UNPROVED_REFUSAL)
-"""Sent on purpose, for others; followed by an event of its own if it counts."""
-_LEVEL_OF_SOME: Final[dict[type[e.Event], tuple[Callable[[Any], bool], int]]] = {
-    # Whoever leaves because something is to be mended.
-    e.MemberLeft: (lambda event: bool(event.hint), logging.WARNING),
-    e.DatagramDropped: (lambda event: event.reason in _HARMLESS, logging.DEBUG),
-    e.RekeyReceived: (lambda event: event.reminder, logging.DEBUG),
-    e.ServerStopping: (lambda event: event.failed, logging.ERROR),
-    e.MemberStopping: (lambda event: event.failed, logging.ERROR),
-}
-_NAMES: Final = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in LEVELS}
-LIMITED_BY: Final[dict[type[e.Event], str]] = {
-    e.DatagramDropped: "reason",
-    e.RequestRefused: "notify",
-    e.RegistrationRefused: "reason",
-    e.RegistrationAbandoned: "reason",
-    e.OrderRefused: "order",
-}
-"""Events that strangers can cause, and the field (an enumeration) each is limited by."""
-MAX_LINES_PER_SECOND: Final = 5
-"""For one event and one value of that field."""
-MAX_LINES_OF_A_HOST: Final = 2
-"""Of those: one noisy peer doesn't hide the others."""
-LEVEL_NAMES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The levels that can be asked for; what is critical can't be left out."""
+_NAMES: Final = {kind: tuple(field.name for field in fields(kind)) for kind in e.KINDS}
 
 
 def configure(options: LogOptions, stream: TextIO | None = None) -> structlog.typing.BindableLogger:
@@ -154,8 +86,8 @@ def _renderers(style: str, stream: TextIO) -> list[Any]:
     ]
 
 
-_Key = tuple[type[e.Event], Any]
-"""An event, and the value that it is limited by."""
+_Key = tuple[type[e.Event], str, Any]
+"""A kind of event, the field that it is limited by, and its value."""
 
 
 class EventLog:
@@ -164,43 +96,41 @@ class EventLog:
     def __init__(self, logger: Any) -> None:
         self._logger = logger.bind()
         self._least = next(level for level in LEVEL_NAMES.values() if logger.is_enabled_for(level))
-        self._shares: Shares[_Key] = Shares(MAX_LINES_PER_SECOND, MAX_LINES_OF_A_HOST)
+        self._shares: Shares[_Key] = Shares()
         self._second = -1
 
-    def write(self, events: Iterable[e.Event], now: float) -> None:
-        """Log events; never fails, whatever happened to the stream."""
+    def write(self, events: Iterable[e.Event], now: float) -> tuple[e.Event, ...]:
+        """Log events; return what the log says of itself, for who reads something else.
+
+        Never fails, whatever happened to the stream.
+        """
+        own: tuple[e.Event, ...] = ()
         if int(now) != self._second:
             self._second = int(now)
-            self._begin_second(now)
-        for event in events:
-            kind, level = type(event), level_of(event)
-            if level >= self._least and (kind not in LIMITED_BY or self._may_log(kind, event)):
+            own = self._begin_second(now)
+        for event in (*own, *events):
+            level = event.level
+            if level >= self._least and (event.limit is None or self._may_log(event, event.limit)):
                 self._log(level, event.name, fields_of(event))
+        return own
 
-    def _begin_second(self, now: float) -> None:
-        """Say what is missing."""
-        for (kind, value), count in self._shares.begin(now).items():
-            fields = {LIMITED_BY[kind]: _plain(value), "count": count}
-            self._log(LEVELS[kind], f"{kind.name}_not_logged", fields)
-        if lost := LOG_QUEUE.take_lost():
-            self._logger.warning("log_lines_lost", count=lost)
+    def _begin_second(self, now: float) -> tuple[e.Event, ...]:
+        """Say what the limits have left out; return what else is missing."""
+        for (kind, field, value), count in self._shares.begin(now).items():
+            told = {field: _plain(value), "count": count}
+            self._log(kind.usual_level, f"{kind.name}_not_logged", told)
+        lost = LOG_QUEUE.take_lost()
+        return (e.LogLinesLost(lost),) if lost else ()
 
-    def _may_log(self, kind: type[e.Event], event: Any) -> bool:
-        key = (kind, getattr(event, LIMITED_BY[kind]))
-        return self._shares.take(key, getattr(event, "remote", ""))
+    def _may_log(self, event: e.Event, limit: e.Limit) -> bool:
+        key = (type(event), limit.by, getattr(event, limit.by))
+        return self._shares.take(key, getattr(event, "remote", ""), limit.log)
 
-    def _log(self, level: int, name: str, fields: dict[str, object]) -> None:
+    def _log(self, level: int, name: str, told: dict[str, object]) -> None:
         try:
-            self._logger.log(level, name, **fields)
+            self._logger.log(level, name, **told)
         except (OSError, ValueError):
             return  # the reader of our log is gone or the disk is full; the keys go on
-
-
-def level_of(event: e.Event) -> int:
-    """Return the level of a kind of event, or of what some of the kind are."""
-    kind = type(event)
-    known = _LEVEL_OF_SOME.get(kind)
-    return known[1] if known is not None and known[0](event) else LEVELS[kind]
 
 
 def fields_of(event: e.Event) -> dict[str, object]:

@@ -36,7 +36,7 @@ from gcks.datagrams import Awaited
 from gcks.errors import DropReason
 from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
-from gcks.keyserver.engine import ServerStatus
+from gcks.keyserver.status import ServerStatus
 from gcks.member.status import MemberStatus
 
 
@@ -145,6 +145,9 @@ SERVER_ROWS: Final = (
     Row(e.MemberLeft, "members_left", "Members that left", _GROUP, _group),
     Row(e.ServerRefused, "server_refusals",
         "Peers that don't accept the server's proof of who it is, new members aside"),
+    Row(e.GroupReadAgain, "groups_read_again",
+        "Decisions that an error in gcks broke: the group was read from the store again",
+        _GROUP, _group),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
     Row(
@@ -154,7 +157,7 @@ SERVER_ROWS: Final = (
         known=(("certificate_expired",), ("certificate_revoked",)),
     ),
     Row(e.SaCreated, "sas_created", "SAs made", ("group", "protocol"), _sa),
-    Row(e.SaDeleted, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
+    Row(e.SaEnded, "sas_deleted", "SAs deleted", ("group", "protocol"), _sa),
     Row(e.RekeySent, "rekeys_sent", "GSA_REKEY messages sent", ("group", "copy"), _copy,
         known=(("first",), ("repeat",), ("reminder",))),
     Row(
@@ -168,25 +171,6 @@ SERVER_ROWS: Final = (
         "Times that the Sender-IDs of a group ran out", _GROUP, _group,
     ),
 )  # fmt: skip
-SERVER_UNCOUNTED: Final = frozenset(
-    {
-        e.GroupStarted,
-        e.GroupRemovedEvent,
-        e.MembersLockedOut,
-        e.OperatorExcluded,
-        e.OperatorReadmitted,
-        e.OperatorOrdered,
-        e.OrderRefused,
-        e.Reloaded,
-        e.ReloadRefused,
-        e.ServerStarted,
-        e.ServerStopping,
-        e.MemberStarted,
-        e.MemberStopping,
-        e.ServerNotTold,
-    }
-)
-
 MEMBER_ROWS: Final = (
     _DROPS,
     _REFUSALS,
@@ -196,7 +180,7 @@ MEMBER_ROWS: Final = (
     Row(e.Registered, "registrations", "Registrations completed", _GROUP, _group),
     Row(e.NothingToSendOn, "sender_mismatches",
         "Registrations as a sender without an SA to send on", _GROUP, _group),
-    Row(e.RegistrationFailedEvent, "registration_failures", "Registrations that failed",
+    Row(e.RegistrationAttemptFailed, "registration_failures", "Registrations that failed",
         _GROUP, _group),
     Row(e.PolicyRefused, "registration_failures", "Registrations that failed", _GROUP, _group,
         lambda event: float(event.retry_seconds > 0)),
@@ -325,8 +309,10 @@ class MemberMetrics:
         status: Callable[[], MemberStatus],
         credentials: Callable[[], Credentials] | None = None,
         statistics: Path = XFRM_STATISTICS,
+        send_errors: Callable[[], int] | None = None,
     ) -> None:
         self.registry = _registry(_Gauges(lambda: _member_gauges(status())))
+        self.registry.register(_Gauges(lambda: _send_errors("gcks_member_", send_errors)))
         self.loop_lag = LoopLag("gcks_member_", self.registry)
         self.registry.register(_Gauges(lambda: packets_without_sa(statistics)))
         if credentials is not None:
@@ -461,12 +447,15 @@ def _by_group(prefix: str, rows: GaugeRows, groups: Iterable[Any]) -> Iterator[M
 def _edge_counters(
     commits: Callable[[], int] | None, send_errors: Callable[[], int] | None
 ) -> Iterator[Metric]:
-    for name, text, value in (
-        ("gcks_store_commits", "Transactions committed", commits),
-        ("gcks_send_errors", "Datagrams that the kernel did not take", send_errors),
-    ):
-        if value is not None:
-            yield CounterMetricFamily(name, text, value=value())
+    if commits is not None:
+        yield CounterMetricFamily("gcks_store_commits", "Transactions committed", value=commits())
+    yield from _send_errors("gcks_", send_errors)
+
+
+def _send_errors(prefix: str, count: Callable[[], int] | None) -> Iterator[Metric]:
+    if count is not None:
+        text = "Datagrams that the kernel did not take"
+        yield CounterMetricFamily(f"{prefix}send_errors", text, value=count())
 
 
 def _limit_gauges(limits: Mapping[str, float]) -> Iterator[Metric]:

@@ -35,6 +35,10 @@ class SaWorker:
         """SAs that should be installed and aren't, and why."""
         self._idle: dict[_Key, str] = {}
         """SAs that should be sent on and aren't, and why."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self.run())
 
     def put(self, command: SaCommand) -> None:
         """Take a command.  Raises `LocalError` where too many wait."""
@@ -46,6 +50,12 @@ class SaWorker:
     async def settled(self) -> None:
         """Wait until nothing is left to do."""
         await self._commands.join()
+
+    async def close(self) -> None:
+        """Do nothing more, and remove what is installed."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._plane.close()
 
     async def run(self) -> None:
         while True:

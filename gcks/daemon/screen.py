@@ -15,12 +15,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gcks.daemon.logs import text_of
-from gcks.events import Event, IkeSaClosed, IkeSaInitAnswered
+from gcks.events import Event, Level
 
 _RECENT: Final = 40
 """Events that are kept; as many are shown as there is room for."""
 _REFRESH_SECONDS: Final = 1.0
-_QUIET: Final = (IkeSaInitAnswered, IkeSaClosed)
 _FRAME_COLUMNS: Final = 4
 _FRAME_ROWS: Final = 2
 _NAME_COLUMNS: Final = 22
@@ -72,7 +71,7 @@ class Screen:
 
     def events(self, events: Sequence[Event]) -> None:
         stamp = time.strftime("%H:%M:%S")
-        self._recent.extend((stamp, one) for one in events if not isinstance(one, _QUIET))
+        self._recent.extend((stamp, event) for event in events if event.level > Level.DEBUG)
 
     def start(self, lines: Lines) -> None:
         """Begin to draw; without a screen print the state once."""

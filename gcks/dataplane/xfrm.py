@@ -208,14 +208,14 @@ def kernel_selector(source: TrafficSelector, destination: TrafficSelector) -> wi
     source_network, source_prefix = _prefix(source)
     network, prefix = _prefix(destination)
     return wire.Selector(
-        wire.family_of(network),
-        source_network,
-        source_prefix,
-        network,
-        prefix,
-        destination.ip_protocol,
-        _kernel_port(source),
-        _kernel_port(destination),
+        family=wire.family_of(network),
+        source=source_network,
+        source_prefix=source_prefix,
+        destination=network,
+        destination_prefix=prefix,
+        protocol=destination.ip_protocol,
+        source_port=_kernel_port(source),
+        destination_port=_kernel_port(destination),
     )
 
 
@@ -244,15 +244,15 @@ def _state(command: InstallSa, selector: wire.Selector, *, sends: bool) -> wire.
     any_source = wire.any_address(selector.family)
     own = command.source.single_address or _source_towards(destination) if sends else any_source
     return wire.State(
-        _PROTOCOLS[command.protocol],
-        command.spi,
-        own,
-        destination,
-        _MODES[command.mode],
-        REQID,
-        REPLAY_WINDOW if command.replay_protection else 0,
-        command.lifetime_seconds or 0,
-        tuple(_algorithms(command)),
+        protocol=_PROTOCOLS[command.protocol],
+        spi=command.spi,
+        source=own,
+        destination=destination,
+        mode=_MODES[command.mode],
+        reqid=REQID,
+        replay_window=REPLAY_WINDOW if command.replay_protection else 0,
+        lifetime_seconds=command.lifetime_seconds or 0,
+        algorithms=tuple(_algorithms(command)),
     )
 
 

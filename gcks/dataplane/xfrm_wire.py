@@ -131,7 +131,14 @@ class State:
         family = family_of(self.destination)
         limits = _LIFETIME.pack(*[_INFINITE] * 4, 0, self.lifetime_seconds, 0, 0)
         selector = Selector(
-            family, any_address(family), 0, any_address(family), 0, 0, None, None
+            family=family,
+            source=any_address(family),
+            source_prefix=0,
+            destination=any_address(family),
+            destination_prefix=0,
+            protocol=0,
+            source_port=None,
+            destination_port=None,
         ).encode()
         head = selector + _ID.pack(pack_address(self.destination), self.spi, self.protocol)
         tail = _SA_TAIL.pack(

@@ -148,15 +148,15 @@ def _decode_ike(fields: dict[str, Any]) -> IkeKeyLogEntry:
         raise ValueError("an IKE SA without encryption")
     octets_e, octets_a = encr_key_octets(encr, bits), integ_key_octets(integ)
     return IkeKeyLogEntry(
-        _octets(fields, "spi_i", IKE_SPI_OCTETS),
-        _octets(fields, "spi_r", IKE_SPI_OCTETS),
-        encr,
-        bits,
-        integ,
-        _octets(fields, "sk_ei", octets_e),
-        _octets(fields, "sk_er", octets_e),
-        _octets(fields, "sk_ai", octets_a),
-        _octets(fields, "sk_ar", octets_a),
+        spi_i=_octets(fields, "spi_i", IKE_SPI_OCTETS),
+        spi_r=_octets(fields, "spi_r", IKE_SPI_OCTETS),
+        encr=encr,
+        encr_bits=bits,
+        integ=integ,
+        sk_ei=_octets(fields, "sk_ei", octets_e),
+        sk_er=_octets(fields, "sk_er", octets_e),
+        sk_ai=_octets(fields, "sk_ai", octets_a),
+        sk_ar=_octets(fields, "sk_ar", octets_a),
     )
 
 
@@ -180,17 +180,17 @@ def _decode_group(
     sizes = (encr_key_octets(encr, bits) if encr is not None else 0, _integ_octets(integ))
     key_e, key_a = (_octets(fields, n, size) for n, size in zip(names, sizes, strict=False))
     return GroupSaKeyLogEntry(
-        str(fields["group"]),
-        protocol,
-        _octets(fields, "spi", SA_SPI_OCTETS[protocol]),
-        str(fields["source"]),
-        str(fields["destination"]),
-        encr,
-        bits,
-        integ,
-        key_e,
-        key_a,
-        _hexadecimal(fields, names[2]) if len(names) > 2 else b"",
+        group=str(fields["group"]),
+        protocol=protocol,
+        spi=_octets(fields, "spi", SA_SPI_OCTETS[protocol]),
+        source=str(fields["source"]),
+        destination=str(fields["destination"]),
+        encr=encr,
+        encr_bits=bits,
+        integ=integ,
+        key_e=key_e,
+        key_a=key_a,
+        key_w=_hexadecimal(fields, names[2]) if len(names) > 2 else b"",
     )
 
 

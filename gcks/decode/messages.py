@@ -151,7 +151,13 @@ class Explainer:
         if not problem:
             self._signatures.learn(header, records, self._number)
         return Explanation(
-            self._number, carried, header, Protection.DECRYPTED, checks, payloads, problem
+            number=self._number,
+            carried=carried,
+            header=header,
+            protection=Protection.DECRYPTED,
+            checks=checks,
+            payloads=payloads,
+            problem=problem,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from gcks.events.base import MemberEvent
+from gcks.events.base import Level, MemberEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class Registering(MemberEvent):
     """This member begins to register."""
 
     name = "registering"
+    usual_level = Level.INFO
     group: str
     server: str
     cause: str
@@ -23,6 +24,7 @@ class Registered(MemberEvent):
     """This member has the group's policy and keys."""
 
     name = "registered"
+    usual_level = Level.INFO
     group: str
     server: str
     data_sas: int
@@ -36,6 +38,7 @@ class NothingToSendOn(MemberEvent):
     """A sender was told no SA whose source is one of this host's addresses."""
 
     name = "nothing_to_send_on"
+    usual_level = Level.WARNING
     group: str
     addresses: tuple[str, ...]
     """This host's."""
@@ -43,10 +46,11 @@ class NothingToSendOn(MemberEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationFailedEvent(MemberEvent):
+class RegistrationAttemptFailed(MemberEvent):
     """A registration has failed, and is tried again."""
 
     name = "registration_failed"
+    usual_level = Level.WARNING
     group: str
     server: str
     cause: str
@@ -60,6 +64,7 @@ class PolicyRefused(MemberEvent):
     """The server's policy is beyond this member's ceiling."""
 
     name = "policy_refused"
+    usual_level = Level.ERROR
     group: str
     cause: str
     hint: str
@@ -72,6 +77,7 @@ class RekeyReceived(MemberEvent):
     """A rekey was accepted; further copies of it are not told."""
 
     name = "rekey_received"
+    usual_level = Level.INFO
     group: str
     message_id: int
     """Of the GSA_REKEY message; 0 for a rekey over the IKE SA."""
@@ -83,6 +89,11 @@ class RekeyReceived(MemberEvent):
     """SAs that it deleted."""
     reminder: bool = False
     """It told what this member had already."""
+
+    @property
+    def level(self) -> Level:
+        """Debug for a reminder."""
+        return Level.DEBUG if self.reminder else self.usual_level
 
 
 class RegisterAgain(Enum):
@@ -105,6 +116,7 @@ class Reregistering(MemberEvent):
     """This member has to register again, after a delay."""
 
     name = "reregistering"
+    usual_level = Level.WARNING
     group: str
     reason: RegisterAgain
     cause: str
@@ -118,6 +130,8 @@ class StrangeRekeysSeen(MemberEvent):
     """GSA_REKEYs come over an SA that this member doesn't have; anybody may have sent them."""
 
     name = "strange_rekeys_seen"
+    usual_level = Level.WARNING
+    limit = None  # once an hour at most
     group: str
     remote: str
     hint: str
@@ -136,6 +150,7 @@ class DataPlaneFailed(MemberEvent):
     """The data plane could not do it: the group's packets may not get through."""
 
     name = "data_plane_failed"
+    usual_level = Level.ERROR
     group: str
     command: SaChange
     """What was to be done."""
@@ -148,6 +163,7 @@ class ReceivesOnly(MemberEvent):
     """An SA is installed, but this host can't send on it as the policy would let it."""
 
     name = "receives_only"
+    usual_level = Level.WARNING
     group: str
     spi: str
     cause: str
@@ -158,6 +174,8 @@ class MemberStarted(MemberEvent):
     """The member is ready, and registers."""
 
     name = "member_started"
+    usual_level = Level.INFO
+    counted = False
     version: str
     config: str
     identity: str
@@ -171,9 +189,16 @@ class MemberStopping(MemberEvent):
     """The member ends."""
 
     name = "member_stopping"
+    usual_level = Level.INFO
+    counted = False
     cause: str
     """A signal, an order, or what went wrong."""
     failed: bool
+
+    @property
+    def level(self) -> Level:
+        """Error where it can't go on."""
+        return Level.ERROR if self.failed else self.usual_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +206,8 @@ class ServerNotTold(MemberEvent):
     """This member has left, and the server, which still counts it in, couldn't be told."""
 
     name = "server_not_told"
+    usual_level = Level.WARNING
+    counted = False
     server: str
     groups: tuple[str, ...]
     """Those that were left."""
@@ -192,5 +219,6 @@ class LeftGroup(MemberEvent):
     """This member has left a group and removed its SAs."""
 
     name = "left_group"
+    usual_level = Level.INFO
     group: str
     cause: str

@@ -1,12 +1,45 @@
-"""What only a key server has to say."""
+"""What a key server has to say of itself, its peers and its members."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gcks.errors import RefusalReason
-from gcks.events.base import ServerEvent
-from gcks.iana import NotifyType, ProtocolId
+from gcks.events.base import Level, Limit, ServerEvent
+from gcks.iana import NotifyType
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(ServerEvent):
+    """The key server answers."""
+
+    name = "server_started"
+    usual_level = Level.INFO
+    counted = False
+    version: str
+    config: str
+    identity: str
+    listening: tuple[str, ...]
+    """Addresses and ports."""
+    groups: int
+    """How many it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopping(ServerEvent):
+    """The key server ends."""
+
+    name = "server_stopping"
+    usual_level = Level.INFO
+    counted = False
+    cause: str
+    """A signal, or what went wrong."""
+    failed: bool
+
+    @property
+    def level(self) -> Level:
+        """Error where it can't go on."""
+        return Level.ERROR if self.failed else self.usual_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +47,7 @@ class IkeSaInitAnswered(ServerEvent):
     """A half-open IKE SA began: IKE_SA_INIT was answered."""
 
     name = "ike_sa_init_answered"
+    usual_level = Level.DEBUG
     remote: str
 
 
@@ -22,6 +56,7 @@ class CookieRequired(ServerEvent):
     """A new peer was asked for a cookie (RFC 7296 section 2.6)."""
 
     name = "cookie_required"
+    usual_level = Level.DEBUG
     remote: str
 
 
@@ -30,6 +65,7 @@ class PuzzleRequired(ServerEvent):
     """A new peer was given a puzzle (RFC 8019)."""
 
     name = "puzzle_required"
+    usual_level = Level.DEBUG
     remote: str
     difficulty: int
     """Bits of work."""
@@ -40,6 +76,9 @@ class PeerAuthenticated(ServerEvent):
     """An IKEv2 peer proved who it is, and has registered to no group yet (RFC 6023)."""
 
     name = "peer_authenticated"
+    usual_level = Level.INFO
+    audited = True
+    limit = None  # known peers only
     remote: str
     identity: str
     method: str
@@ -50,6 +89,9 @@ class MemberRegistered(ServerEvent):
     """A member was admitted to a group and got its policy and keys."""
 
     name = "member_registered"
+    usual_level = Level.INFO
+    audited = True
+    limit = None  # known peers only
     group: str
     identity: str
     remote: str
@@ -69,6 +111,9 @@ class RegistrationRefused(ServerEvent):
     """A registration failed; one event for each, whatever went wrong."""
 
     name = "registration_refused"
+    usual_level = Level.WARNING
+    audited = True
+    limit = Limit("reason")
     group: str
     identity: str
     """Whom it is about, or who it says it is."""
@@ -86,6 +131,8 @@ class RegistrationAbandoned(ServerEvent):
     """A peer began an IKE SA and never proved who it is."""
 
     name = "registration_abandoned"
+    usual_level = Level.WARNING
+    limit = Limit("reason")
     remote: str
     reason: RefusalReason
     cause: str
@@ -94,9 +141,11 @@ class RegistrationAbandoned(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(ServerEvent):
-    """A member is none any more: it has left, or was removed or excluded."""
+    """A member is none any more: it left by itself, was excluded, or its certificate ended."""
 
     name = "member_left"
+    usual_level = Level.INFO
+    audited = True
     group: str
     identity: str
     address: str
@@ -105,12 +154,19 @@ class MemberLeft(ServerEvent):
     members: int
     hint: str = ""
 
+    @property
+    def level(self) -> Level:
+        """Warning where it has a hint: something is to be mended."""
+        return Level.WARNING if self.hint else self.usual_level
+
 
 @dataclass(frozen=True, slots=True)
 class ServerRefused(ServerEvent):
     """A peer doesn't accept our proof of who we are; its memberships are as they were."""
 
     name = "server_refused"
+    usual_level = Level.WARNING
+    limit = None  # known peers only
     remote: str
     identity: str
     cause: str
@@ -118,210 +174,14 @@ class ServerRefused(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStartedOver(ServerEvent):
-    """All SAs were deleted: every member has to register again and gets new keys."""
-
-    name = "group_started_over"
-    group: str
-    members: int
-    """How many it had."""
-
-
-@dataclass(frozen=True, slots=True)
 class MemberCertificateEnded(ServerEvent):
     """A registered member's certificate has expired or was revoked."""
 
     name = "member_certificate_ended"
+    usual_level = Level.WARNING
+    audited = True
     group: str
     identity: str
     cause: str
     removed: bool
-    """Whether it was removed for it (`certificate_end`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaCreated(ServerEvent):
-    """A group has a new Rekey SA or Data-Security SA."""
-
-    name = "sa_created"
-    group: str
-    protocol: ProtocolId
-    spi: str
-    lifetime_seconds: int
-    """How long it may be used at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaDeleted(ServerEvent):
-    """A group's SA has ended; after a rekey that is when its grace period is over."""
-
-    name = "sa_deleted"
-    group: str
-    protocol: ProtocolId
-    spi: str
-
-
-@dataclass(frozen=True, slots=True)
-class RekeySent(ServerEvent):
-    """One copy of a GSA_REKEY went out."""
-
-    name = "rekey_sent"
-    group: str
-    message_id: int
-    copy: int
-    """Counts from 1."""
-    copies: int
-    """How many there are of this message."""
-    octets: int
-    """Of the whole IKE message."""
-    reminder: bool = False
-    """Whether it tells the current SAs again, to members that were cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class SenderIdsExhausted(ServerEvent):
-    """There is no Sender-ID for a sender until the group starts over."""
-
-    name = "sender_ids_exhausted"
-    group: str
-
-
-@dataclass(frozen=True, slots=True)
-class MembersLockedOut(ServerEvent):
-    """A changed policy asks for what some members say that they can't."""
-
-    name = "members_locked_out"
-    group: str
-    members: int
-    """How many."""
-    identity: str
-    """One of them."""
-    cause: str
-    """What that one lacks."""
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorExcluded(ServerEvent):
-    """An operator has shut somebody out."""
-
-    name = "operator_excluded"
-    group: str
-    kind: str
-    """`identity` or `certificate`."""
-    names: tuple[str, ...]
-    """As they were ordered: identities, patterns, references of certificates."""
-    by: str
-    about: str = ""
-    """Whose certificate it is, in the words of the order."""
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorReadmitted(ServerEvent):
-    """An operator has lifted exclusions."""
-
-    name = "operator_readmitted"
-    group: str
-    kind: str
-    """`identity` or `certificate`."""
-    names: tuple[str, ...]
-    """As they were excluded."""
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorOrdered(ServerEvent):
-    """An operator has ordered something over the control socket."""
-
-    name = "operator_ordered"
-    order: str
-    """`rekey` or `reload`."""
-    group: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRefused(ServerEvent):
-    """Somebody wanted to order something over the control socket and may not."""
-
-    name = "order_refused"
-    order: str
-    """`reload`, `rekey`, `exclude` ..."""
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded(ServerEvent):
-    """The configuration file was taken over."""
-
-    name = "reloaded"
-    groups: int
-    """How many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadRefused(ServerEvent):
-    """The configuration file was not taken over, and nothing has changed."""
-
-    name = "reload_refused"
-    cause: str
-    """All problems of the file, one a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class SenderIdsLow(ServerEvent):
-    """The group will start over at its next rekey, before it runs out of Sender-IDs."""
-
-    name = "sender_ids_low"
-    group: str
-    left: int
-    """Sender-IDs that are left."""
-    seconds: float
-    """Until then."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStarted(ServerEvent):
-    """The key server answers."""
-
-    name = "server_started"
-    version: str
-    config: str
-    identity: str
-    listening: tuple[str, ...]
-    """Addresses and ports."""
-    groups: int
-    """How many it serves."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStopping(ServerEvent):
-    """The key server ends."""
-
-    name = "server_stopping"
-    cause: str
-    """A signal, or what went wrong."""
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GroupStarted(ServerEvent):
-    """A group is served."""
-
-    name = "group_started"
-    group: str
-    restored: bool
-    """Whether it goes on with what was stored."""
-    members: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRemovedEvent(ServerEvent):
-    """A group is no longer configured: its keys and members are forgotten.
-
-    Members are told where the server still knows the group's keys: by a reload.
-    """
-
-    name = "group_removed"
-    group: str
-    members: int
-    """How many it had."""
+    """Whether it had to leave for it (`certificate_end`)."""

@@ -43,17 +43,17 @@ def group_sa_entry(group: str, policy: GsaPolicy, keymat: bytes) -> GroupSaKeyLo
     integ = find_transform(policy.transforms, TransformType.INTEG)
     octets_e, octets_a, _ = key_sizes(policy.transforms)
     return GroupSaKeyLogEntry(
-        group,
-        policy.protocol,
-        policy.spi,
-        _addresses(policy.source),
-        _addresses(policy.destination),
-        encr.id if encr else None,
-        encr.key_length if encr else None,
-        _id_of(integ),
-        keymat[:octets_e],
-        keymat[octets_e : octets_e + octets_a],
-        keymat[octets_e + octets_a :],
+        group=group,
+        protocol=policy.protocol,
+        spi=policy.spi,
+        source=_addresses(policy.source),
+        destination=_addresses(policy.destination),
+        encr=encr.id if encr else None,
+        encr_bits=encr.key_length if encr else None,
+        integ=_id_of(integ),
+        key_e=keymat[:octets_e],
+        key_a=keymat[octets_e : octets_e + octets_a],
+        key_w=keymat[octets_e + octets_a :],
     )
 
 

@@ -44,7 +44,7 @@ class Repeated(NamedTuple):
 
 
 Received = Request | Response | Repeated | None
-"""None: a fragment, and others are missing."""
+"""None: a fragment, and others are missing; or a repetition of what is in hand."""
 
 
 def addressed(datagrams: Iterable[bytes], path: Path) -> tuple[Transmit, ...]:
@@ -94,6 +94,8 @@ class Channel:
 
     def _request(self, header: Header, datagram: bytes, now: float) -> Received:
         verdict = self.window.judge(header.message_id)
+        if verdict is Verdict.IN_HAND:
+            return None
         if verdict is Verdict.OUTSIDE:
             raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
         repeated = verdict is Verdict.REPEATED
@@ -147,6 +149,10 @@ class Channel:
     def held_octets(self) -> int:
         """Return how much of an incomplete message is held."""
         return self._reassembly.octets if self._reassembly is not None else 0
+
+    def pause(self) -> None:
+        """Take the request in hand as yet to be answered: its repetitions are absorbed."""
+        self.window.in_hand = True
 
     # --- sending --------------------------------------------------------------------
 

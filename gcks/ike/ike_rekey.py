@@ -1,4 +1,4 @@
-"""Replacing an IKE SA by CREATE_CHILD_SA, from either side (RFC 7296 sections 1.3.2, 2.8, 2.18).
+"""The messages that make a new IKE SA, from either side (RFC 7296 sections 1.3.2, 2.18).
 
 Regular:    HDR, SK{SA, Ni, KEi}                           -->
                           <--  HDR, SK{SA, Nr, KEr}
@@ -7,7 +7,8 @@ Optimized:  HDR, SK{N(OPTIMIZED_REKEY, new SPI), Ni, KEi}  -->
 
 The optimized form (draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt) has no SA
 payload: the new IKE SA inherits the suite.  KWA is part of every proposal, when
-rekeying too (ruling 29), so that the new SA has a GSK_w of its own.
+rekeying too (ruling 29), so that the new SA has a GSK_w of its own.  When there is
+one to make, and which of two is used, is in `gcks.ike.succession`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _METHOD_OCTETS: Final = 2
 _KE: Final = TransformType.KE
 
 Entropy = Callable[[int], bytes]
+"""Draws so many random octets."""
 
 
 class OptimizedRekey(NamedTuple):
@@ -203,9 +205,10 @@ def protection_of(made: Successor, entropy: Entropy) -> IkeProtection:
 
 
 def surviving(first: Successor, second: Successor) -> Successor:
-    """Return which of two that were made at the same time is kept (RFC 7296 section 2.8.1).
+    """Return which of two that were made at the same time is kept (RFC 7296 section 2.8.2).
 
     The one made with the lowest of the four nonces is closed, by who asked for it.
+    Nonces are compared octet by octet (section 2.8.1), as Python compares `bytes`.
     """
     return second if first.lowest_nonce < second.lowest_nonce else first
 

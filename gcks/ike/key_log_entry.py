@@ -30,6 +30,13 @@ KeyLog = Callable[[IkeKeyLogEntry], None]
 def log_entry(suite: IkeSuite, spi_i: bytes, spi_r: bytes, keys: IkeKeys) -> IkeKeyLogEntry:
     """Return what decrypts one IKE SA."""
     return IkeKeyLogEntry(
-        spi_i, spi_r, suite.encr, suite.encr_bits, suite.integ,
-        keys.sk_ei, keys.sk_er, keys.sk_ai, keys.sk_ar,
-    )  # fmt: skip
+        spi_i=spi_i,
+        spi_r=spi_r,
+        encr=suite.encr,
+        encr_bits=suite.encr_bits,
+        integ=suite.integ,
+        sk_ei=keys.sk_ei,
+        sk_er=keys.sk_er,
+        sk_ai=keys.sk_ai,
+        sk_ar=keys.sk_ar,
+    )

@@ -1,44 +1,33 @@
-"""One IKE SA from its keys on, in either role: what it asks of its peer, and what replaces it.
+"""One IKE SA from its keys on, in either role: what it asks of its peer, and when.
 
-Liveness (RFC 7296 section 2.4), rekey of the IKE SA (sections 1.3.2, 2.8, 2.25), Delete.
+Liveness (RFC 7296 section 2.4), a new IKE SA (section 1.3.2), Delete (section 1.4.1).
+What comes of a new IKE SA is in `gcks.ike.succession`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from math import inf
 from typing import Final, Protocol
 
 from gcks.datagrams import Transmit
-from gcks.errors import TemporaryFailure
-from gcks.iana import ExchangeType, NotifyType, ProtocolId
+from gcks.iana import ExchangeType, ProtocolId
 from gcks.ike import ike_rekey
 from gcks.ike.channel import Channel
-from gcks.ike.ike_rekey import OptimizedRekey, Parent, RekeyRequest, Successor, Try
-from gcks.ike.legality import Contents, Rule, check
+from gcks.ike.ike_rekey import Entropy, OptimizedRekey, Parent, RekeyRequest, Successor, Try
 from gcks.ike.negotiation import without_kwa
 from gcks.ike.retransmission import Retransmission
 from gcks.wire.delete import Delete
-from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 
-MAX_REKEY_TRIES: Final = 3
-"""Requests in a row that a peer can cause by refusals."""
 KEEPALIVE: Final = b"\xff"
 KEEPALIVE_SECONDS: Final = 20.0
 """RFC 3948 section 4."""
 LINGER_SECONDS: Final = 30.0
 """How long the peer has to delete an IKE SA that another has replaced."""
-REKEY_RETRY_SECONDS: Final = 10.0
-"""RFC 7296 section 2.25: after TEMPORARY_FAILURE, not at once."""
 DELETE_IKE_SA: Final = Delete(ProtocolId.IKE, 0, ())
-
-_RESPONSE: Final = Rule(ExchangeType.CREATE_CHILD_SA, is_response=True)
-_REFUSAL: Final = Rule(ExchangeType.CREATE_CHILD_SA, is_response=True, is_error=True)
-
-Entropy = Callable[[int], bytes]
 
 
 class Asked(Enum):
@@ -68,29 +57,26 @@ class SecuredSettings(Protocol):
 
 
 class Secured:
-    """Keys, messages and times of one IKE SA.
-
-    `tries` is how often a request is sent before the SA is given up; None: as
-    the settings say.
-    """
+    """Keys, messages and times of one IKE SA; one request of ours at a time."""
 
     __slots__ = (
         "asked", "channel", "ends_at", "gsk_w", "keepalive_at", "optimized", "parent", "probe_at",
         "rekey_at", "rekey_request", "rekey_tries", "replaced_by", "tries",
     )  # fmt: skip
 
-    def __init__(
-        self, channel: Channel, parent: Parent, gsk_w: bytes, tries: int | None = None
-    ) -> None:
-        self.channel, self.parent, self.gsk_w, self.tries = channel, parent, gsk_w, tries
+    def __init__(self, channel: Channel, parent: Parent, gsk_w: bytes) -> None:
+        self.channel, self.parent, self.gsk_w = channel, parent, gsk_w
+        self.tries: int | None = None
+        """How often a request is sent before the SA is given up; None: as the settings say."""
         self.asked: Asked | None = None
         self.optimized = False
         """Whether optimized rekeys were negotiated."""
         self.rekey_at = self.probe_at = self.ends_at = self.keepalive_at = inf
         self.rekey_request: RekeyRequest | None = None
         self.rekey_tries = 0
+        """Requests since the rekey was due."""
         self.replaced_by: Successor | None = None
-        """The IKE SA that the peer has made in place of this one."""
+        """The IKE SA that is used in place of this one, which the peer is to delete."""
 
     @property
     def wants_at(self) -> float:
@@ -104,8 +90,13 @@ class Secured:
         self.rekey_at = now + settings.ike_sa_rekey_seconds
         self.heard(settings, now)
 
-    def outlived(self, now: float) -> None:
+    def inherit(self, old: Secured) -> None:
+        """Take over what a new IKE SA doesn't negotiate anew."""
+        self.tries, self.optimized, self.keepalive_at = old.tries, old.optimized, old.keepalive_at
+
+    def outlived(self, by: Successor, now: float) -> None:
         """Leave the end of an SA that is no longer needed to the peer, but not for ever."""
+        self.replaced_by = by
         self.rekey_at = self.probe_at = inf
         self.ends_at = now + LINGER_SECONDS
 
@@ -191,69 +182,16 @@ class Secured:
             optimized=wanted.optimized, method=wanted.method,
         )  # fmt: skip
         self.rekey_request, self.rekey_at = request, inf
-        self.rekey_tries += 1
-        payloads = request.payloads(_code(settings))
+        self.rekey_tries = self.rekey_tries + 1 if again is not None else 1
+        payloads = request.payloads(optimized_code(settings))
         return self.ask(Asked.REKEY, ExchangeType.CREATE_CHILD_SA, payloads, settings, now)
-
-    def read_rekey(
-        self, payloads: Sequence[Payload], settings: SecuredSettings
-    ) -> Successor | Try | None:
-        """Read the response to our rekey request; None: refused, ask again later.
-
-        Raises `PeerError` or `CryptoError` where it is nonsense.
-        """
-        request, self.rekey_request = self.rekey_request, None
-        if request is None:
-            raise TemporaryFailure("no rekey is under way")
-        refused = _refusal(payloads)
-        if refused is None:
-            contents = check(_RESPONSE, payloads)
-            return ike_rekey.complete(request, contents, self.parent, _code(settings))
-        check(_REFUSAL, payloads)
-        again = ike_rekey.next_try(request, refused, self.accepted(settings))
-        return again if self.rekey_tries < MAX_REKEY_TRIES else None
 
     def accepted(self, settings: SecuredSettings) -> SecurityAssociation:
         """Return what a new IKE SA may use: KWA is part of every proposal of a GM (ruling 29)."""
         proposals = settings.ike_proposals
         return proposals if self.parent.suite.kwa is not None else without_kwa(proposals)
 
-    # --- the peer's rekey -----------------------------------------------------------
 
-    def answer_rekey(
-        self, contents: Contents, settings: SecuredSettings, spi: bytes, entropy: Entropy
-    ) -> tuple[tuple[Payload, ...], Successor]:
-        """Answer the peer's request for a new IKE SA.
-
-        Raises `TemporaryFailure` while this one is being closed or is replaced
-        already (RFC 7296 section 2.25.2), and what `ike_rekey.answer` raises.
-        """
-        if self.asked is Asked.DELETE or self.replaced_by is not None:
-            raise TemporaryFailure("this IKE SA is being closed")
-        code = _code(settings) if self.optimized else None
-        return ike_rekey.answer(
-            contents, self.parent, self.accepted(settings), spi, entropy, optimized_rekey=code
-        )
-
-    def successor_channel(self, made: Successor, entropy: Entropy) -> Channel:
-        """Make the channel of the IKE SA that takes over; Message IDs begin at 0."""
-        return Channel(
-            ike_rekey.protection_of(made, entropy),
-            self.channel.path,
-            initiator=made.initiator,
-            fragment_octets=self.channel.fragment_octets,
-        )
-
-
-def is_ike_rekey(contents: Contents, settings: SecuredSettings) -> bool:
-    """Tell whether a CREATE_CHILD_SA request replaces the IKE SA."""
-    return ike_rekey.is_ike_rekey(contents, _code(settings))
-
-
-def _refusal(payloads: Sequence[Payload]) -> Notify | None:
-    notifies = (one for one in payloads if isinstance(one, Notify))
-    return next((one for one in notifies if NotifyType(one.type).is_error), None)
-
-
-def _code(settings: SecuredSettings) -> int:
+def optimized_code(settings: SecuredSettings) -> int:
+    """Return the number of OPTIMIZED_REKEY; 0 where we don't do it."""
     return settings.optimized_rekey.rekey if settings.optimized_rekey is not None else 0

@@ -14,6 +14,8 @@ class Verdict(Enum):
     NEW = "new"
     REPEATED = "repeated"
     """A retransmission: send the cached response again, bit-identical."""
+    IN_HAND = "in hand"
+    """A retransmission of the request that is yet to be answered: absorbed."""
     OUTSIDE = "outside"
     """Out of the window: dropped."""
 
@@ -21,16 +23,18 @@ class Verdict(Enum):
 class RequestWindow:
     """The peer's requests, and our last response for retransmissions of its request."""
 
-    __slots__ = ("expected", "response")
+    __slots__ = ("expected", "in_hand", "response")
 
     def __init__(self, expected: int = 0) -> None:
         self.expected = expected
+        self.in_hand = False
+        """Whether the expected request came, and its answer waits for something."""
         self.response: tuple[bytes, ...] | None = None
         """The datagrams of our last response."""
 
     def judge(self, message_id: int) -> Verdict:
         if message_id == self.expected:
-            return Verdict.NEW
+            return Verdict.IN_HAND if self.in_hand else Verdict.NEW
         if message_id == self.expected - 1 and self.response is not None:
             return Verdict.REPEATED
         return Verdict.OUTSIDE
@@ -38,4 +42,5 @@ class RequestWindow:
     def answered(self, response: tuple[bytes, ...]) -> None:
         """Remember the response to the expected request and expect the next one."""
         self.response = response
+        self.in_hand = False
         self.expected += 1

@@ -46,7 +46,7 @@ class Exclude:
     """Don't wait for others to share the message."""
     about: str = ""
     """For people: whose certificate it is."""
-    found: tuple[str, ...] | None = None
+    members: tuple[str, ...] | None = None
     """The members that the names stand for now, by who has looked already."""
 
 

@@ -16,7 +16,6 @@ from gcks.ike.ike_rekey import Parent
 from gcks.ike.keymat import IkeKeys
 from gcks.ike.secured import Secured
 from gcks.ike.suite import IkeSuite
-from gcks.keyserver.groups.registration import KeyWrap
 from gcks.wire.identification import Identity
 
 AUTH_MESSAGE_ID: Final = 1
@@ -108,14 +107,13 @@ class Established(Secured):
 
     __slots__ = (
         "admitted", "certificate_ends", "certificates", "due", "identity", "inband", "name",
-        "pushing", "spi_i", "spi_r", "timer_at", "to_push", "wrap",
+        "pushing", "spi_i", "spi_r", "timer_at", "to_push",
     )  # fmt: skip
 
     def __init__(
         self, channel: Channel, parent: Parent, gsk_w: bytes, identity: Identity, name: str
     ) -> None:
         super().__init__(channel, parent, gsk_w)
-        self.wrap = KeyWrap(parent.suite.kwa or 0, gsk_w)
         self.spi_i, self.spi_r = channel.protection.spi_i, channel.protection.spi_r
         self.identity, self.name = identity, name
         self.due = self.timer_at = inf
@@ -131,6 +129,11 @@ class Established(Secured):
         """Groups whose newest state the GM has yet to be told."""
         self.pushing = ""
         """The group of the push under way."""
+
+    @property
+    def kwa(self) -> int:
+        """The Key Wrap Algorithm that was negotiated; 0: none."""
+        return self.parent.suite.kwa or 0
 
     @property
     def path(self) -> Path:

@@ -12,7 +12,6 @@ from typing import Final
 from gcks.group.spread import DEFAULT_COST_SECONDS
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Outcome
 
 WHOLE_PER_AUTH: Final = 2.5
 """What a registration costs in all, by its GSA_AUTH in the engine: IKE_SA_INIT, commit, log
@@ -58,17 +57,16 @@ class Load:
         self._waited_seconds = 0.0
         """Mean time from IKE_SA_INIT to GSA_AUTH."""
 
-    def measured(self, half: HalfOpen, work: Callable[[], Outcome], waited: float) -> Outcome:
-        """Do a step of a registration; learn what it cost once that is answered.
+    def measure(self, half: HalfOpen, work: Callable[[], bool], waited: float) -> None:
+        """Do a step of a registration; learn what it cost once `work` says that it is done.
 
         What raises counts nothing: strangers can send garbage to any half-open IKE SA.
         """
         began = self._meter()
-        outcome = work()
+        done = work()
         half.spent_seconds += self._meter() - began
-        if outcome.transmits:
+        if done:
             self.learn(half.spent_seconds * WHOLE_PER_AUTH, waited)
-        return outcome
 
     def learn(self, cost: float, waited: float) -> None:
         """Take in a registration's cost and its time from IKE_SA_INIT to GSA_AUTH, in seconds."""

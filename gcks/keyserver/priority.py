@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from gcks.journal import StoredGroup
 from gcks.keyserver.groups.policy import SINGLE, GroupPolicy
 from gcks.keyserver.rates import Rates
 
@@ -38,12 +37,8 @@ class KnownSenders:
     def __contains__(self, host: str) -> bool:
         return ip_address(host).packed in self._hosts
 
-    def learn(self, policies: Iterable[GroupPolicy], stored: Iterable[StoredGroup] = ()) -> None:
-        """Add the senders of stored groups, and those that policies name by address."""
-        for group in stored:
-            for member in group.members:
-                if member.sender:
-                    self.add(member.address)
+    def learn(self, policies: Iterable[GroupPolicy]) -> None:
+        """Add the senders that policies name by address."""
         for policy in policies:
             for sa in policy.data_sas:
                 address = sa.source.single_address if sa.senders == SINGLE else None

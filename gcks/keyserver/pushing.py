@@ -10,7 +10,6 @@ once.  Retransmission and giving up are those of every request of the IKE SA.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from math import inf
 from typing import Final
 
@@ -18,9 +17,10 @@ from gcks.datagrams import Transmit
 from gcks.errors import PeerError
 from gcks.iana import ExchangeType
 from gcks.ike.secured import Asked
-from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.rekeying import delete_everything
 from gcks.keyserver.ike_sa import Established
+from gcks.keyserver.key_payloads import key_payloads
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.payloads import Payload
 
@@ -71,6 +71,12 @@ class Pushes:
         if new.to_push:
             self._waiting.append(new)
 
+    def catch_up(self, sa: Established) -> None:
+        """Tell a GM what all its groups are now: it may have missed something."""
+        if sa.inband and not sa.to_push:
+            self._waiting.append(sa)
+        sa.to_push |= set(sa.inband)
+
     def closed(self, sa: Established) -> None:
         """Forget an IKE SA."""
         for group in sa.inband:
@@ -99,7 +105,7 @@ class Pushes:
             self._waiting.append(sa)
 
     def send(
-        self, groups: Mapping[str, Group], settings: ServerSettings, now: float
+        self, groups: Groups, settings: ServerSettings, now: float
     ) -> tuple[list[Transmit], list[Established]]:
         """Send what may be sent now; return it and the SAs that wait for a response."""
         transmits: list[Transmit] = []
@@ -119,7 +125,7 @@ class Pushes:
         return transmits, asked
 
     def _push(
-        self, sa: Established, groups: Mapping[str, Group], settings: ServerSettings, now: float
+        self, sa: Established, groups: Groups, settings: ServerSettings, now: float
     ) -> tuple[Transmit, ...]:
         while sa.to_push:
             name = sa.to_push.pop()
@@ -131,18 +137,14 @@ class Pushes:
             return sa.ask(Asked.PUSH, ExchangeType.GSA_INBAND_REKEY, payloads, settings, now)
         return ()
 
-    def _news(
-        self, sa: Established, name: str, groups: Mapping[str, Group], now: float
-    ) -> tuple[Payload, ...]:
+    def _news(self, sa: Established, name: str, groups: Groups, now: float) -> tuple[Payload, ...]:
         """Return what a GM is told of a group; nothing where it has no right to know."""
         if name == _NO_GROUP:
             return delete_everything()
-        group = groups.get(name)
-        if group is None:
-            return ()
         host, sender = sa.path.remote.host, sa.inband.get(name, False)
         try:
-            return group.inband_payloads(sa.name, host, sa.wrap, now, sender=sender)
+            keys = groups.push(name, sa.name, host, now, sender=sender)
         except PeerError:
             self.leave(sa, name)  # no longer authorized: it learns no new key
             return ()
+        return key_payloads(keys, sa.gsk_w) if keys is not None else ()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gcks.keyserver.groups.group import Group
-from gcks.keyserver.groups.sa_set import REKEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +46,20 @@ class ServerStatus:
 
 
 def group_status(group: Group, now: float) -> GroupStatus:
-    rekey = group.sas.current.get(REKEY)
+    """Return what an operator sees of a group."""
+    sas = group.state.sas
     return GroupStatus(
-        group.name,
-        len(group.members),
-        group.next_message_id,
-        rekey.spi.hex() if rekey is not None else "",
-        len(group.sas.data),
-        group.sender_ids.left,
-        group.last_rekey_wall,
-        rekey.expires_at - now if rekey is not None else None,
-        sum(sa.sequential for sa in group.policy.data_sas),
-        group.policy.expected_members,
-        min((sa.expires_at - now for sa in group.sas.data), default=0.0),
-        group.renewal_due_at - now,
-        group.spread.all_seconds,
+        group=group.name,
+        members=len(group.state.members),
+        next_message_id=group.state.next_message_id,
+        rekey_spi=sas.rekey.spi.hex() if sas.rekey is not None else "",
+        data_sas=len(sas.data),
+        sender_ids_left=group.sender_ids.left,
+        last_rekey_at=group.last_rekey_wall,
+        rekey_expires_in_seconds=sas.rekey.expires_at - now if sas.rekey is not None else None,
+        replay_protected_sas=sum(sa.sequential for sa in group.policy.data_sas),
+        expected_members=group.policy.expected_members,
+        data_sa_expires_in_seconds=min((sa.expires_at - now for sa in sas.data), default=0.0),
+        renewal_due_in_seconds=group.renewal_due_at - now,
+        spread_seconds=group.spread.all_seconds,
     )

@@ -16,35 +16,37 @@ from gcks.datagrams import Endpoint, Path
 from gcks.errors import (
     Discard,
     DropReason,
-    GcksError,
-    NoAdditionalSas,
     PeerError,
     WireError,
 )
-from gcks.events import RequestRefused
+from gcks.events import IkeSaRekeyed, RequestRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.channel import Channel, Repeated, Request, Response, addressed
-from gcks.ike.ike_rekey import Parent, Successor, Try, surviving
+from gcks.ike.ike_rekey import Parent, Successor
 from gcks.ike.key_log_entry import log_entry
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.retransmission import PendingRequest
-from gcks.ike.secured import REKEY_RETRY_SECONDS, Asked, Secured, is_ike_rekey
-from gcks.member.effects import Effects
+from gcks.ike.secured import Asked, Secured
+from gcks.ike.succession import (
+    AskAgain,
+    AskLater,
+    Close,
+    Forget,
+    Redundant,
+    TakeOver,
+    answer,
+    answered,
+    channel_of,
+    hand_over,
+)
+from gcks.member.change import MemberChange
 from gcks.member.ike_sa_init import (
     ExchangeFailed,
     IkeSa,
     draw_spi,
 )
 from gcks.member.initiation import Initiation, unanswered
-from gcks.member.progress import (
-    Answered,
-    ClosedByServer,
-    Failed,
-    KeysAgreed,
-    Progress,
-    Pushed,
-    Rekeyed,
-)
+from gcks.member.progress import Ended, KeysAgreed, Progress, Received
 from gcks.member.settings import MemberSettings
 from gcks.wire.delete import Delete
 from gcks.wire.header import MAJOR_VERSION, Header
@@ -110,29 +112,31 @@ class IkeSession:
         """When a request is sent again, given up, or begun."""
         if self._initiation is not None:
             return self._initiation.next_timeout
-        return min((one.wants_at for one in self._sas), default=inf)
+        return min((sa.wants_at for sa in self._sas), default=inf)
 
     def _current(self) -> Secured:
         if not self._sas:
             raise ExchangeFailed("the IKE SA has no keys yet")
         return self._sas[-1]
 
-    def start(self, now: float, effects: Effects) -> None:
+    def start(self, now: float, change: MemberChange) -> None:
         """Send IKE_SA_INIT."""
         if self._initiation is not None:
-            self._initiation.start(now, effects)
+            self._initiation.start(now, change)
 
     def request(
-        self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, effects: Effects
+        self, exchange: ExchangeType, payloads: Sequence[Payload], now: float, change: MemberChange
     ) -> None:
         """Send a protected request; the one before must have been answered."""
         self._asking = exchange, tuple(payloads)
         current, settings = self._current(), self._settings
-        effects.send(current.ask(Asked.EXCHANGE, exchange, payloads, settings, now))
+        change.transmits += current.ask(Asked.EXCHANGE, exchange, payloads, settings, now)
 
-    def say(self, exchange: ExchangeType, payloads: Sequence[Payload], effects: Effects) -> None:
+    def say(
+        self, exchange: ExchangeType, payloads: Sequence[Payload], change: MemberChange
+    ) -> None:
         """Send a protected request once, and don't wait: the session ends here."""
-        effects.send(self._current().channel.say(exchange, payloads))
+        change.transmits += self._current().channel.say(exchange, payloads)
         self.close()
 
     def authenticated(self, payloads: Sequence[Payload], now: float) -> None:
@@ -142,7 +146,7 @@ class IkeSession:
         current, codes = self._current(), self._settings.optimized_rekey
         current.tries = TRIES_WHEN_ESTABLISHED
         current.optimized = codes is not None and any(
-            isinstance(one, Notify) and one.type == codes.supported for one in payloads
+            isinstance(payload, Notify) and payload.type == codes.supported for payload in payloads
         )
         current.begin_timers(self._settings, now)
         if self.sa is not None and self.sa.own_nat:
@@ -150,8 +154,8 @@ class IkeSession:
 
     def hurry(self) -> None:
         """Give up soon where the server doesn't answer: it may have forgotten this IKE SA."""
-        for one in self._sas:
-            one.tries = TRIES_IN_A_HURRY
+        for sa in self._sas:
+            sa.tries = TRIES_IN_A_HURRY
 
     def close(self) -> None:
         """End the session without a word."""
@@ -161,62 +165,75 @@ class IkeSession:
 
     # --- time -----------------------------------------------------------------------
 
-    def handle_timeout(self, now: float, effects: Effects) -> Progress | None:
+    def handle_timeout(self, now: float, change: MemberChange) -> Progress | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
         if self._initiation is not None:
-            failed = self._initiation.handle_timeout(now, effects)
+            failed = self._initiation.handle_timeout(now, change)
             if failed is not None:
                 self.close()
             return failed
-        for one in [sa for sa in self._sas if sa.wants_at <= now]:
-            pending = one.channel.pending
-            sent = one.act(self._settings, draw_spi(self._entropy), self._entropy, now)
+        for sa in [sa for sa in self._sas if sa.wants_at <= now]:
+            pending = sa.channel.pending
+            sent = sa.act(self._settings, draw_spi(self._entropy), self._entropy, now)
             if sent is None:
-                self._sas.remove(one)
+                self._sas.remove(sa)
                 if not self._sas and pending is not None:
                     return self._unanswered(pending)
-            effects.send(sent or ())
+            change.transmits += sent or ()
         return None
 
-    def _unanswered(self, pending: PendingRequest) -> Failed:
+    def _unanswered(self, pending: PendingRequest) -> Ended:
         self.close()
         return unanswered(pending, self._path)
 
-    def _fail(self, cause: str, hint: str) -> Failed:
+    def _fail(self, cause: str) -> Ended:
         self.close()
-        return Failed(cause, hint)
+        return Ended(cause)
 
     # --- receiving --------------------------------------------------------------------
 
     def receive(
-        self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
+        self, datagram: bytes, header: Header, path: Path, now: float, change: MemberChange
     ) -> Progress | None:
         """Take a unicast datagram.  Raises Discard or WireError for what isn't ours."""
         initiation = self._initiation
         if initiation is not None and header.spi_i == initiation.spi_i:
-            return self._receive_init(initiation, datagram, header, path, now, effects)
-        one = self._find(header)
+            return self._receive_init(initiation, datagram, header, path, now, change)
+        sa = self._find(header)
         if header.major != MAJOR_VERSION:
             raise Discard(DropReason.UNKNOWN_VERSION)
         if not header.is_response and self.state is not SessionState.ESTABLISHED:
             raise Discard(DropReason.UNEXPECTED_EXCHANGE, "a request before authentication")
-        received = one.channel.receive(header, datagram, now)
+        received = sa.channel.receive(header, datagram, now)
         if received is None:
             return None
         if isinstance(received, Repeated):
-            effects.send(addressed(received.datagrams, path))
+            change.transmits += addressed(received.datagrams, path)
             return None
-        one.heard(self._settings, now)
-        if isinstance(received, Request):
-            return self._receive_request(one, received, path, now, effects)
-        return self._receive_response(one, received, now, effects)
+        try:
+            sa.heard(self._settings, now)
+            if isinstance(received, Request):
+                return self._receive_request(sa, received, path, now, change)
+            return self._receive_response(sa, received, now, change)
+        except Discard:
+            raise
+        except Exception:
+            # It was authentic, and what it changes may be half done: trust this no more.
+            self.close()
+            raise
 
     def _find(self, header: Header) -> Secured:
-        for one in reversed(self._sas):
-            protection = one.channel.protection
-            if (protection.spi_i, protection.spi_r) == (header.spi_i, header.spi_r):
-                return one
-        raise Discard(DropReason.UNKNOWN_SPI)
+        sa = self._of_spis(header.spi_i, header.spi_r)
+        if sa is None:
+            raise Discard(DropReason.UNKNOWN_SPI)
+        return sa
+
+    def _of_spis(self, spi_i: bytes, spi_r: bytes) -> Secured | None:
+        for sa in reversed(self._sas):
+            protection = sa.channel.protection
+            if (protection.spi_i, protection.spi_r) == (spi_i, spi_r):
+                return sa
+        return None
 
     def _receive_init(
         self,
@@ -225,176 +242,186 @@ class IkeSession:
         header: Header,
         path: Path,
         now: float,
-        effects: Effects,
+        change: MemberChange,
     ) -> Progress | None:
-        self.sa = initiation.receive(datagram, header, path, now, effects)
-        if self.sa is None:
+        sa = initiation.receive(datagram, header, path, now, change)
+        if sa is None:
             return None
-        self._initiation = None
-        sa = self.sa
-        effects.agree([log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys)])
-        self.state = SessionState.UNAUTHENTICATED
-        self._move_if_behind_nat(self.sa)
-        channel = Channel(
-            self.sa.protection,
-            self._path,
-            initiator=True,
-            fragment_octets=self._settings.fragment_octets if self.sa.fragmentation else None,
-            first_message_id=FIRST_PROTECTED_MESSAGE_ID,
-        )
-        parent = Parent(self.sa.suite, self.sa.keys.sk_d)
-        self._sas.append(Secured(channel, parent, self.sa.gsk_w))
+        # All at once: an error before leaves the initiation, which asks again.
+        secured = self._secured(sa)
+        entry = log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys)
+        self.state, self._initiation, self.sa = SessionState.UNAUTHENTICATED, None, sa
+        self._sas.append(secured)
+        change.keys.append(entry)
         return KeysAgreed()
 
-    def _move_if_behind_nat(self, sa: IkeSa) -> None:
-        """RFC 7296 section 2.23: go to port 4500, whichever port this began on."""
-        if sa.behind_nat and not self._path.stream:
-            settings = self._settings
-            self._path = Path(
-                Endpoint(settings.local.host, settings.local_natt_port),
-                Endpoint(settings.server.host, settings.natt_port),
-                marker=True,
-            )
+    def _secured(self, sa: IkeSa) -> Secured:
+        channel = Channel(
+            sa.protection,
+            self._path_after(sa),
+            initiator=True,
+            fragment_octets=self._settings.fragment_octets if sa.fragmentation else None,
+            first_message_id=FIRST_PROTECTED_MESSAGE_ID,
+        )
+        return Secured(channel, Parent(sa.suite, sa.keys.sk_d), sa.gsk_w)
+
+    def _path_after(self, sa: IkeSa) -> Path:
+        """RFC 7296 section 2.23: behind a NAT go to port 4500, whichever port this began on."""
+        settings = self._settings
+        if not sa.behind_nat or self._path.stream:
+            return self._path
+        return Path(
+            Endpoint(settings.local.host, settings.local_natt_port),
+            Endpoint(settings.server.host, settings.natt_port),
+            marker=True,
+        )
 
     def _receive_response(
-        self, one: Secured, response: Response, now: float, effects: Effects
+        self, sa: Secured, response: Response, now: float, change: MemberChange
     ) -> Progress | None:
-        asked, one.asked = one.asked, None
+        asked, sa.asked = sa.asked, None
         if asked is Asked.DELETE:
-            return self._deleted(one)
+            return self._gone(sa, Ended("the IKE SA that replaced another is gone"), now, change)
         if asked is Asked.LIVENESS:
-            self._resume(now, effects)
+            self._resume(now, change)
             return None
+        if asked is Asked.REKEY:
+            return self._rekey_answered(sa, response, now, change)
         try:
             payloads = decode_chain(response.first, response.chain)
         except WireError as error:
-            return self._fail(f"the server's response is malformed: {error}", "")
-        if asked is Asked.REKEY:
-            return self._rekey_answered(one, payloads, now, effects)
+            return self._fail(f"the server's response is malformed: {error}")
         self._asking = None
-        return Answered(response.exchange, payloads, one)
+        return Received(response.exchange, payloads, sa)
 
-    def _deleted(self, one: Secured) -> Progress | None:
-        self._sas.remove(one)
-        return None if self._sas else self._fail("the IKE SA that replaced another is gone", "")
+    def _gone(self, sa: Secured, ended: Ended, now: float, change: MemberChange) -> Ended | None:
+        """Forget an IKE SA; the session has `ended` where no other is left to use."""
+        self._sas.remove(sa)
+        if any(other.asked is not Asked.DELETE for other in self._sas):
+            self._resume(now, change)
+            return None
+        self.close()
+        return ended
 
     # --- a new IKE SA in place of one ----------------------------------------------------
 
     def _rekey_answered(
-        self, one: Secured, payloads: Sequence[Payload], now: float, effects: Effects
+        self, old: Secured, response: Response, now: float, change: MemberChange
     ) -> Progress | None:
-        try:
-            read = one.read_rekey(payloads, self._settings)
-        except GcksError as error:
-            return self._fail(f"the rekey of the IKE SA went wrong: {error}", "")
-        if isinstance(read, Try):
-            spi = draw_spi(self._entropy)
-            effects.send(one.rekey(self._settings, spi, self._entropy, now, read))
-            return None
-        if read is None:
-            one.rekey_at = now + REKEY_RETRY_SECONDS
-            return None
-        theirs = one.replaced_by
-        if theirs is not None and surviving(read, theirs) is theirs:
-            self._sas.insert(0, new := self._successor(one, read, now, effects))
-            effects.send(new.delete(self._settings, now))
-            return None
-        for loser in self._sas:
-            loser.outlived(now)
-        self._take_over(one, read, now, effects)
-        effects.send(one.delete(self._settings, now))
-        self._resume(now, effects)
-        return Rekeyed(by_peer=False)
+        decision = answered(old, response, self._settings, now)
+        match decision:
+            case TakeOver():
+                self._take_over(old, decision, now, change)
+            case Redundant(made):
+                self._sas.insert(0, ours := self._successor(old, made, now, change))
+                change.transmits += ours.delete(self._settings, now)
+            case AskAgain(wanted):
+                spi = draw_spi(self._entropy)
+                change.transmits += old.rekey(self._settings, spi, self._entropy, now, wanted)
+            case AskLater(at):
+                old.rekey_at = at
+            case Close(cause):
+                return self._gone(old, Ended(cause), now, change)
+            case Forget():
+                pass
+        self._resume(now, change)
+        return None
 
-    def _take_over(self, one: Secured, made: Successor, now: float, effects: Effects) -> None:
-        self._sas.append(self._successor(one, made, now, effects))
+    def _take_over(
+        self, old: Secured, decision: TakeOver, now: float, change: MemberChange
+    ) -> None:
+        """Use a new IKE SA, and ask over it what was left unanswered."""
+        made, rival = decision.made, None
+        if decision.rival is not None:
+            rival = self._of_spis(decision.rival.spi_i, decision.rival.spi_r)
+        self._sas.append(self._successor(old, made, now, change))
+        change.transmits += hand_over(old, made, rival, self._settings, now)
+        self._resume(now, change)
+        server, identity = str(self._settings.server), str(self._settings.server_identity)
+        change.events.append(IkeSaRekeyed(server, identity, by_peer=not made.initiator))
 
-    def _successor(self, one: Secured, made: Successor, now: float, effects: Effects) -> Secured:
+    def _successor(
+        self, old: Secured, made: Successor, now: float, change: MemberChange
+    ) -> Secured:
         """Return the same server's new IKE SA."""
-        effects.agree([log_entry(made.suite, made.spi_i, made.spi_r, made.keys)])
-        channel = one.successor_channel(made, self._entropy)
-        parent = Parent(made.suite, made.keys.sk_d)
-        new = Secured(channel, parent, made.gsk_w, one.tries)
-        new.optimized, new.keepalive_at = one.optimized, one.keepalive_at
+        change.keys.append(log_entry(made.suite, made.spi_i, made.spi_r, made.keys))
+        channel = channel_of(made, old, self._entropy)
+        new = Secured(channel, Parent(made.suite, made.keys.sk_d), made.gsk_w)
+        new.inherit(old)
         new.begin_timers(self._settings, now)
         return new
 
     # --- the server's requests -----------------------------------------------------------
 
     def _receive_request(
-        self, one: Secured, request: Request, path: Path, now: float, effects: Effects
+        self, sa: Secured, request: Request, path: Path, now: float, change: MemberChange
     ) -> Progress | None:
-        payloads, follows = self._answer(one, request, path, effects)
-        effects.send(one.channel.respond(request.exchange, payloads, path))
-        if isinstance(follows, Successor):
-            one.replaced_by = follows
-            one.outlived(now)
-            self._take_over(one, follows, now, effects)
-            return Rekeyed(by_peer=True)
-        if isinstance(follows, Pushed):
-            return follows
-        if isinstance(follows, ClosedByServer):
-            self._sas.remove(one)
-            if any(other.asked is not Asked.DELETE for other in self._sas):
-                self._resume(now, effects)
+        payloads, follows = self._answer(sa, request, path, change)
+        change.transmits += sa.channel.respond(request.exchange, payloads, path)
+        match follows:
+            case TakeOver():
+                self._take_over(sa, follows, now, change)
                 return None
-        if follows is not None:
-            self.close()
+            case Ended(by_server=True):
+                return self._gone(sa, follows, now, change)
+            case Ended():
+                self.close()
         return follows
 
-    def _resume(self, now: float, effects: Effects) -> None:
+    def _resume(self, now: float, change: MemberChange) -> None:
         """Ask on the newest IKE SA what an old one has left unanswered."""
-        if self._asking is None or any(one.asked is Asked.EXCHANGE for one in self._sas):
+        if self._asking is None or any(sa.asked is Asked.EXCHANGE for sa in self._sas):
             return
         if self._current().channel.pending is None:
-            self.request(*self._asking, now, effects)
+            self.request(*self._asking, now, change)
 
     def _answer(
-        self, one: Secured, request: Request, path: Path, effects: Effects
-    ) -> tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]:
+        self, sa: Secured, request: Request, path: Path, change: MemberChange
+    ) -> tuple[tuple[Payload, ...], TakeOver | Ended | Received | None]:
         """Return the response's payloads, and what follows from the request."""
         handler = _HANDLERS.get(request.exchange)
         if handler is None:
             raise Discard(DropReason.UNEXPECTED_EXCHANGE, str(ExchangeType(request.exchange)))
         try:
             rule = Rule(request.exchange, is_response=False)
-            return handler(self, one, check(rule, decode_chain(request.first, request.chain)))
+            return handler(self, sa, check(rule, decode_chain(request.first, request.chain)))
         except (WireError, PeerError, CryptoError) as error:
             notify, data = NotifyType.INVALID_SYNTAX, b""
             if isinstance(error, PeerError):
                 notify, data = error.notify, error.data
             exchange, server = ExchangeType(request.exchange), str(self._settings.server_identity)
-            effects.tell(RequestRefused(str(path.remote), exchange, notify, str(error), server))
+            change.events.append(
+                RequestRefused(str(path.remote), exchange, notify, str(error), server)
+            )
             # An authentic peer that sends nonsense: RFC 7296 section 2.21.3.
             nonsense = isinstance(error, WireError)
-            follows = Failed(f"malformed request: {error}") if nonsense else None
+            follows = Ended(f"malformed request: {error}") if nonsense else None
             return error_response(notify, data), follows
 
     def _informational(
-        self, one: Secured, contents: Contents
-    ) -> tuple[tuple[Payload, ...], ClosedByServer | None]:
+        self, sa: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], Ended | None]:
         """RFC 7296 sections 1.4 and 2.4: an empty request is a liveness check."""
-        del one
+        del sa
         closes = any(payload.protocol == ProtocolId.IKE for payload in contents.all(Delete))
-        return (), ClosedByServer() if closes else None
+        return (), Ended("deleted by the server", by_server=True) if closes else None
 
     def _gsa_inband_rekey(
-        self, one: Secured, contents: Contents
-    ) -> tuple[tuple[Payload, ...], Pushed]:
+        self, sa: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], Received]:
         """RFC 9838 section 2.4.2: the response is empty, whatever comes of it."""
-        return (), Pushed(tuple(contents.everything()), one)
+        payloads = tuple(contents.everything())
+        return (), Received(ExchangeType.GSA_INBAND_REKEY, payloads, sa)
 
     def _create_child_sa(
-        self, one: Secured, contents: Contents
-    ) -> tuple[tuple[Payload, ...], Successor]:
+        self, sa: Secured, contents: Contents
+    ) -> tuple[tuple[Payload, ...], TakeOver]:
         """RFC 7296 section 1.3.2: a new IKE SA; a GM makes no Child SAs with its GCKS."""
-        if not is_ike_rekey(contents, self._settings):
-            raise NoAdditionalSas("this member creates no Child SAs")
         spi = draw_spi(self._entropy)
-        return one.answer_rekey(contents, self._settings, spi, self._entropy)
+        return answer(sa, contents, self._settings, spi, self._entropy)
 
 
-_Answer = tuple[tuple[Payload, ...], Successor | Failed | ClosedByServer | Pushed | None]
+_Answer = tuple[tuple[Payload, ...], TakeOver | Ended | Received | None]
 _HANDLERS: Final[dict[int, Callable[[IkeSession, Secured, Contents], _Answer]]] = {
     ExchangeType.INFORMATIONAL: IkeSession._informational,
     ExchangeType.CREATE_CHILD_SA: IkeSession._create_child_sa,

@@ -15,7 +15,7 @@ from gcks.iana import ExchangeType
 from gcks.ike.channel import addressed
 from gcks.ike.puzzle import PuzzleSolver
 from gcks.ike.retransmission import PendingRequest, first_transmission
-from gcks.member.effects import Effects
+from gcks.member.change import MemberChange
 from gcks.member.ike_sa_init import (
     ExchangeFailed,
     IkeSa,
@@ -28,7 +28,7 @@ from gcks.member.ike_sa_init import (
     repeats_cookie,
     with_solution,
 )
-from gcks.member.progress import Failed
+from gcks.member.progress import Ended
 from gcks.member.settings import MemberSettings, Transport
 from gcks.wire.header import HEADER_OCTETS, MAJOR_VERSION, Header
 from gcks.wire.payloads import Payload, decode_chain
@@ -68,7 +68,7 @@ class Initiation:
             return 0.0
         return self._pending.due
 
-    def start(self, now: float, effects: Effects) -> None:
+    def start(self, now: float, change: MemberChange) -> None:
         """Send the request, or the one that takes its place."""
         request = (self._attempt.request,)
         settings, transport = self._settings.retransmission, self._settings.transport
@@ -77,36 +77,36 @@ class Initiation:
         self._pending = first_transmission(
             ExchangeType.IKE_SA_INIT, 0, request, settings, now, tries=tries
         )
-        effects.send(addressed(request, self._path))
+        change.transmits += addressed(request, self._path)
 
-    def handle_timeout(self, now: float, effects: Effects) -> Failed | None:
+    def handle_timeout(self, now: float, change: MemberChange) -> Ended | None:
         """Retransmit with exponential back-off, or give up (RFC 7296 section 2.4)."""
         if self._solver is not None:
-            self._solve(self._solver, now, effects)
+            self._solve(self._solver, now, change)
             return None
         pending = self._pending
         if pending is None or pending.due > now:
             return None
         if self._doubt is not None:
-            return Failed(self._doubt.cause, self._doubt.hint)
+            return Ended(self._doubt.cause, self._doubt.hint)
         if pending.exhausted:
             return unanswered(pending, self._path, first=True)
         self._pending = pending.repeated(self._settings.retransmission, now)
         # Over TCP the connection may have failed: what is sent again opens another.
-        effects.send(addressed(pending.datagrams, self._path))
+        change.transmits += addressed(pending.datagrams, self._path)
         return None
 
-    def _solve(self, solver: PuzzleSolver, now: float, effects: Effects) -> None:
+    def _solve(self, solver: PuzzleSolver, now: float, change: MemberChange) -> None:
         """Work on the puzzle for some milliseconds; rekeys don't wait longer for it."""
         solution = solver.work(TRIES_PER_SLICE)
         if solution is not None:
             self._solver = None
             offer = self._settings.ike_proposals
             self._attempt = with_solution(self._attempt, solution, offer, self._path)
-            self.start(now, effects)
+            self.start(now, change)
 
     def receive(
-        self, datagram: bytes, header: Header, path: Path, now: float, effects: Effects
+        self, datagram: bytes, header: Header, path: Path, now: float, change: MemberChange
     ) -> IkeSa | None:
         """Read the response; return the keys, or None where it asks for another request.
 
@@ -122,7 +122,7 @@ class Initiation:
             retry = read_retry(self._attempt, payloads, offer, self._path)
             refused = refusal(payloads)
             if retry is not None:
-                self._follow(retry, payloads, now, effects)
+                self._follow(retry, payloads, now, change)
                 return None
             if refused is not None:
                 self._doubt = refused
@@ -135,7 +135,7 @@ class Initiation:
             raise Discard(DropReason.MALFORMED, self._doubt.cause) from error
 
     def _follow(
-        self, retry: InitAttempt, payloads: Sequence[Payload], now: float, effects: Effects
+        self, retry: InitAttempt, payloads: Sequence[Payload], now: float, change: MemberChange
     ) -> None:
         """Send the changed request, or first solve the puzzle that it needs."""
         self._attempt, self._solver = retry, None
@@ -143,7 +143,7 @@ class Initiation:
         if puzzle is not None and retry.cookie is not None:
             self._solver = PuzzleSolver(puzzle, retry.cookie, self._entropy)
         else:
-            self.start(now, effects)
+            self.start(now, change)
 
     def _check(self, header: Header, path: Path) -> None:
         if header.from_initiator:
@@ -158,10 +158,10 @@ class Initiation:
             raise Discard(DropReason.UNKNOWN_VERSION)
 
 
-def unanswered(pending: PendingRequest, path: Path, *, first: bool = False) -> Failed:
+def unanswered(pending: PendingRequest, path: Path, *, first: bool = False) -> Ended:
     """Tell that nobody answers; `first`: not even once, so another transport may do."""
     exchange, over = ExchangeType(pending.exchange), "TCP" if path.stream else "UDP"
-    return Failed(
+    return Ended(
         f"no answer to {exchange} from {path.remote} over {over} after {pending.sent} tries",
         "check that the server runs, its address and port, and the firewalls between",
         unanswered=first,

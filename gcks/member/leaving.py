@@ -74,7 +74,7 @@ class Departures:
         if not self._queue:
             return None
         self._under_way, reason = self._queue.popleft()
-        return departure_payloads(self._under_way.membership.id, reason)
+        return departure_payloads(self._under_way.terms.membership.id, reason)
 
     def answered(self) -> None:
         """Note the response: whatever it says, the GCKS knows."""

@@ -1,4 +1,4 @@
-"""What became of the session's request: what the engine goes on with."""
+"""What became of the session's request, or came without one: what the registrar goes on with."""
 
 from __future__ import annotations
 
@@ -14,43 +14,26 @@ class KeysAgreed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The authentic payloads of the response to our protected request."""
+class Received:
+    """Authentic payloads: of the response to our request, or a push, which is answered already."""
 
     exchange: int
+    """GSA_INBAND_REKEY: a push."""
     payloads: tuple[Payload, ...]
     secured: Secured
     """The IKE SA that it came on: its GSK_w wraps the keys in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Ended:
     """The session is over, and the request with it."""
 
     cause: str
     hint: str = ""
     unanswered: bool = False
     """Nobody answered IKE_SA_INIT: another transport may do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedByServer:
+    by_server: bool = False
     """The server deleted the IKE SA: normal with multicast rekey (RFC 9838 section 2.3.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """The authentic payloads of a GSA_INBAND_REKEY, which is answered already."""
-
-    payloads: tuple[Payload, ...]
-    secured: Secured
-
-
-@dataclass(frozen=True, slots=True)
-class Rekeyed:
-    """A new IKE SA has taken over."""
-
-    by_peer: bool
-
-
-Progress = KeysAgreed | Answered | Failed | ClosedByServer | Rekeyed | Pushed
+Progress = KeysAgreed | Received | Ended

@@ -32,7 +32,7 @@ class GroupStatus:
 
     group: str
     state: str
-    """A value of `GroupState`."""
+    """A value of `MembershipState`."""
     rekey_spi: str
     next_message_id: int
     rekey_address: str
@@ -68,38 +68,40 @@ class MemberStatus:
 
 def group_status(group: GroupMember, now: float) -> GroupStatus:
     """Describe one group."""
-    rekey = group.holding.current_rekey
+    holding, history, reception = group.holding, group.history, group.reception
+    rekey = holding.current_rekey
+    never = reception.last_at == -inf
     return GroupStatus(
-        group.name,
-        group.state.value,
-        rekey.spi.hex() if rekey else "",
-        rekey.next_message_id if rekey else 0,
-        f"{rekey.join.address} port {rekey.join.port}" if rekey else "",
-        tuple(_data_sa_status(sa, now) for sa in group.holding.data_sas),
-        group.holding.sender_ids,
-        group.registrations,
-        group.rekeys,
-        group.last_error,
-        _seconds_until(group.due, now),
-        group.delay.most_seconds(Reach.EVERYBODY),
-        group.rekeys_missed,
-        None if group.last_rekey_at == -inf else round(now - group.last_rekey_at, 3),
-        group.hint,
-        _seconds_until(group.holding.next_gap(), now),
+        group=group.name,
+        state=group.state.value,
+        rekey_spi=rekey.spi.hex() if rekey else "",
+        next_message_id=rekey.next_message_id if rekey else 0,
+        rekey_address=f"{rekey.join.address} port {rekey.join.port}" if rekey else "",
+        data_sas=tuple(_data_sa_status(sa, now) for sa in holding.data_sas),
+        sender_ids=holding.sender_ids,
+        registrations=history.registrations,
+        rekeys=history.rekeys,
+        last_error=history.last_error,
+        registers_in_seconds=_seconds_until(group.due, now),
+        spread_seconds=group.planner.delay.most_seconds(Reach.EVERYBODY),
+        rekeys_missed=reception.missed,
+        last_rekey_age_seconds=None if never else round(now - reception.last_at, 3),
+        hint=reception.hint,
+        data_sa_ends_in_seconds=_seconds_until(holding.next_gap(), now),
     )
 
 
 def _data_sa_status(sa: DataSa, now: float) -> DataSaStatus:
     install = sa.install
     return DataSaStatus(
-        str(install.protocol),
-        install.spi.hex(),
-        install.direction.value,
-        str(install.source),
-        str(install.destination),
-        sa.active,
-        install.replay_protection and install.direction is not Direction.OUT,
-        _seconds_until(sa.ends_at, now),
+        protocol=str(install.protocol),
+        spi=install.spi.hex(),
+        direction=install.direction.value,
+        source=str(install.source),
+        destination=str(install.destination),
+        active_outbound=sa.active,
+        replay_protection=install.replay_protection and install.direction is not Direction.OUT,
+        expires_in_seconds=_seconds_until(sa.ends_at, now),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -16,8 +16,7 @@ CREATE TABLE groups (
     terms_mode TEXT,
     terms_sender_id_bits INTEGER,
     terms_key_management TEXT NOT NULL DEFAULT 'simple',
-    auth_made_at REAL NOT NULL DEFAULT 0,
-    renewal_due INTEGER NOT NULL DEFAULT 0
+    auth_made_at REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE sas (
     group_name TEXT NOT NULL,
@@ -28,7 +27,7 @@ CREATE TABLE sas (
     keymat BLOB NOT NULL,
     created_at REAL NOT NULL,
     expires_at REAL NOT NULL,
-    retired INTEGER NOT NULL,
+    retire_at REAL NOT NULL,
     PRIMARY KEY (group_name, protocol, spi)
 ) WITHOUT ROWID;
 CREATE TABLE reserved_spis (
@@ -69,6 +68,12 @@ CREATE TABLE tree_nodes (
 CREATE TABLE stale_leaves (
     group_name TEXT PRIMARY KEY,
     leaves TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE steps (
+    group_name TEXT NOT NULL,
+    step TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (group_name, step)
 ) WITHOUT ROWID;
 CREATE TABLE exclusions (
     group_name TEXT NOT NULL,
@@ -147,10 +152,23 @@ ALTER TABLE groups DROP COLUMN rekey_datagrams;
 ALTER TABLE groups DROP COLUMN rekey_sent_at
 """,
     4: "ALTER TABLE exclusions ADD COLUMN about TEXT NOT NULL DEFAULT ''",
+    5: """
+CREATE TABLE steps (
+    group_name TEXT NOT NULL,
+    step TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (group_name, step)
+) WITHOUT ROWID;
+INSERT INTO steps SELECT name, 'renew_data', 0 FROM groups WHERE renewal_due;
+ALTER TABLE groups DROP COLUMN renewal_due;
+ALTER TABLE sas ADD COLUMN retire_at REAL NOT NULL DEFAULT 9e999;
+UPDATE sas SET retire_at = expires_at WHERE retired;
+ALTER TABLE sas DROP COLUMN retired
+""",
 }
 """Version found -> what leads to the next one."""
 
 GROUP_TABLES: Final = (
     "sas", "reserved_spis", "message_ids", "members", "tree_nodes", "stale_leaves",
-    "exclusions", "rekeys",
+    "steps", "exclusions", "rekeys",
 )  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +25,12 @@ from gcks.journal import (
     MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
-    RenewalDue,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
     SpisReserved,
     StaleLeavesSaved,
-    StoredGroup,
+    StepPlanned,
     TermsSaved,
     TreeNodesRemoved,
     TreeNodesSaved,
@@ -41,6 +42,10 @@ _PROBE_PLACE: Final = b"seal.probe"
 _FILE_MODE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LENGTH_OCTETS: Final = 4
+_NODES_AT_ONCE: Final = 4096
+_NAMES: Final = "SELECT name FROM groups UNION SELECT group_name FROM sas"
+_OF_MEMBERS: Final = ("members", "tree_nodes", "stale_leaves")
+"""Tables that are empty when a group starts over."""
 
 
 class SqliteStore:
@@ -138,7 +143,7 @@ class SqliteStore:
         self._db.execute(
             "INSERT OR REPLACE INTO sas VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (e.group, e.protocol, e.spi, e.name, e.policy, self._box.seal(e.keymat, place),
-             e.created_at, e.expires_at, e.retired),
+             e.created_at, e.expires_at, e.retire_at),
         )  # fmt: skip
 
     def _sa_deleted(self, e: SaDeleted) -> None:
@@ -210,7 +215,7 @@ class SqliteStore:
         )
 
     def _members_removed(self, e: MembersRemoved) -> None:
-        for table in ("members", "tree_nodes", "stale_leaves"):
+        for table in _OF_MEMBERS:
             self._db.execute(f"DELETE FROM {table} WHERE group_name = ?", (e.group,))  # noqa: S608
 
     def _tree_nodes_saved(self, e: TreeNodesSaved) -> None:
@@ -244,9 +249,14 @@ class SqliteStore:
             (e.group, e.kind, e.name),
         )
 
-    def _renewal_due(self, e: RenewalDue) -> None:
+    def _step_planned(self, e: StepPlanned) -> None:
         self._touch_group(e.group)
-        self._db.execute("UPDATE groups SET renewal_due = ? WHERE name = ?", (e.due, e.group))
+        if e.at < inf:
+            row = (e.group, e.step, e.at)
+            self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?)", row)
+        else:
+            gone = "DELETE FROM steps WHERE group_name = ? AND step = ?"
+            self._db.execute(gone, (e.group, e.step))
 
     def _group_removed(self, e: GroupRemoved) -> None:
         for table in GROUP_TABLES:
@@ -258,77 +268,99 @@ class SqliteStore:
 
     # --- reading --------------------------------------------------------------------
 
-    def load(self) -> tuple[StoredGroup, ...]:
-        """Return every stored group.  Raises `LocalError`."""
+    def load(self) -> Iterator[JournalEntry]:
+        """Yield what the journal has left, group by group.  Raises `LocalError`."""
+        with self._reading():
+            names = self._db.execute(f"{_NAMES} ORDER BY 1").fetchall()
+            for (name,) in names:
+                yield from self._entries(name)
+
+    def load_group(self, name: str) -> tuple[JournalEntry, ...]:
+        """Return what the journal has left of one group.  Raises `LocalError`."""
+        with self._reading():
+            return tuple(self._entries(name))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            names = [name for (name,) in self._db.execute(
-                "SELECT name FROM groups UNION SELECT group_name FROM sas ORDER BY 1"
-            )]  # fmt: skip
-            return tuple(self._load_group(name) for name in names)
+            yield
         except sqlite3.Error as error:
             raise LocalError(f"{self._path}: {_explain(error)}") from None
         except IntegrityError as error:
             raise LocalError(f"{self._path}: {error}; restore a backup") from None
 
-    def _load_group(self, name: str) -> StoredGroup:
+    def _entries(self, name: str) -> Iterator[JournalEntry]:
+        """Yield entries that bring a group back: first what others are understood by."""
+        yield from self._of_group(name)
+        yield from self._sas(name)
+        yield from (SpisReserved(*row) for row in self._rows("reserved_spis", name))
+        yield from (MessageIdReserved(*row) for row in self._rows("message_ids", name))
+        yield from self._rekeys(name)
+        yield from (ExclusionSaved(*row) for row in self._rows("exclusions", name))
+        yield from (StepPlanned(*row) for row in self._rows("steps", name))
+        yield from map(_member, self._rows("members", name))
+        yield from self._tree(name)
+        for _, leaves in self._rows("stale_leaves", name):
+            yield StaleLeavesSaved(name, tuple(map(int, leaves.split())))
+
+    def _of_group(self, name: str) -> Iterator[JournalEntry]:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
-        next_sender_id, auth, terms, due = self._group_row(name, row) if row else _NO_ROW
-        return StoredGroup(
-            group=name,
-            sas=self._load_sas(name),
-            reserved_spis=tuple(SpisReserved(*r) for r in self._rows("reserved_spis", name)),
-            next_message_ids=tuple(MessageIdReserved(*r) for r in self._rows("message_ids", name)),
-            next_sender_id=next_sender_id,
-            rekeys=self._load_rekeys(name),
-            auth_key=auth,
-            members=tuple(map(_member, self._rows("members", name))),
-            terms=terms,
-            tree=self._load_tree(name),
-            stale_leaves=tuple(
-                int(leaf) for row in self._rows("stale_leaves", name) for leaf in row[1].split()
-            ),
-            exclusions=tuple(ExclusionSaved(*r) for r in self._rows("exclusions", name)),
-            renewal_due=due,
-        )
-
-    def _load_tree(self, name: str) -> tuple[tuple[int, int, int, bytes], ...]:
-        return tuple(
-            (height, number, key_id, self._box.open(key, _node_place(name, height, number)))
-            for _, height, number, key_id, key in self._rows("tree_nodes", name)
-        )
-
-    def _group_row(self, name: str, row: tuple[Any, ...]) -> _GroupRow:
+        if row is None:
+            return
         _, next_sender_id, algorithm, private_key, authentication, mode, bits, *rest = row
-        key_management, made_at, due = rest
-        auth = terms = None
+        key_management, made_at = rest
+        if authentication is not None:
+            yield TermsSaved(name, authentication, mode, bits, key_management)
         if private_key is not None:
             opened = self._box.open(private_key, _auth_place(name))
-            auth = AuthKeySaved(name, algorithm, opened, made_at)
-        if authentication is not None:
-            terms = TermsSaved(name, authentication, mode, bits, key_management)
-        return next_sender_id, auth, terms, bool(due)
+            yield AuthKeySaved(name, algorithm, opened, made_at)
+        if next_sender_id:
+            yield SenderIdsReserved(name, next_sender_id)
 
-    def _load_rekeys(self, name: str) -> tuple[RekeyMessageSaved, ...]:
+    def _sas(self, name: str) -> Iterator[JournalEntry]:
+        rows = self._db.execute(
+            "SELECT protocol, spi, name, policy, keymat, created_at, expires_at, retire_at"
+            " FROM sas WHERE group_name = ? ORDER BY created_at",
+            (name,),
+        )
+        for protocol, spi, sa, policy, sealed, created_at, expires_at, retire_at in rows:
+            yield SaSaved(
+                group=name,
+                protocol=protocol,
+                spi=spi,
+                name=sa,
+                policy=policy,
+                keymat=self._box.open(sealed, _sa_place(name, protocol, spi)),
+                created_at=created_at,
+                expires_at=expires_at,
+                retire_at=retire_at,
+            )
+
+    def _rekeys(self, name: str) -> Iterator[JournalEntry]:
         rows = self._db.execute(
             "SELECT spi, message_id, datagrams, sent_at, source, source_port, destination,"
             " destination_port FROM rekeys WHERE group_name = ? ORDER BY number",
             (name,),
         )
-        return tuple(
-            RekeyMessageSaved(name, spi, message_id, _unpack(datagrams), at, (src, a), (dst, b))
-            for spi, message_id, datagrams, at, src, a, dst, b in rows
-        )
-
-    def _load_sas(self, name: str) -> tuple[SaSaved, ...]:
-        found = []
-        for group, protocol, spi, sa, policy, keymat, created, expires, retired in self._rows(
-            "sas", name
-        ):
-            opened = self._box.open(keymat, _sa_place(group, protocol, spi))
-            found.append(
-                SaSaved(group, protocol, spi, sa, policy, opened, created, expires, bool(retired))
+        for spi, message_id, packed, sent_at, source, port, destination, destination_port in rows:
+            yield RekeyMessageSaved(
+                group=name,
+                spi=spi,
+                message_id=message_id,
+                datagrams=_unpack(packed),
+                sent_at=sent_at,
+                source=(source, port),
+                destination=(destination, destination_port),
             )
-        return tuple(found)
+
+    def _tree(self, name: str) -> Iterator[JournalEntry]:
+        rows = self._rows("tree_nodes", name)
+        while some := rows.fetchmany(_NODES_AT_ONCE):
+            nodes = tuple(
+                (height, number, key_id, self._box.open(key, _node_place(name, height, number)))
+                for _, height, number, key_id, key in some
+            )
+            yield TreeNodesSaved(name, nodes)
 
     def _rows(self, table: str, name: str) -> sqlite3.Cursor:
         return self._db.execute(f"SELECT * FROM {table} WHERE group_name = ?", (name,))  # noqa: S608
@@ -336,9 +368,6 @@ class SqliteStore:
     def close(self) -> None:
         self._db.close()
 
-
-_GroupRow = tuple[int, AuthKeySaved | None, TermsSaved | None, bool]
-_NO_ROW: Final[_GroupRow] = (0, None, None, False)
 
 _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     SaSaved: SqliteStore._sa_saved,
@@ -357,7 +386,7 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
     StaleLeavesSaved: SqliteStore._stale_leaves_saved,
     ExclusionSaved: SqliteStore._exclusion_saved,
     ExclusionLifted: SqliteStore._exclusion_lifted,
-    RenewalDue: SqliteStore._renewal_due,
+    StepPlanned: SqliteStore._step_planned,
     GroupRemoved: SqliteStore._group_removed,
 }
 
@@ -369,9 +398,18 @@ def _member(
     leaf, sender = rest
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
-        group, identity, address, sender_ids, sag, at, bool(reassembles), ends, certificates,
-        leaf, bool(sender),
-    )  # fmt: skip
+        group=group,
+        identity=identity,
+        address=address,
+        sender_ids=sender_ids,
+        sag=sag,
+        registered_at=at,
+        reassembles=bool(reassembles),
+        certificate_ends=ends,
+        certificates=certificates,
+        leaf=leaf,
+        sender=bool(sender),
+    )
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:

@@ -192,16 +192,16 @@ def decode_gsa_policy(octets: bytes) -> GsaPolicy:
     transforms, position = read_transforms(octets, position)
     numbers, next_spis, others = _gsa_attributes(octets[position:], spi_size)
     return GsaPolicy(
-        protocol,
-        octets[SUBSTRUCTURE.size : spi_end],
-        source,
-        destination,
-        transforms,
-        numbers.get(GsaAttribute.GSA_KEY_LIFETIME),
-        numbers.get(GsaAttribute.GSA_INITIAL_MESSAGE_ID),
-        next_spis,
-        others,
-        label,
+        protocol=protocol,
+        spi=octets[SUBSTRUCTURE.size : spi_end],
+        source=source,
+        destination=destination,
+        transforms=transforms,
+        lifetime_seconds=numbers.get(GsaAttribute.GSA_KEY_LIFETIME),
+        initial_message_id=numbers.get(GsaAttribute.GSA_INITIAL_MESSAGE_ID),
+        next_spis=next_spis,
+        others=others,
+        label=label,
     )
 
 

@@ -19,7 +19,16 @@ def encode_message(
     """Build a message in clear; SPIs of 8 octets."""
     first, chain = encode_chain(payloads)
     length = HEADER_OCTETS + len(chain)
-    header = Header(spi_i, spi_r, first, VERSION_2_0, exchange, flags, message_id, length)
+    header = Header(
+        spi_i=spi_i,
+        spi_r=spi_r,
+        next_payload=first,
+        version=VERSION_2_0,
+        exchange=exchange,
+        flags=flags,
+        message_id=message_id,
+        length=length,
+    )
     return header.encode() + chain
 
 

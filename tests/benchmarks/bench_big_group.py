@@ -37,14 +37,14 @@ def main() -> None:
     members = int(sys.argv[1]) if len(sys.argv) > 1 else MEMBERS
     group, _ = Group.create(POLICY, SpiPool(os.urandom), os.urandom, time.time, 0.0)
     print(f"{members:,} members\n  {'':52} CPU ms")
-    row("a registration, the slowest", longest(group.members.put, map(saved, range(members))))
+    row("a registration, the slowest", longest(group.state.members.put, map(saved, range(members))))
     row("... all of them, on average", Clock.total / members)
     looked_at(group)
     certificates(group)
     patterns(group)
     names = [name(one) for one in range(members)]
     random.shuffle(names)
-    row("a removal, the slowest", longest(group.members.remove, names))
+    row("a removal, the slowest", longest(group.state.members.remove, names))
     row("... all of them, on average", Clock.total / members)
 
 
@@ -64,7 +64,7 @@ def saved(number: int) -> MemberSaved:
 
 def looked_at(group: Group) -> None:
     server: Any = SimpleNamespace(engine=SimpleNamespace(groups={POLICY.name: group}))
-    row("show census", once(lambda: census(group.members)))
+    row("show census", once(lambda: census(group.state.members)))
     for what, match in (("members", None), ("members", "fqdn:nobody*"), ("senders", None)):
         asked = Show(do="show", what=what, group=POLICY.name, match=match)
         said = f" --match {match}" if match else ""
@@ -72,14 +72,14 @@ def looked_at(group: Group) -> None:
 
 
 def certificates(group: Group) -> None:
-    row("one of all certificates expires", once(lambda: group.members.take_expired(ENDS)))
-    row("the next", once(lambda: group.members.take_expired(ENDS + SECOND)))
+    row("one of all certificates expires", once(lambda: group.state.members.take_expired(ENDS)))
+    row("the next", once(lambda: group.state.members.take_expired(ENDS + SECOND)))
     many = {number.to_bytes(16, "big") for number in range(1 << 40, (1 << 40) + 100_000)}
-    row("a CRL that names 100,000 others", once(lambda: group.members.take_revoked(many)))
+    row("a CRL that names 100,000 others", once(lambda: group.state.members.take_revoked(many)))
     one = (12345).to_bytes(16, "big")
-    row("a CRL that names one of them", once(lambda: group.members.take_revoked({one})))
-    at = ENDS + len(group.members) / 2
-    row("half of all expire: one look", once(lambda: group.members.take_expired(at)))
+    row("a CRL that names one of them", once(lambda: group.state.members.take_revoked({one})))
+    at = ENDS + len(group.state.members) / 2
+    row("half of all expire: one look", once(lambda: group.state.members.take_expired(at)))
 
 
 def patterns(group: Group) -> None:
@@ -94,13 +94,13 @@ def patterns(group: Group) -> None:
         (f"exclude, {GLOBS} patterns", [f"fqdn:nobody{one}*" for one in range(GLOBS)]),
     ):
         row(said, once(lambda globs=globs: group.named(IDENTITY, globs)))
-    group.exclusions.add(IDENTITY, [f"fqdn:gone{one}*" for one in range(GLOBS)], 0.0, "me")
+    group.state.exclusions.add(IDENTITY, [f"fqdn:gone{one}*" for one in range(GLOBS)], 0.0, "me")
     row(f"{GLOBS} excluded patterns, the next registration", once(shut_out(group)))
     row("... and one more", once(shut_out(group)))
 
 
 def shut_out(group: Group) -> Callable[[], bool]:
-    return lambda: group.exclusions.names("fqdn:new.example.com")
+    return lambda: group.state.exclusions.names("fqdn:new.example.com")
 
 
 class Clock:

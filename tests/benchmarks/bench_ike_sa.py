@@ -21,12 +21,14 @@ from gcks.daemon.config.loaded import Listener
 from gcks.daemon.dev_files import prepare
 from gcks.datagrams import Endpoint
 from gcks.datagrams import Path as IkePath
+from gcks.ike import succession
 from gcks.ike.channel import Channel, Request, Response
-from gcks.ike.ike_rekey import Parent, Successor
+from gcks.ike.ike_rekey import Parent
 from gcks.ike.legality import Rule, check
 from gcks.ike.negotiation import choose
 from gcks.ike.protect import IkeProtection
 from gcks.ike.secured import Secured
+from gcks.ike.succession import TakeOver
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.header import decode_header
 from gcks.wire.payloads import decode_chain
@@ -66,12 +68,13 @@ def rekeys(settings: ServerSettings) -> tuple[float, float]:
         got = answers.channel.receive(decode_header(request.octets), request.octets, 0.0)
         assert isinstance(got, Request)
         contents = check(REQUEST, decode_chain(got.first, got.chain))
-        payloads, _ = answers.answer_rekey(contents, SERVER_SETTINGS, os.urandom(8), os.urandom)
+        spi = os.urandom(8)
+        payloads, _ = succession.answer(answers, contents, SERVER_SETTINGS, spi, os.urandom)
         (response,) = answers.channel.respond(got.exchange, payloads)
         back = asks.channel.receive(decode_header(response.octets), response.octets, 0.0)
         assert isinstance(back, Response)
-        made = asks.read_rekey(decode_chain(back.first, back.chain), settings)
-        assert isinstance(made, Successor)
+        decision = succession.answered(asks, back, settings, 0.0)
+        assert isinstance(decision, TakeOver)
         octets += len(request.octets) + len(response.octets)
     return octets / REKEYS, (time.process_time() - begin) / REKEYS
 

@@ -14,6 +14,8 @@ from itertools import count
 from math import ceil, log, log2
 from pathlib import Path
 
+from gcks.keyserver.groups.tree_keeper import TreeKeeper
+
 from gcks.crypto.signature import SigningKey
 from gcks.group.key_download import keymat_octets, rekey_keys, tree_key_download
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
@@ -22,7 +24,6 @@ from gcks.journal import MemberSaved
 from gcks.keyserver.groups.key_tree import DEGREE, KeyTree, TreeChange
 from gcks.keyserver.groups.membership import Membership
 from gcks.keyserver.groups.sa_set import rekey_gsa_policy
-from gcks.keyserver.groups.tree_keeper import TreeKeeper
 from gcks.wire.gsa import GroupSecurityAssociation
 from tests.support.world import group_policy
 

@@ -76,9 +76,11 @@ class Stage:
 
     def storm(self, *, spread: bool, admission: bool) -> Storm:
         for node in self.nodes:
-            (group,) = node.engine._groups
+            (group,) = node.engine.groups
             if not spread:
-                group.delay = Delay(WITHOUT_SPREAD_SECONDS, sender=group.membership.sender)
+                group.planner.delay = Delay(
+                    WITHOUT_SPREAD_SECONDS, sender=group.terms.membership.sender
+                )
         least = load.LEAST_BACKLOG if admission else NO_LIMIT
         with patch.object(load, "LEAST_BACKLOG", least):
             return self._storm()
@@ -90,7 +92,7 @@ class Stage:
         for node in self.nodes:
             node.events.clear()
         back: dict[int, float] = {}
-        victim = str(self.victims.pop().engine._settings.identity)
+        victim = str(self.victims.pop().engine.settings.identity)
         net.server_did(
             self.busy.command(Exclude("keyid:demo", IDENTITY, (victim,), "bench"), began)
         )

@@ -16,8 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from gcks.cli.client import Client
 from gcks.daemon.control import listener as listening
@@ -35,6 +33,7 @@ from gcks.daemon.control.peers import (
 from gcks.daemon.control.requests import Request, read_request
 from gcks.daemon.control.views import DoneView, View
 from gcks.errors import LocalError
+from gcks.events import Event, InternalErrorSeen
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
 GAMES, STAFF, NOBODY = 60, 50, 65534
@@ -51,15 +50,21 @@ Open = Callable[..., Awaitable[Path]]
 
 
 @pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Open]:
+def told() -> list[Event]:
+    """What a control socket says of itself."""
+    return []
+
+
+@pytest.fixture
+async def control(tmp_path: Path, told: list[Event]) -> AsyncIterator[Open]:
     opened: list[ControlSocket[Request]] = []
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.geteuid() and str(directory).startswith("/tmp/"):
             directory.chmod(0o755)
 
     async def start(access: Access | None = None) -> Path:
-        path, logger = tmp_path / "c.sock", structlog.get_logger()
-        made = ControlSocket(path, Gate(access or Access()), read_request, done, logger)
+        path = tmp_path / "c.sock"
+        made = ControlSocket(path, Gate(access or Access()), read_request, done, told.extend)
         await made.open()
         opened.append(made)
         return path
@@ -261,24 +266,23 @@ async def test_names_are_not_waited_for_where_nobody_needs_them(
     ],
     ids=lambda line: repr(line[:20]),
 )
-async def test_every_line_gets_an_answer(control: Open, line: bytes) -> None:
+async def test_every_line_gets_an_answer(control: Open, told: list[Event], line: bytes) -> None:
     path = await control()
-    with capture_logs() as logs:
-        _, wrong, right = await ask(path, line + b"\n", ASK)
+    _, wrong, right = await ask(path, line + b"\n", ASK)
     assert not wrong["ok"] and right["ok"]
-    assert not logs, "a peer's mistake is none of ours"
+    assert not told, "a peer's mistake is none of ours"
 
 
-async def test_a_mistake_of_ours_is_answered_and_logged_once(control: Open) -> None:
+async def test_a_mistake_of_ours_is_answered_and_told_once(
+    control: Open, told: list[Event]
+) -> None:
     path = await control()
     bug = b'{"id": "bug", "do": "show", "what": "groups"}\n'
-    with capture_logs() as logs:
-        answers = (await ask(path, bug, bug, bug, ASK))[1:]
+    answers = (await ask(path, bug, bug, bug, ASK))[1:]
     assert [one["ok"] for one in answers] == [False, False, False, True]
     assert {one["id"] for one in answers[:3]} == {"bug"}
     assert "internal error" in answers[0]["error"] and "mistake" not in answers[0]["error"]
-    (line,) = logs
-    assert (
-        line["event"] == "internal_error" and "RuntimeError('a mistake of ours')" in line["cause"]
-    )
-    assert "test_control_limits.py:" in line["cause"]
+    (event,) = told
+    assert isinstance(event, InternalErrorSeen)
+    assert "RuntimeError('a mistake of ours')" in event.cause
+    assert "test_control_limits.py:" in event.cause

@@ -8,14 +8,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
 from jsonschema import Draft202012Validator
 
 from gcks.daemon.control import listener as listening
@@ -41,11 +40,14 @@ from gcks.daemon.control.requests import (
 from gcks.daemon.control.server_answers import answer
 from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
 from gcks.errors import LocalError
-from gcks.events import CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
-from tests.support.event_samples import kinds, sample
+from gcks.events import KINDS, CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
+from tests.support.event_samples import sample
 
-LOGGER = structlog.get_logger()
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
+
+
+def no_mistake(events: Sequence[Event]) -> None:
+    raise AssertionError(events)
 
 
 async def done(request: Request, role: Role, by: str) -> View:
@@ -64,7 +66,7 @@ async def control(tmp_path: Path) -> AsyncIterator[Open]:
 
     async def start(access: Access | None = None) -> ControlSocket[Request]:
         made = ControlSocket(
-            tmp_path / "c.sock", Gate(access or Access()), read_request, done, LOGGER
+            tmp_path / "c.sock", Gate(access or Access()), read_request, done, no_mistake
         )
         await made.open()
         opened.append(made)
@@ -180,7 +182,7 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
         assert isinstance(request, Events)
         return EventsView(events=recent[0].last(request.last, request.wanted))
 
-    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
+    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, no_mistake)
     recent.append(made.recent)
     await made.open()
     for members in range(5):
@@ -219,7 +221,7 @@ async def test_only_what_is_wanted_is_told_of_the_past_and_of_what_follows(
         assert isinstance(request, Events)
         return EventsView(events=made.recent.last(request.last, request.wanted))
 
-    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, LOGGER)
+    made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, no_mistake)
     await made.open()
     happened = [
         CookieRequired("192.0.2.1:500"),
@@ -257,7 +259,7 @@ def test_a_flood_of_one_event_does_not_wash_away_the_others() -> None:
     assert told[0]["event"] == "group_started" and told[0]["at"].startswith("1970-01-01T00:00:01")
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_event_is_as_its_schema_says(kind: type[Event]) -> None:
     validator = Draft202012Validator(event_schema())
     line = json.loads(json.dumps(event_line(sample(kind), 1.0)))
@@ -397,7 +399,7 @@ async def test_what_a_killed_server_left_is_taken_over_and_nothing_else(
 async def test_a_path_that_is_too_long_says_so(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="shorter"):
         await ControlSocket(
-            tmp_path / ("x" * 120), Gate(Access()), read_request, done, LOGGER
+            tmp_path / ("x" * 120), Gate(Access()), read_request, done, no_mistake
         ).open()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gcks.crypto.certificates import TrustStore, authorities_above
 from gcks.crypto.signature import ALGORITHMS, SigningKey, load_public_key
-from gcks.events import MemberRegistered, RegistrationFailedEvent, RegistrationRefused
+from gcks.events import MemberRegistered, RegistrationAttemptFailed, RegistrationRefused
 from gcks.iana import AuthMethod, CertEncoding, ExchangeType, NotifyType
 from gcks.ike.credentials import Credentials, OwnCredential, PreSharedKey, RawPublicKey
 from gcks.wire.auth_methods import AuthAnnouncement
@@ -48,7 +48,7 @@ def meet(server: Credentials, member: Credentials, *, certificate: bool = True) 
         assert world.network.server is not None
         (event,) = world.network.server.all(MemberRegistered)
         return event.method, ""
-    return "", node.all(RegistrationFailedEvent)[0].cause
+    return "", node.all(RegistrationAttemptFailed)[0].cause
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "rsa-pss"])

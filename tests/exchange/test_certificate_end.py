@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
+from math import inf
 
 import pytest
 from cryptography import x509
@@ -19,13 +20,13 @@ from gcks.events import (
     IkeSaClosed,
     MemberCertificateEnded,
     MemberLeft,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RekeyReceived,
 )
 from gcks.ike.credentials import Credentials
 from gcks.journal import MemberSaved
-from gcks.keyserver.certificate_end import CHECK_SECONDS
-from gcks.keyserver.commands import RenewCredentials
+from gcks.keyserver.commands import Reload, RenewCredentials
+from gcks.keyserver.groups.certificate_end import CHECK_SECONDS
 from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.world import SERVER_SETTINGS, MemberNode, World, group_policy, keys_of, state
@@ -118,27 +119,29 @@ def test_remove_shuts_a_member_out(policy: GroupPolicy, cause: str) -> None:
     scene = ended(policy, cause, removes=True)
     scene.world.run(scene.world.network.now + 10.0)
     assert [event.cause for event in scene.events(MemberLeft)] == [cause]
-    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+    assert scene.world.server.groups["keyid:demo"].state.members.identities() == ("fqdn:gm2.dev",)
     assert scene.gm1.all(IkeSaClosed)
     assert scene.gm2.all(RekeyReceived)
     assert scene.current <= keys_of(scene.gm2)
     assert not scene.current & keys_of(scene.gm1)
     scene.world.run(2 * LIFETIME)
     assert state(scene.gm1) != "registered"
-    assert scene.gm1.all(RegistrationFailedEvent)
+    assert scene.gm1.all(RegistrationAttemptFailed)
     assert state(scene.gm2) == "registered"
 
 
 def test_remove_ends_the_membership_where_rekeys_are_multicast() -> None:
     scene = ended(MULTICAST, "certificate_revoked", removes=True)
-    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+    assert scene.world.server.groups["keyid:demo"].state.members.identities() == ("fqdn:gm2.dev",)
 
 
 def test_an_ike_sa_doesn_t_outlive_the_certificate_that_made_it() -> None:
     """Else its owner could go on registering by GSA_REGISTRATION."""
     scene = Scene(MULTICAST, removes=True, until=NOW + 30 * DAY)
     settings = replace(scene.world.settings, ike_sa_idle_seconds=1000.0)
-    scene.world.server.settings = settings
+    world = scene.world
+    reload = Reload(settings, world.server.credentials, world.policies)
+    world.network.server_did(world.server.command(reload, world.network.now))
     scene.world.run(SOON / 2)
     late = scene.member("gm1", scene.short)
     scene.world.run(SOON / 2 + 5)
@@ -159,7 +162,7 @@ def test_a_restart_forgets_no_certificate() -> None:
     assert [event.identity for event in scene.events(MemberCertificateEnded)] == ["fqdn:gm1.dev"]
     scene.world.start_server()
     scene.revoke()
-    assert scene.world.server.groups["keyid:demo"].members.identities() == ("fqdn:gm2.dev",)
+    assert scene.world.server.groups["keyid:demo"].state.members.identities() == ("fqdn:gm2.dev",)
 
 
 def test_a_thousand_that_expire_at_once_are_all_reported_within_the_same_check() -> None:
@@ -168,7 +171,7 @@ def test_a_thousand_that_expire_at_once_are_all_reported_within_the_same_check()
     group = scene.world.server.groups["keyid:demo"]
     for number in range(2, 1000):
         name, ends = f"fqdn:gm{number}.dev", NOW.timestamp() + SOON
-        group.members.put(
+        group.state.members.put(
             MemberSaved(group.name, name, "10.0.0.1", (), b"", 0.0, certificate_ends=ends)
         )
     scene.world.run(SOON + CHECK_SECONDS + 5)
@@ -182,4 +185,4 @@ def test_members_without_certificate_cost_no_timer() -> None:
     member = world.member("gm1")
     world.run(10.0)
     assert state(member) == "registered"
-    assert world.server._certificates.next_check == float("inf")
+    assert world.server.groups["keyid:demo"].certificates_at == inf

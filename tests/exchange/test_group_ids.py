@@ -1,6 +1,6 @@
 """Which identities can name a group (RFC 9838 section 4.2).
 
-Shows gcks/wire/identification.py and gcks/keyserver/served_groups.py.
+Shows gcks/wire/identification.py and gcks/keyserver/groups/groups.py.
 """
 
 from __future__ import annotations

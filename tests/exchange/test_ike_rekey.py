@@ -9,9 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.events import IkeSaRekeyed, Registered, Reregistering
+from gcks.iana import ExchangeType, NotifyType
 from gcks.ike.key_log_entry import IkeKeyLogEntry
+from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.keyserver.ike_sa import Established
+from gcks.wire.header import decode_header
+from gcks.wire.notify import Notify
+from tests.support.initiator import DEMO, Initiator, Server
 from tests.support.network import MemberNode, Weather
 from tests.support.world import SERVER_SETTINGS, World, state
 
@@ -35,12 +41,12 @@ def server_sas(world: World) -> list[Established]:
 
 def agree(world: World, member: MemberNode) -> None:
     """Assert that both sides have one IKE SA, and the same."""
-    session = member.engine._session
+    session = member.engine.session
     assert session is not None
     (ours,) = session._sas
     (theirs,) = server_sas(world)
     assert ours.parent == theirs.parent
-    assert ours.gsk_w == theirs.wrap.kwk
+    assert ours.gsk_w == theirs.gsk_w
     assert ours.channel.initiator != theirs.channel.initiator
 
 
@@ -81,7 +87,7 @@ def test_rekeys_survive_bad_weather(seed: int) -> None:
     place.network.weather = Weather()
     place.run(2400.0)
     assert state(member) == "registered"
-    session = member.engine._session
+    session = member.engine.session
     kept = [sa.parent for sa in server_sas(place)]
     assert len(kept) <= 2, "the newest, and one whose Delete may be on its way"
     assert session is None or session._current().parent in kept
@@ -115,11 +121,27 @@ def test_initial_contact_ends_what_an_earlier_life_left() -> None:
 @pytest.mark.parametrize("by", ["server", "member"])
 def test_the_key_log_has_every_ike_sa(by: str) -> None:
     """What an operator asks Wireshark to decrypt goes on after a rekey."""
-    place = world(100.0 if by == "server" else NEVER)
     seen: list[IkeKeyLogEntry] = []
-    place.server.key_log = seen.append
+    place = world(100.0 if by == "server" else NEVER, key_log=seen.append)
     place.member("gm1", ike_sa_rekey_seconds=100.0 if by == "member" else NEVER, **QUIET)
     place.run(250.0)
     (sa,) = server_sas(place)
     assert len(seen) == 3
     assert (seen[-1].spi_i, seen[-1].spi_r) == (sa.spi_i, sa.spi_r)
+
+
+def exchanges(outcome: Change) -> list[int]:
+    return [decode_header(sent.octets).exchange for sent in outcome.transmits]
+
+
+def test_the_server_waits_after_a_refusal() -> None:
+    """RFC 7296 section 2.25: TEMPORARY_FAILURE; the IKE SA goes on meanwhile."""
+    server = Server(settings=replace(OPEN, ike_sa_rekey_seconds=100.0))
+    peer = Initiator()
+    peer.register(server, DEMO)
+    rekey = ExchangeType.CREATE_CHILD_SA
+    assert exchanges(server.wait(100.0)) == [rekey]
+    refusal = peer.respond(rekey, 0, Notify(NotifyType.TEMPORARY_FAILURE))
+    assert exchanges(server.receive(refusal, peer)) == []
+    assert exchanges(server.wait(REKEY_RETRY_SECONDS - 1.0)) == []
+    assert exchanges(server.wait(1.0)) == [rekey]

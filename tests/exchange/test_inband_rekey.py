@@ -10,11 +10,15 @@ from math import inf
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Path
 from gcks.events import Event, IkeSaClosed, RegisterAgain, Registered, RekeyReceived, Reregistering
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.keyserver.groups.admitting import push as news_of
+from gcks.keyserver.groups.due import rekey
+from gcks.keyserver.key_payloads import key_payloads
 from gcks.member.data_plane import Mode
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, decode_gsa
@@ -59,8 +63,8 @@ def test_senders_in_band_and_receivers_by_multicast() -> None:
     world = World(groups=(replace(group_policy(), inband_senders=True),))
     sender, receiver = world.member("sender1"), world.member("gm1")
     world.run(3 * LIFETIME)
-    assert sender.engine._groups[0].holding.current_rekey is None
-    assert receiver.engine._groups[0].holding.current_rekey is not None
+    assert sender.engine.groups[0].holding.current_rekey is None
+    assert receiver.engine.groups[0].holding.current_rekey is not None
     for member in (sender, receiver):
         assert len(member.all(RekeyReceived)) >= 2
         assert follow(member)
@@ -81,6 +85,57 @@ def test_bad_weather_and_rekeys_of_the_ike_sa_lose_nobody(seed: int) -> None:
     for member in members:
         assert state(member) == "registered"
         assert current(world) <= keys_of(member)
+
+
+def test_after_a_collision_a_gm_is_told_over_one_ike_sa() -> None:
+    """RFC 7296 section 2.8.2: the one that survives, not the one whose Delete is on its way."""
+    settings = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=100.0, ike_sa_idle_seconds=10.0**6)
+    collisions = 0
+    for seed in range(20):
+        weather = Weather(least_delay=0.01, most_delay=0.5)
+        world = World(seed=seed, weather=weather, settings=settings, groups=(inband(),))
+        world.member("gm1", ike_sa_rekey_seconds=100.0)
+        if not world.network.run_until(lambda world=world: server_has_won(world), 150.0):
+            continue
+        collisions += 1
+        world.network.server_did(
+            outcome := world.server.command(RekeyGroup("keyid:demo"), world.network.now)
+        )
+        exchanges = [sent.octets[18] for sent in outcome.transmits]
+        assert exchanges == [ExchangeType.GSA_INBAND_REKEY]
+    assert collisions
+
+
+def test_a_rekey_while_a_collision_is_settled_reaches_the_gm() -> None:
+    """RFC 9838 section 2.4.2: also where no IKE SA was in use when the group was rekeyed."""
+    settings = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=100.0, ike_sa_idle_seconds=10.0**6)
+    gaps = 0
+    for seed in range(40):
+        weather = Weather(loss=0.2, least_delay=0.01, most_delay=0.5)
+        world = World(seed=seed, weather=weather, settings=settings, groups=(inband(),))
+        member = world.member("gm1", ike_sa_rekey_seconds=100.0)
+        if not world.network.run_until(lambda world=world: between_two(world), 150.0):
+            continue
+        gaps += 1
+        world.network.server_did(world.server.command(RekeyGroup("keyid:demo"), world.network.now))
+        world.network.weather = Weather()
+        world.run(world.network.now + 60.0)
+        assert follow(member)
+        assert current(world) <= keys_of(member), seed
+    assert gaps
+
+
+def between_two(world: World) -> bool:
+    """Tell whether the loser is deleted, and the response that makes the winner not here yet."""
+    sas = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    return len(sas) == 1 and sas[0].asked is Asked.REKEY and sas[0].replaced_by is not None
+
+
+def server_has_won(world: World) -> bool:
+    """Tell whether both sides have made an IKE SA, and the server's is the one that stays."""
+    sas = world.server.ike_sas.of_peer("fqdn:gm1.dev")
+    left = [sa for sa in sas if sa.replaced_by is None and sa.asked is not Asked.DELETE]
+    return len(sas) == 3 and len(left) == 1 and left[0].channel.initiator
 
 
 def test_a_killed_server_is_noticed_and_members_come_back() -> None:
@@ -183,7 +238,7 @@ def test_with_several_groups_on_an_ike_sa_it_is_deleted_instead() -> None:
     world.network.server_did(world.server.command(Reload(SERVER_SETTINGS, PSK, changed), 10.0))
     world.run(40.0)
     assert member.all(IkeSaClosed)
-    assert {group.state.value for group in member.engine._groups} == {"registered"}
+    assert {group.state.value for group in member.engine.groups} == {"registered"}
     assert current(world) <= keys_of(member)
 
 
@@ -193,13 +248,13 @@ def test_one_push_at_a_time_and_then_the_newest_state() -> None:
     pushed(server, peer)
     for _ in range(3):
         outcome = server.engine.command(RekeyGroup("keyid:demo"), server.now)
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     response = peer.respond(ExchangeType.GSA_INBAND_REKEY, 0)
     (transmit,) = server.receive(response, peer).transmits
     gsa, _ = peer.read(transmit.octets)[:2]
     newest = {sa.spi for sa in server.engine.groups["keyid:demo"].sas.data}
     assert {p.spi for p in decode_gsa(gsa.encode()).policies} >= newest  # type: ignore[union-attr]
-    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == ()
+    assert server.receive(peer.respond(ExchangeType.GSA_INBAND_REKEY, 1), peer).transmits == []
 
 
 def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
@@ -210,7 +265,7 @@ def test_who_may_no_longer_be_a_member_learns_no_new_key() -> None:
     outcome = server.engine.command(Reload(SERVER_SETTINGS, PSK, {policy.name: others}), 1.0)
     (delete,) = outcome.transmits
     assert delete.octets[18] == ExchangeType.INFORMATIONAL
-    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), 2.0).transmits == []
 
 
 def test_a_gm_that_leaves_is_pushed_no_more() -> None:
@@ -219,7 +274,7 @@ def test_a_gm_that_leaves_is_pushed_no_more() -> None:
     peer.register(server)
     leave = (DEMO, Notify(NotifyType.REGISTRATION_FAILED))
     assert peer.ask(server, ExchangeType.GSA_REGISTRATION, *leave) == ()
-    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == ()
+    assert server.engine.command(RekeyGroup("keyid:demo"), server.now).transmits == []
 
 
 def push(world: World, member: MemberNode, *payloads: Payload) -> tuple[Event, ...]:
@@ -238,14 +293,13 @@ def test_the_mode_of_a_push_counts_as_that_of_a_registration() -> None:
     world = World(groups=(inband(),))
     member = world.member("gm1")
     world.run(10.0)
-    group = world.server.groups["keyid:demo"]
+    group, now = world.server.groups["keyid:demo"], world.network.now
     (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
-    group.rekey(world.network.now)
-    payloads = group.inband_payloads(
-        "fqdn:gm1.dev", member.host, sa.wrap, world.network.now, sender=False
-    )
-    push(world, member, *payloads, Notify(NotifyType.USE_TRANSPORT_MODE))
-    newest = member.engine._groups[0].holding.data_sas[-1]
+    with world.server._groups.deciding(group, now, Change()) as decision:
+        rekey(decision)
+    keys = news_of(group, "fqdn:gm1.dev", member.host, now, sender=False)
+    push(world, member, *key_payloads(keys, sa.gsk_w), Notify(NotifyType.USE_TRANSPORT_MODE))
+    newest = member.engine.groups[0].holding.data_sas[-1]
     assert newest.install.mode is Mode.TRANSPORT
 
 
@@ -255,13 +309,13 @@ def test_a_gm_rekeyed_by_multicast_is_excluded_over_its_ike_sa(zero: bool) -> No
     world = World(settings=replace(SERVER_SETTINGS, ike_sa_idle_seconds=1000.0))
     member = world.member("gm1")
     world.run(10.0)
-    holding = member.engine._groups[0].holding
-    assert holding.current_rekey_spi is not None
-    spi = bytes(16) if zero else holding.current_rekey_spi
+    group = member.engine.groups[0]
+    assert group.holding.current_rekey is not None
+    spi = bytes(16) if zero else group.holding.current_rekey.spi
     events = push(world, member, Delete(ProtocolId.GIKE_UPDATE, 16, (spi,)))
     reasons = [event.reason for event in events if isinstance(event, Reregistering)]
     assert reasons == [RegisterAgain.ALL_KEYS_DELETED if zero else RegisterAgain.REKEY_SA_DELETED]
-    assert (holding.data_sas == ()) == zero
+    assert (group.holding.data_sas == ()) == zero
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
@@ -273,7 +327,7 @@ def test_a_member_carries_out_deletes(whole_group: bool) -> None:
     ((spi, _),) = current(world)
     delete = Delete(0, 0, ()) if whole_group else Delete(ProtocolId.ESP, 4, (spi,))
     events = push(world, member, delete)
-    group = member.engine._groups[0]
+    group = member.engine.groups[0]
     if whole_group:
         assert any(isinstance(event, Reregistering) for event in events)
     else:

@@ -13,7 +13,7 @@ from gcks.events import (
     GroupStartedOver,
     MemberLeft,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RegistrationRefused,
     RekeyReceived,
     RekeySent,
@@ -21,7 +21,7 @@ from gcks.events import (
 from gcks.iana import Kwa, NotifyType
 from gcks.ike.keywords import parse_ike
 from gcks.keyserver.commands import Reload
-from gcks.keyserver.groups import excluding, tree_keeper
+from gcks.keyserver.groups import departing, tree
 from gcks.keyserver.groups.policy import LKH, GroupPolicy
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import SOON, TREE, Scene
@@ -40,7 +40,7 @@ def test_one_member_is_shut_out_and_the_others_go_on(members: int) -> None:
     scene.check([1])
     refused = scene.events(RegistrationRefused)
     assert {event.notify for event in refused} == {NotifyType.AUTHORIZATION_FAILED}
-    assert scene.members[1].all(RegistrationFailedEvent)
+    assert scene.members[1].all(RegistrationAttemptFailed)
 
 
 def test_the_two_message_rule() -> None:
@@ -73,7 +73,7 @@ def test_exclusions_within_the_window_share_a_message() -> None:
 
 def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step leaves every member with a Rekey SA; the last one knows nothing of the excluded."""
-    monkeypatch.setattr(tree_keeper, "MAX_WRAPPED_KEYS", 24)
+    monkeypatch.setattr(tree, "MAX_WRAPPED_KEYS", 24)
     scene = Scene(members=64)
     scene.run(5.0)
     before = len([e for e in scene.events(RekeySent) if e.copy == 1])
@@ -86,14 +86,14 @@ def test_a_batch_that_is_too_large_goes_out_in_steps(monkeypatch: pytest.MonkeyP
 
 def test_very_many_at_once_make_the_group_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Message after message would take longer than all others need to register again."""
-    monkeypatch.setattr(excluding, "MAX_EXCLUDED", 5)
+    monkeypatch.setattr(departing, "MAX_EXCLUDED", 5)
     scene = Scene(members=20)
     out = list(range(7))
     scene.exclude(*out)
     scene.run(ATD + DTD + 30.0)
     assert len(scene.events(GroupStartedOver)) == 1
     scene.check(out, undisturbed=False)
-    assert len(scene.group._tree.tree) == 13  # type: ignore[union-attr]
+    assert len(scene.tree) == 13
 
 
 def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> None:
@@ -113,16 +113,16 @@ def test_policy_is_hidden_from_the_excluded_where_the_operator_wants_it() -> Non
 def test_who_leaves_is_shut_out_with_the_next_change() -> None:
     scene = Scene(members=12)
     scene.run(5.0)
-    left = scene.group.members.get("fqdn:gm4.dev")
+    left = scene.group.state.members.get("fqdn:gm4.dev")
     assert left is not None
-    old = list(scene.group._tree.tree.path(left.leaf))  # type: ignore[union-attr]
+    old = list(scene.tree.path(left.leaf))
     rekey = scene.group.sas.rekey.spi
     scene.leave(4)
     scene.run(20.0)
     assert scene.group.sas.rekey.spi == rekey, "nobody is troubled for it"
     scene.rekey()
     scene.run(SOON)
-    new = {key for _, key in scene.group._tree.tree.tops()}  # type: ignore[union-attr]
+    new = {key for _, key in scene.tree.tops()}
     assert not new & {key for _, key in old}
     scene.check([4])
 
@@ -156,13 +156,9 @@ def test_a_killed_server_goes_on_with_the_same_tree() -> None:
     """What is on disk is what was in memory; whom it was about to shut out it does."""
     scene = Scene(members=20)
     scene.run(5.0)
-    tree = scene.group._tree
-    assert tree is not None
-    before = [tree.tree.path(leaf) for leaf in range(20)]
+    before = [scene.tree.path(leaf) for leaf in range(20)]
     scene.world.start_server()
-    again = scene.group._tree
-    assert again is not None
-    assert [again.tree.path(leaf) for leaf in range(20)] == before
+    assert [scene.tree.path(leaf) for leaf in range(20)] == before
     scene.exclude(5)
     scene.world.start_server()
     scene.run(SOON)
@@ -182,7 +178,7 @@ def test_a_server_killed_between_the_two_messages_sends_the_second() -> None:
     scene.run(SOON)
     assert not scene.current & knows
     scene.check([5])
-    assert scene.group._tree is not None and not scene.group._tree.wants_change
+    assert not scene.group.state.wants_tree_change
 
 
 def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
@@ -194,20 +190,19 @@ def test_members_come_and_go_and_the_tree_grows_by_one_message() -> None:
     scene.exclude(0)
     scene.run(SOON)
     scene.check([0])
-    tree = scene.group._tree
-    assert tree is not None and not tree.wants_change
+    assert not scene.group.state.wants_tree_change
 
 
 def test_a_member_that_registers_again_keeps_its_leaf() -> None:
     scene = Scene(members=6)
-    leaf = scene.group.members.get("fqdn:gm2.dev").leaf  # type: ignore[union-attr]
+    leaf = scene.group.state.members.get("fqdn:gm2.dev").leaf  # type: ignore[union-attr]
     scene.members[2].deaf = True
     scene.exclude(5)
     scene.run(SOON)
     scene.members[2].deaf = False
     scene.rekey()
     scene.run(30.0)
-    assert scene.group.members.get("fqdn:gm2.dev").leaf == leaf  # type: ignore[union-attr]
+    assert scene.group.state.members.get("fqdn:gm2.dev").leaf == leaf  # type: ignore[union-attr]
     scene.check([5], undisturbed=False)
 
 
@@ -259,14 +254,14 @@ def test_the_key_that_signs_is_replaced_with_a_new_rekey_sa(authentication: str)
     assert TREE.rekey is not None
     rekey = replace(TREE.rekey, authentication=authentication, auth_key_seconds=100)
     scene = Scene(replace(TREE, rekey=rekey), members=5)
-    first = scene.group._auth_key
+    first = scene.group.auth_key
     scene.rekey()
     scene.run(SOON)
-    assert scene.group._auth_key == first, "not old enough"
+    assert scene.group.auth_key == first, "not old enough"
     scene.run(100.0)
     scene.rekey()
     scene.run(SOON)
-    second = scene.group._auth_key
+    second = scene.group.auth_key
     assert second != first
     for _ in range(2):
         scene.rekey()
@@ -276,7 +271,7 @@ def test_the_key_that_signs_is_replaced_with_a_new_rekey_sa(authentication: str)
     scene.run(SOON)
     scene.check([1])
     scene.world.start_server()
-    assert scene.group._auth_key == second
+    assert scene.group.auth_key == second
 
 
 # --- without a tree --------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Awaited
 from gcks.events import MemberRegistered
 from gcks.iana import ExchangeType
 from gcks.keyserver.commands import RekeyGroup, Reload
-from gcks.outcome import Outcome
 from gcks.wire.identification import Identity, IDg
 from tests.support.initiator import DEMO, Initiator, Server, group_sender, only
 from tests.support.world import PSK, SERVER_SETTINGS
@@ -21,7 +21,7 @@ from tests.support.world import PSK, SERVER_SETTINGS
 OTHER = IDg(Identity.parse("keyid:other"))
 
 
-def awaited(outcome: Outcome) -> list[Awaited | None]:
+def awaited(outcome: Change) -> list[Awaited | None]:
     return [transmit.awaited for transmit in outcome.transmits]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from gcks.events import RegistrationFailedEvent
+from gcks.events import RegistrationAttemptFailed
 from gcks.ike.credentials import Credentials, PreSharedKey
 from tests.support.authority import DAY, KEYS, NOW, Authority
 from tests.support.world import SECRET, World, state
@@ -18,7 +18,7 @@ def meet(server: Credentials, member: Credentials, *, certificate: bool = True) 
     world = World(server_credentials=server)
     node = world.member("gm1", credentials=member, certificate=certificate)
     world.run(2.0)
-    failures = node.all(RegistrationFailedEvent)
+    failures = node.all(RegistrationAttemptFailed)
     if state(node) != "registered":
         assert node.plane.installed == {}
     return state(node), failures[0].cause if failures else ""

@@ -20,7 +20,7 @@ from gcks.events import (
     MemberRegistered,
     PolicyRefused,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RegistrationRefused,
 )
 from gcks.iana import (
@@ -35,6 +35,7 @@ from gcks.iana import (
     TransformType,
 )
 from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.keyserver.groups.sender_ids import SenderIds
 from gcks.keyserver.gsa_auth import secure
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.member.ceiling import Ceiling, supported_transforms
@@ -167,7 +168,7 @@ def test_without_a_common_kwa_there_is_no_ike_sa() -> None:
     member = world.member("gm1", offer=proposal(kwa=Kwa.KW_ARX))
     world.run(3.0)
     assert state(member) == "waiting"
-    (failure, *_) = member.all(RegistrationFailedEvent)
+    (failure, *_) = member.all(RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
     assert "Key Wrap" in failure.hint
 
@@ -206,7 +207,7 @@ def test_one_refused_group_doesnt_hinder_the_others() -> None:
     member = world.member("gm1", groups=("nowhere", "demo"))
     world.run(2.0)
     assert [state(member, number) for number in range(2)] == ["waiting", "registered"]
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert failure.group == "keyid:nowhere"
     assert "INVALID_GROUP_ID" in failure.cause
     assert member.sent == 3
@@ -225,7 +226,7 @@ def test_who_isnt_authorized_is_told_so(name: str, sender: bool, notify: str) ->
     member = world.member(name, sender=sender)
     world.run(2.0)
     assert state(member) == "waiting"
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert notify in failure.cause
     assert failure.hint
     assert world.network.server is not None
@@ -238,7 +239,7 @@ def test_a_full_group_is_explained() -> None:
     world.member("gm1")
     late = world.member("gm2", at=1.0)
     world.run(3.0)
-    (failure,) = late.all(RegistrationFailedEvent)
+    (failure,) = late.all(RegistrationAttemptFailed)
     assert "REGISTRATION_FAILED" in failure.cause
 
 
@@ -247,7 +248,7 @@ def test_a_wrong_psk_is_explained_and_tried_again_later() -> None:
     wrong = Credentials((PreSharedKey("fqdn:gcks.dev", b"another secret"),))
     member = world.member("gm1", credentials=wrong)
     world.run(30.0)
-    failures = member.all(RegistrationFailedEvent)
+    failures = member.all(RegistrationAttemptFailed)
     assert "AUTHENTICATION_FAILED" in failures[0].cause
     assert "pre-shared key" in failures[0].hint
     assert len(failures) >= 2
@@ -261,7 +262,7 @@ def test_a_server_with_another_identity_is_refused() -> None:
     member = world.member("gm1", server_identity=Identity.parse("fqdn:other.dev"))
     world.run(2.0)
     assert member.plane.installed == {}
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert "gcks.dev" in failure.cause
 
 
@@ -282,7 +283,7 @@ def test_sag_lets_the_server_refuse_before_it_sends_keys() -> None:
     cbc = Ceiling(encr=(Transform(TransformType.ENCR, Encr.AES_CBC, 256),))
     member = world.member("gm1", ceiling=cbc)
     world.run(2.0)
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
     assert "ceiling" in failure.hint
 
@@ -358,11 +359,11 @@ def test_a_sender_id_that_does_not_fit_leads_to_another_registration(
     """RFC 9838 section 2.5.2: a fatal error, and the GM MUST re-register."""
     world = World()
     numbers = iter([(1 << 16,), (7,)])
-    monkeypatch.setattr(world.server.groups["keyid:demo"], "_allocate", lambda *_: next(numbers))
+    monkeypatch.setattr(SenderIds, "allocated", lambda *_: next(numbers))
     member = world.member("sender1")
     world.run(2.0)
     assert member.plane.installed == {}
-    assert "doesn't fit 16 bits" in member.all(RegistrationFailedEvent)[0].cause
+    assert "doesn't fit 16 bits" in member.all(RegistrationAttemptFailed)[0].cause
     world.run(20.0)
     assert [event.sender_ids for event in member.all(Registered)] == [(7,)]
 
@@ -412,7 +413,7 @@ def test_an_absent_server_is_reported_after_bounded_tries() -> None:
     world.network.server.down = True
     member = world.member("gm1")
     world.run(70.0)
-    (failure, *_) = member.all(RegistrationFailedEvent)
+    (failure, *_) = member.all(RegistrationAttemptFailed)
     assert "no answer to IKE_SA_INIT" in failure.cause
     assert "firewall" in failure.hint
     world.network.server.down = False

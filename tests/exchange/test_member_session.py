@@ -18,14 +18,20 @@ from gcks.events import (
     IkeSaClosed,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RequestRefused,
     Reregistering,
 )
 from gcks.iana import AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId
+from gcks.ike import ike_rekey
+from gcks.ike.ike_rekey import OptimizedRekey
+from gcks.ike.legality import Rule, check
 from gcks.ike.protect import Envelope, IkeProtection, seal_chain
+from gcks.ike.secured import Secured
+from gcks.ike.succession import REKEY_RETRY_SECONDS
 from gcks.member.ceiling import Ceiling
-from gcks.member.engine import MemberEngine, MemberOutcome
+from gcks.member.change import MemberChange
+from gcks.member.engine import MemberEngine
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS, GroupMembership, MemberSettings
 from gcks.wire.authentication import Authentication
 from gcks.wire.delete import Delete
@@ -48,10 +54,12 @@ TO_SERVER = Path(SERVER, MEMBER)
 class Pair:
     """One member and one server; the test carries every datagram itself."""
 
-    def __init__(self, groups: tuple[str, ...] = ("demo",)) -> None:
-        self.world = World(
-            groups=tuple(group_policy(name, number=8 + i) for i, name in enumerate(groups))
-        )
+    def __init__(self, groups: tuple[str, ...] = ("demo",), *, multicast: bool = True) -> None:
+        """Prepare; not `multicast`: the groups are rekeyed in-band."""
+        policies = [group_policy(name, number=8 + i) for i, name in enumerate(groups)]
+        if not multicast:
+            policies = [replace(policy, rekey=None) for policy in policies]
+        self.world = World(groups=policies)
         settings = MemberSettings(
             Identity.parse("fqdn:gm1.dev"),
             SERVER,
@@ -68,16 +76,16 @@ class Pair:
             jitter=lambda limit: limit,
         )
 
-    def answer(self, outcome: MemberOutcome, now: float = 0.0) -> bytes:
+    def answer(self, outcome: MemberChange, now: float = 0.0) -> bytes:
         """Let the server answer the member's only request."""
         (request,) = outcome.transmits
         (response,) = self.world.server.receive(request.octets, TO_SERVER, now).transmits
         return response.octets
 
-    def give(self, datagram: bytes, now: float = 0.0) -> MemberOutcome:
+    def give(self, datagram: bytes, now: float = 0.0) -> MemberChange:
         return self.member.receive(datagram, TO_MEMBER, now)
 
-    def half_way(self) -> MemberOutcome:
+    def half_way(self) -> MemberChange:
         """Go as far as the GSA_AUTH request."""
         return self.give(self.answer(self.member.start(0.0)))
 
@@ -89,7 +97,7 @@ class Pair:
     @property
     def protection(self) -> IkeProtection:
         """Protect as the server does: with the keys of the IKE SA."""
-        session = self.member._session
+        session = self.member.session
         assert session is not None
         assert session.sa is not None
         sa = session.sa
@@ -105,16 +113,16 @@ class Pair:
     def request(self, exchange: int, *payloads: Payload, message_id: int = 0) -> bytes:
         return self.protection.seal(exchange, 0, message_id, payloads)
 
-    def read(self, outcome: MemberOutcome) -> tuple[Payload, ...]:
+    def read(self, outcome: MemberChange) -> tuple[Payload, ...]:
         (transmit,) = outcome.transmits
         header = decode_header(transmit.octets)
         assert header.flags == FLAG_INITIATOR | FLAG_RESPONSE
         return self.protection.open_payloads(transmit.octets, header)
 
 
-def reason(outcome: MemberOutcome) -> DropReason:
+def reason(outcome: MemberChange) -> DropReason:
     (event,) = [one for one in outcome.events if isinstance(one, DatagramDropped)]
-    assert outcome.data_plane == ()
+    assert outcome.data_plane == []
     return event.reason
 
 
@@ -150,7 +158,7 @@ def test_a_refusal_that_stands_is_believed_at_the_next_timeout() -> None:
     due = pair.give(refused, 0.1).next_timeout
     assert due == 1.0
     (failure,) = pair.member.handle_timeout(due).events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause
 
 
@@ -175,8 +183,8 @@ def test_requests_are_repeated_with_exponential_back_off_and_then_given_up() -> 
     assert gaps[-1] > 8 * gaps[0]
     assert outcome.next_timeout is not None
     final = pair.member.handle_timeout(outcome.next_timeout)
-    assert final.transmits == ()
-    assert isinstance(final.events[0], RegistrationFailedEvent)
+    assert final.transmits == []
+    assert isinstance(final.events[0], RegistrationAttemptFailed)
 
 
 # --- protected responses ------------------------------------------------------------------------
@@ -211,7 +219,7 @@ def test_a_malformed_authentic_response_ends_the_attempt() -> None:
     """RFC 7296 section 2.21.3."""
     pair = Pair()
     pair.half_way()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     sa = session.sa
@@ -222,7 +230,7 @@ def test_a_malformed_authentic_response_ends_the_attempt() -> None:
     broken = seal_chain(cipher, bytes(8), envelope, PayloadType.GSA, b"\0\0\0\x40nonsense")
     outcome = pair.give(broken)
     (failure,) = outcome.events
-    assert isinstance(failure, RegistrationFailedEvent)
+    assert isinstance(failure, RegistrationAttemptFailed)
     assert "malformed" in failure.cause
 
 
@@ -233,8 +241,8 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
     payloads = (Notify(NotifyType.USE_TRANSPORT_MODE),)
     sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
     outcome = pair.give(sealed)
-    assert outcome.data_plane == ()
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert outcome.data_plane == []
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
 
 
 @pytest.mark.parametrize("bent", ["no AUTH", "another AUTH", "no IDr", "another IDr"])
@@ -242,7 +250,7 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     """RFC 9838 section 2.3.3: the exchange is authenticated before GSA and KD are processed."""
     pair = Pair()
     response = pair.answer(pair.half_way())
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     idr, auth, *rest = session.sa.protection.open_payloads(response, decode_header(response))
@@ -254,8 +262,8 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     }
     sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest))
     outcome = pair.give(sealed)
-    assert outcome.data_plane == ()
-    assert isinstance(outcome.events[0], RegistrationFailedEvent)
+    assert outcome.data_plane == []
+    assert isinstance(outcome.events[0], RegistrationAttemptFailed)
     assert pair.member.status(0.0).groups[0].state == "waiting"
 
 
@@ -285,14 +293,84 @@ def test_delete_is_answered_and_closes_the_ike_sa_but_not_the_group() -> None:
 
 def test_without_a_rekey_sa_the_closed_ike_sa_excludes_the_member() -> None:
     """RFC 9838 section 2.3.3: the GM MUST consider itself excluded, and re-registers."""
-    pair = Pair().registered()
-    group = pair.member._groups[0]
-    group.holding.retire_rekey(0.0, current=True)
-    pair.member.handle_timeout(0.0)
+    pair = Pair(multicast=False).registered()
     outcome = pair.give(pair.request(ExchangeType.INFORMATIONAL, Delete(ProtocolId.IKE, 0, ())))
     reasons = [one.reason for one in outcome.events if isinstance(one, Reregistering)]
     assert reasons == [RegisterAgain.IKE_SA_CLOSED]
-    assert group.holding.data_sas == ()
+    assert pair.member.groups[0].holding.data_sas == ()
+
+
+def colliding() -> tuple[Pair, Secured, bytes]:
+    """Let both sides ask for a new IKE SA; the server's is in use, the member's unanswered.
+
+    Return the SA that is replaced and the server's new SPI too.
+    """
+    pair = Pair().registered()
+    session = pair.member.session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    theirs = ike_rekey.begin(
+        old.parent, DEFAULT_IKE_PROPOSALS, b"server's", os.urandom, optimized=False
+    )
+    pair.give(pair.request(ExchangeType.CREATE_CHILD_SA, *theirs.payloads(0)))
+    return pair, old, theirs.spi
+
+
+def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberChange:
+    pending = old.channel.pending
+    assert pending is not None
+    response = pair.protection.seal(
+        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, pending.message_id, payloads
+    )
+    return pair.give(response)
+
+
+def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -> None:
+    """RFC 7296 sections 2.8.2, 2.21.3: the server's new IKE SA is in use already."""
+    pair, old, spi = colliding()
+    session = pair.member.session
+    outcome = rekey_answer(pair, old, Nonce(bytes(32)))
+    assert session is not None and pair.member.session is session
+    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
+
+
+def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
+    """RFC 7296 section 2.8.2: the member can ask over the server's at once."""
+    pair, old, spi = colliding()
+    asked = old.rekey_request
+    assert asked is not None
+    rule = Rule(ExchangeType.CREATE_CHILD_SA, is_response=False)
+    payloads, _ = ike_rekey.answer(
+        check(rule, asked.payloads(OptimizedRekey().rekey)),
+        old.parent,
+        DEFAULT_IKE_PROPOSALS,
+        os.urandom(8),
+        bytes,
+        optimized_rekey=OptimizedRekey().rekey,
+    )
+    (delete,) = rekey_answer(pair, old, *payloads).transmits
+    header = decode_header(delete.octets)
+    assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
+    session = pair.member.session
+    assert session is not None and session.idle
+    assert session._current().channel.protection.spi_i == spi
+
+
+def test_a_refused_rekey_is_tried_again_later() -> None:
+    """RFC 7296 section 2.25: TEMPORARY_FAILURE."""
+    pair = Pair().registered()
+    session = pair.member.session
+    assert session is not None
+    (old,) = session._sas
+    old.rekey_at = 0.0
+    pair.member.handle_timeout(0.0)
+    rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
+    assert pair.member.handle_timeout(REKEY_RETRY_SECONDS - 1.0).transmits == []
+    (again,) = pair.member.handle_timeout(REKEY_RETRY_SECONDS).transmits
+    assert decode_header(again.octets).exchange == ExchangeType.CREATE_CHILD_SA
 
 
 def test_a_child_sa_is_refused() -> None:
@@ -329,7 +407,7 @@ def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None
         header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),)
     )
     events = pair.give(response).events
-    (failed,) = [one for one in events if isinstance(one, RegistrationFailedEvent)]
+    (failed,) = [one for one in events if isinstance(one, RegistrationAttemptFailed)]
     assert failed.group == "keyid:other"
     assert str(kind) in failed.cause
 
@@ -350,7 +428,7 @@ def test_an_unknown_exchange_is_dropped() -> None:
 def test_a_malformed_authentic_request_closes_the_ike_sa() -> None:
     """RFC 7296 section 2.21.3: INVALID_SYNTAX is fatal."""
     pair = Pair().registered()
-    session = pair.member._session
+    session = pair.member.session
     assert session is not None
     assert session.sa is not None
     sa = session.sa
@@ -376,13 +454,13 @@ def test_a_dead_ike_sa_is_replaced_for_the_next_registration() -> None:
     world.run(1.0)
     world.start_server()
     engine = node.engine
-    engine._groups[0].register_now("test", 1.0)
+    engine.groups[0].register_now("test", 1.0, MemberChange())
     world.network.member_did(node, engine.handle_timeout(1.0))
     assert engine.status(1.0).ike_sa == "established"
     world.run(60.0)
     assert state(node) == "registered"
     assert len(node.all(Registered)) == 2
-    assert node.all(RegistrationFailedEvent) == []
+    assert node.all(RegistrationAttemptFailed) == []
 
 
 # --- anything at all ------------------------------------------------------------------------------
@@ -417,5 +495,5 @@ def test_mangled_datagrams_never_raise_and_change_nothing(seed: int) -> None:
         dropped = [one for one in outcome.events if isinstance(one, DatagramDropped)]
         assert len(dropped) == 1
         assert dropped[0].reason is not DropReason.INTERNAL_ERROR
-        assert outcome.transmits == ()
+        assert outcome.transmits == []
     assert pair.member.status(0.0) == before

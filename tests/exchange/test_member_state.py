@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import pytest
 
+from gcks.change import Change
 from gcks.errors import DropReason
 from gcks.events import (
     DatagramDropped,
     PolicyRefused,
     RegisterAgain,
     Registered,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RekeyReceived,
     Reregistering,
     StrangeRekeysSeen,
@@ -25,7 +26,6 @@ from gcks.ike.secured import Asked
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.ceiling import Ceiling
 from gcks.member.status import GroupStatus
-from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import Scene, scene_of
@@ -78,7 +78,7 @@ def test_in_band_a_group_without_sas_is_registered_while_the_ike_sa_tells() -> N
     (sa,) = world.server.ike_sas.of_peer("fqdn:gm1.dev")
     delete = Delete(ProtocolId.ESP, 4, (spi,))
     asked = sa.ask(Asked.PUSH, ExchangeType.GSA_INBAND_REKEY, (delete,), SERVER_SETTINGS, 10.0)
-    world.network.server_did(Outcome(transmits=asked))
+    world.network.server_did(Change(transmits=asked))
     world.run(40.0)
     assert status(world, member).data_sas == () and state(member) == "registered"
     rekey(world)
@@ -145,7 +145,7 @@ def test_a_policy_beyond_the_ceiling_is_one_event() -> None:
     member = world.member("gm1", ceiling=Ceiling(max_lifetime_seconds=60))
     world.run(2.0)
     (refused,) = member.all(PolicyRefused)
-    assert member.all(RegistrationFailedEvent) == []
+    assert member.all(RegistrationAttemptFailed) == []
     assert refused.retry_seconds > 0 and "ceiling" in refused.hint
     assert status(world, member).last_error == refused.cause
 

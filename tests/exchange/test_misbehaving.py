@@ -12,11 +12,11 @@ from random import Random
 
 import pytest
 
+from gcks.change import Change
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, MemberRegistered
 from gcks.iana import ExchangeType
 from gcks.ike.fragments import MAX_FRAGMENTS
-from gcks.outcome import Outcome
 from gcks.wire.header import FLAG_INITIATOR
 from gcks.wire.notify import Notify
 from tests.support.handshakes import SIZE, fragments, met
@@ -26,18 +26,18 @@ from tests.support.world import SERVER_SETTINGS
 NUMBER_AT, TOTAL_AT = 33, 35
 
 
-def give(server: Server, peer: Initiator, datagrams: Sequence[bytes]) -> list[Outcome]:
+def give(server: Server, peer: Initiator, datagrams: Sequence[bytes]) -> list[Change]:
     return [server.receive(octets, peer) for octets in datagrams]
 
 
-def registers(outcomes: Sequence[Outcome]) -> bool:
+def registers(outcomes: Sequence[Change]) -> bool:
     """Tell whether exactly the last datagram led to the registration."""
     found = [any(isinstance(e, MemberRegistered) for e in one.events) for one in outcomes]
     return found == [False] * (len(outcomes) - 1) + [True]
 
 
-Change = Callable[[list[bytes]], list[bytes]]
-HARMLESS: dict[str, Change] = {
+Bend = Callable[[list[bytes]], list[bytes]]
+HARMLESS: dict[str, Bend] = {
     "in order": lambda f: f,
     "backwards": lambda f: f[::-1],
     "shuffled": lambda f: Random(1).sample(f, len(f)),
@@ -46,13 +46,13 @@ HARMLESS: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
-def test_whatever_the_order_a_complete_set_counts(change: Change) -> None:
+def test_whatever_the_order_a_complete_set_counts(change: Bend) -> None:
     """RFC 7383 section 2.6."""
     server, peer = met()
     assert registers(give(server, peer, change(fragments(peer))))
 
 
-HARMFUL: dict[str, tuple[Change, DropReason | None]] = {
+HARMFUL: dict[str, tuple[Bend, DropReason | None]] = {
     "one is missing": (lambda f: f[:-1], None),
     "number zero": (lambda f: [bent(f[0], NUMBER_AT, 0)], DropReason.MALFORMED),
     "beyond the total": (lambda f: [bent(f[0], NUMBER_AT, 200)], DropReason.MALFORMED),
@@ -66,13 +66,13 @@ HARMFUL: dict[str, tuple[Change, DropReason | None]] = {
 
 @pytest.mark.parametrize(("change", "reason"), HARMFUL.values(), ids=HARMFUL)
 def test_a_broken_set_is_dropped_and_the_true_one_still_counts(
-    change: Change, reason: DropReason | None
+    change: Bend, reason: DropReason | None
 ) -> None:
     """RFC 7383 section 2.6: verified before it is kept, so that nobody else can spoil a set."""
     server, peer = met()
     true = fragments(peer)
     outcomes = give(server, peer, change(true))
-    assert all(outcome.transmits == () for outcome in outcomes)
+    assert all(outcome.transmits == [] for outcome in outcomes)
     drops = [e.reason for one in outcomes for e in one.events if isinstance(e, DatagramDropped)]
     assert drops == ([reason] if reason is not None else [])
     if reason is None:
@@ -115,7 +115,7 @@ def test_only_the_first_fragment_of_a_repeated_request_brings_the_response_again
     sent = fragments(peer)
     response = give(server, peer, sent)[-1].transmits
     again = [one.transmits for one in give(server, peer, sent)]
-    assert again == [response, *[()] * (len(sent) - 1)]
+    assert again == [response, *[[]] * (len(sent) - 1)]
 
 
 @pytest.mark.parametrize("message_id", [0, 3, 4, 0xFFFFFFFF])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,7 @@ from gcks.events import (
     MemberRegistered,
     PolicyRefused,
     RegistrationAbandoned,
-    RegistrationFailedEvent,
+    RegistrationAttemptFailed,
     RegistrationRefused,
     RequestRefused,
     Reregistering,
@@ -49,8 +50,12 @@ def unknown_group() -> Scene:
     return world, world.member("gm1", groups=("vidoe",))
 
 
-def with_certificates(own: object, trust: Authority = CA) -> Scene:
+def with_certificates(own: object, trust: Authority = CA, late: timedelta = timedelta()) -> Scene:
+    """Authenticate by certificates, with clocks that are late on both sides."""
     world = World(server_credentials=Credentials(own=(CA.issue("gcks.dev"),), trust=CA.trust))
+    right = world.network.wall
+    world.network.wall = lambda: right() - late.total_seconds()  # type: ignore[method-assign]
+    world.start_server()
     credentials = Credentials(own=(own,), trust=trust.trust)  # type: ignore[arg-type]
     return world, world.member("gm1", credentials=credentials, certificate=True)
 
@@ -87,11 +92,7 @@ def forbidden_sender() -> Scene:
 
 def clock_skew() -> Scene:
     """Both clocks are a year late: the certificate seems to be from the future."""
-    scene = with_certificates(CA.issue("gm1.dev"))
-    network = scene[0].network
-    late = network.wall
-    network.wall = lambda: late() - 366 * 86400  # type: ignore[method-assign]
-    return scene
+    return with_certificates(CA.issue("gm1.dev"), late=366 * DAY)
 
 
 def blocked_multicast() -> Scene:
@@ -182,7 +183,7 @@ def test_cause_and_remedy_are_named_on_both_sides(what: str) -> None:
     assert world.network.server is not None
     told = (RegistrationRefused, MemberLeft, MemberRegistered)
     assert _one_says(world.network.server.events, told, row.operator_cause, row.operator_remedy)
-    failed = (RegistrationFailedEvent, PolicyRefused, Reregistering)
+    failed = (RegistrationAttemptFailed, PolicyRefused, Reregistering)
     assert _one_says(member.events, failed, row.member_cause, row.member_remedy)
 
 
@@ -201,7 +202,7 @@ def test_a_failed_registration_is_exactly_one_event(what: str) -> None:
         assert failure.group == f"keyid:{'vidoe' if what == 'unknown group' else 'demo'}"  # type: ignore[union-attr]
     assert "10.0.0.2" in str(failure)
     failed = [
-        one for one in member.events if isinstance(one, RegistrationFailedEvent | PolicyRefused)
+        one for one in member.events if isinstance(one, RegistrationAttemptFailed | PolicyRefused)
     ]
     assert len(failed) == 1
 

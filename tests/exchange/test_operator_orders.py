@@ -20,7 +20,7 @@ from gcks.events import (
     RegistrationRefused,
     RekeySent,
     SaCreated,
-    SaDeleted,
+    SaEnded,
 )
 from gcks.iana import NotifyType
 from gcks.ike.keywords import parse_esp
@@ -82,7 +82,7 @@ def test_who_is_no_member_is_excluded_without_troubling_the_others() -> None:
     order(scene, exclude("fqdn:gm77.dev"))
     scene.run(SOON)
     assert all(one.reminder for one in scene.events(RekeySent)[before:])
-    assert len(scene.group.exclusions) == 1
+    assert len(scene.group.state.exclusions) == 1
 
 
 def test_on_request_the_exclusion_waits_for_no_other() -> None:
@@ -121,7 +121,7 @@ def test_an_excluded_inband_sender_takes_only_the_data_keys_with_it() -> None:
     assert not known & scene.current
     assert scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }
 
 
@@ -186,7 +186,7 @@ CHANGES = {
 def test_a_reload_does_exactly_what_the_plan_says(what: str, management: str) -> None:
     scene = Scene(replace(TREE, key_management=management), members=6)
     scene.run(5.0)
-    before, replaced = dict(scene.group.sas.current), len(scene.events(SaDeleted))
+    before, replaced = dict(scene.group.sas.current), len(scene.events(SaEnded))
     new = replace(scene.policy, **CHANGES[what])  # type: ignore[arg-type]
     change = planned(scene, new)
     assert planned(scene, new) == change, "to plan changes nothing"
@@ -209,7 +209,7 @@ def test_a_reload_does_exactly_what_the_plan_says(what: str, management: str) ->
     scene.run(ATD + DTD + 60.0)
     out = [int(one.removeprefix("fqdn:gm").removesuffix(".dev")) for one in change.excluded]
     scene.check(out, undisturbed=not change.starts_over)
-    assert len(scene.events(SaDeleted)) >= replaced + len(change.renewed) + len(change.dropped)
+    assert len(scene.events(SaEnded)) >= replaced + len(change.renewed) + len(change.dropped)
 
 
 def test_groups_that_begin_and_end_are_planned_too() -> None:
@@ -236,12 +236,12 @@ def test_members_are_locked_out_by_what_they_announced() -> None:
         "the GM does not support ENCR=AES_CBC-256 of the ESP SA video"
     }
     assert not change.unknown
-    assert [count for _, count in census(scene.group.members)] == [3, 2]
+    assert [count for _, count in census(scene.group.state.members)] == [3, 2]
     scene.reload(data_sas=policy.data_sas)
     (told,) = scene.events(MembersLockedOut)
     assert (told.members, told.cause) == (3, change.locked_out[0][1])
     scene.run(SOON)
     assert len(scene.members[0].all(Registered)) == 1 and scene.current <= {
         (sa.install.spi, sa.install.key_e + sa.install.key_a)
-        for sa in scene.members[0].engine._groups[0].holding.data_sas
+        for sa in scene.members[0].engine.groups[0].holding.data_sas
     }

@@ -172,7 +172,7 @@ def no_sender_id() -> Scene:
 def rate_limited() -> Scene:
     server = Server(settings=replace(SERVER_SETTINGS, rate_per_identity=0.1))
     scene = auth(server, Initiator())
-    while server.engine.rates.take("fqdn:gm1.dev", 0.1, server.now):
+    while server.engine.exchanges.rates.take("fqdn:gm1.dev", 0.1, server.now):
         pass
     return scene
 
@@ -309,7 +309,7 @@ def test_names_as_long_as_allowed_register() -> None:
     psk = PreSharedKey(str(peer.identity), peer.secret)
     server = Server((policy,), credentials=Credentials((psk,), ()))
     peer.register(server)
-    assert server.engine.groups["keyid:demo"].members.identities() == (str(peer.identity),)
+    assert server.engine.groups["keyid:demo"].state.members.identities() == (str(peer.identity),)
 
 
 def size(event: RegistrationRefused) -> int:

@@ -23,7 +23,7 @@ def with_rekey(policy: GroupPolicy, **changes: object) -> GroupPolicy:
 
 def keyed(scene: Scene, number: int) -> bool:
     """Tell whether a member has the current Data-Security SAs and the current Rekey SA."""
-    holding = scene.members[number].engine._groups[0].holding
+    holding = scene.members[number].engine.groups[0].holding
     now = {(sa.spi, sa.keymat) for sa in scene.group.sas.data}
     held = {(sa.install.spi, sa.install.key_e + sa.install.key_a) for sa in holding.data_sas}
     rekey = holding.current_rekey
@@ -101,7 +101,7 @@ def test_what_is_left_of_the_lifetimes_is_told() -> None:
     scene.run(5.0)
     scene.rekey()
     scene.run(2.0)
-    holding = scene.members[0].engine._groups[0].holding
+    holding = scene.members[0].engine.groups[0].holding
     ends = {sa.key: sa.hard_at for sa in holding.data_sas if sa.remove_at > 1e9}
     scene.run(60.0)
     after = {sa.key: sa.hard_at for sa in holding.data_sas}

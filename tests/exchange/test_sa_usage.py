@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from gcks.events import MemberLeft, PolicyRefused, RegistrationFailedEvent, RegistrationRefused
+from gcks.events import MemberLeft, PolicyRefused, RegistrationAttemptFailed, RegistrationRefused
 from gcks.group.usage import Usage
 from gcks.iana import NotifyType
 from gcks.keyserver.commands import RekeyGroup
+from gcks.keyserver.groups import admitting
+from gcks.keyserver.groups.admitting import admit
+from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.groups.registration import RegistrationRequest
+from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
 from gcks.member.ceiling import Ceiling
 from gcks.member.data_plane import Feature, InstallSa
 from gcks.wire.notify import Notify
@@ -115,7 +118,7 @@ def test_a_member_that_can_not_refuses_with_the_reason_and_tells_the_server(
     assert member.plane.installed == {}
     assert left(world) == [("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN")]
     assert "features" in refused.hint and refused.retry_seconds > 0
-    assert member.all(RegistrationFailedEvent) == []
+    assert member.all(RegistrationAttemptFailed) == []
 
 
 @announced_features
@@ -132,23 +135,23 @@ def test_a_gm_that_does_not_announce_it_is_refused_by_the_server(
     (refused,) = world.network.server.all(RegistrationRefused)
     assert refused.notify is NotifyType.NO_PROPOSAL_CHOSEN
     assert "does not announce" in refused.cause and "data_plane.features" in refused.hint
-    (failure,) = member.all(RegistrationFailedEvent)
+    (failure,) = member.all(RegistrationAttemptFailed)
     assert "NO_PROPOSAL_CHOSEN" in failure.cause and "data_plane" in failure.hint
     assert member.plane.installed == {} and left(world) == []
 
 
-def test_the_requests_announce_what_the_data_plane_can_do() -> None:
+def test_the_requests_announce_what_the_data_plane_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """RFC 9838 sections 2.3.3 and 6.3: in GSA_AUTH and in GSA_REGISTRATION, with CPI zero."""
     world = World(groups=(group_policy("demo"), group_policy("audio", number=9)))
     seen: list[Usage] = []
-    for group in world.server.groups.values():
-        original = group.register
 
-        def watch(request: RegistrationRequest, *rest: Any, original: Any = original) -> Any:
-            seen.append(request.announced)
-            return original(request, *rest)
+    def watch(decision: Decision, request: AdmissionRequest) -> Admitted:
+        seen.append(request.announced)
+        return admit(decision, request)
 
-        group.register = watch  # type: ignore[method-assign]
+    monkeypatch.setattr(admitting, "admit", watch)
     member = world.member("gm1", groups=("demo", "audio"), ceiling=able(*Feature))
     world.run(2.0)
     assert [state(member, number) for number in range(2)] == ["registered"] * 2

@@ -78,7 +78,7 @@ def fails_alone(server: Server, peer: Initiator, request: bytes) -> Registration
     assert event.notify is NotifyType.AUTHENTICATION_FAILED
     later = server.receive(peer.request(ExchangeType.INFORMATIONAL), peer)
     assert dropped(later) is DropReason.UNKNOWN_SPI
-    assert not server.engine.groups["keyid:demo"].members.identities()
+    assert not server.engine.groups["keyid:demo"].state.members.identities()
     return event
 
 
@@ -94,11 +94,11 @@ def test_a_member_registers_with_its_pre_shared_key() -> None:
     assert kinds(payloads) == ["IDr", "Authentication", *GSA_KD]
     assert payloads[0] == IDr(SERVER_IDENTITY)
     assert payloads[1] == peer.server_proof(SERVER_IDENTITY)
-    assert outcome.events == (
+    assert outcome.events == [
         MemberRegistered(
             "keyid:demo", MEMBER, "10.0.0.1:500", "psk", sender_ids=0, again=False, members=1
-        ),
-    )
+        )
+    ]
 
 
 @pytest.mark.parametrize(("port", "marker"), [(500, False), (848, False), (4500, True)])
@@ -222,7 +222,7 @@ def test_the_answer_to_a_failure_can_be_had_again_and_nothing_else() -> None:
     first = server.answer(request, peer)
     again = server.receive(request, peer)
     assert [t.octets for t in again.transmits] == [first]
-    assert (again.events, again.journal) == ((), ())
+    assert (again.events, again.journal) == ([], [])
     peer.secret, peer.next_message_id = SECRET, 1
     assert dropped(server.receive(peer.auth(), peer)) is DropReason.UNKNOWN_SPI
     assert server.engine.ike_sas.half_open == 1

@@ -153,7 +153,7 @@ def test_a_retransmitted_request_gets_the_identical_response() -> None:
     first = server.answer(request, peer)
     again = server.receive(request, peer)
     assert [t.octets for t in again.transmits] == [first]
-    assert again.events == ()
+    assert again.events == []
     assert server.engine.ike_sas.half_open == 1
 
 
@@ -392,7 +392,7 @@ def test_every_truncation_is_dropped_in_silence() -> None:
             cut = cut[:24] + length.to_bytes(4, "big") + cut[28:]
         outcome = server.receive(cut, peer)
         refused = [t for t in outcome.transmits if decode_plain(t.octets)[0].spi_r == NO_SPI]
-        assert outcome.transmits == tuple(refused), "only a refusal that keeps no state"
+        assert outcome.transmits == refused, "only a refusal that keeps no state"
         if not refused:
             assert dropped(outcome) is DropReason.MALFORMED
     assert server.forgot_all_peers

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gcks.change import Change
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, MemberRegistered, RegistrationRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
 from gcks.ike.protect import Envelope, seal_chain
-from gcks.outcome import Outcome
 from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR
 from gcks.wire.identification import IDi
@@ -36,12 +36,12 @@ def edits(length: int) -> Iterator[Edit]:
         yield lambda o, at=at: o[:at] + o[at : at + 1] + o[at:]
 
 
-def sound(outcome: Outcome) -> None:
+def sound(outcome: Change) -> None:
     """Nothing unexpected happened, and at most one thing at all."""
     for event in outcome.events:
         if isinstance(event, DatagramDropped):
             assert event.reason is not DropReason.INTERNAL_ERROR, event
-            assert outcome.transmits == ()
+            assert outcome.transmits == []
     assert len(outcome.transmits) <= 1
 
 

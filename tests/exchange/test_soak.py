@@ -25,7 +25,6 @@ from statistics import mean
 from typing import Any, Self
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from gcks.daemon.audit import AuditLog
@@ -36,9 +35,9 @@ from gcks.daemon.control.listener import MAX_WAITING_EVENTS, ControlSocket
 from gcks.daemon.control.peers import Access, Gate
 from gcks.daemon.logs import EventLog, configure
 from gcks.daemon.metrics import ServerMetrics
-from gcks.events import Event, MemberRegistered
+from gcks.events import KINDS, Event, MemberRegistered
 from gcks.member.status import GroupStatus
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 from tests.support.network import MemberNode, Weather
 from tests.support.scene import TREE, Scene
 
@@ -82,7 +81,7 @@ class Edge:
         self._log = EventLog(configure(LogOptions("json", "info"), self._null))
         self._audit = AuditLog(self._audited, scene.world.network.wall)
         self._control = ControlSocket(
-            directory / "control.sock", Gate(Access()), bytes, _nothing, structlog.get_logger()
+            directory / "control.sock", Gate(Access()), bytes, _nothing, self.tell
         )
         self._open = ExitStack()
         self.deaf = self._open.enter_context(self._control.following(Wanted()))
@@ -90,7 +89,7 @@ class Edge:
 
     def fill(self) -> None:
         """Fill what holds the last events of each kind: from then on it must not grow."""
-        for kind in kinds():
+        for kind in KINDS:
             self._control.tell([sample(kind) for _ in range(KEPT_OF_A_KIND)])
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -125,8 +124,8 @@ def held(scene: Scene) -> tuple[int, ...]:
     return (
         len(engine.ike_sas),
         len(group.sas.replaced),
-        len(group._outbox._pending),
-        len(group._early),
+        len(group.outbox),
+        len(group.state.steps),
     )
 
 

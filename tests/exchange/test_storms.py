@@ -240,8 +240,8 @@ def test_a_group_that_starts_over_comes_back_over_the_told_time() -> None:
 
 def _ignore(node: MemberNode) -> None:
     """Make a member understand nothing of what is told."""
-    (group,) = node.engine._groups
-    group.delay.registered(())
+    (group,) = node.engine.groups
+    group.planner.delay.registered(())
 
 
 def _longest(nodes: list[MemberNode]) -> float:
@@ -258,8 +258,10 @@ def test_members_that_are_rekeyed_in_band_are_told_too() -> None:
     group = scene.server.groups["keyid:demo"]
     scene.network.server_did(scene.server.command(RekeyGroup("keyid:demo"), scene.network.now))
     scene.run(20.0)
-    (member,) = nodes[0].engine._groups
-    assert member.delay.told == group.spread, "a push has told the size that the group has now"
+    (member,) = nodes[0].engine.groups
+    assert member.planner.delay.told == group.spread, (
+        "a push has told the size that the group has now"
+    )
 
 
 def test_a_member_shows_over_how_long_it_would_come_back() -> None:

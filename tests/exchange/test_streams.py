@@ -52,7 +52,7 @@ def test_a_request_over_a_stream_is_not_sent_again_and_given_up_in_the_end() -> 
     peer.register(server)
     assert len(server.wait(SERVER_SETTINGS.ike_sa_idle_seconds).transmits) == 1
     for _ in range(100):
-        assert server.wait(1.0).transmits == ()
+        assert server.wait(1.0).transmits == []
     assert server.forgot_all_peers
 
 
@@ -66,6 +66,6 @@ def test_nothing_is_fragmented_and_no_keepalive_is_sent_over_a_stream() -> None:
     sa.channel.fragment_octets = 256
     sa.begin_keepalives(server.now)
     server.engine.ike_sas.touch(sa, sa.wants_at)
-    assert server.wait(KEEPALIVE_SECONDS + 1).transmits == ()
+    assert server.wait(KEEPALIVE_SECONDS + 1).transmits == []
     (response,) = server.receive(peer.request(INFORMATIONAL), peer).transmits
     assert response.octets[16] == PayloadType.SK

@@ -11,12 +11,12 @@ from dataclasses import replace
 from itertools import count
 from math import inf
 
+from gcks.change import Change
 from gcks.datagrams import Path
 from gcks.events import IkeSaInitAnswered, MemberRegistered
 from gcks.keyserver.commands import Command
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.load import WHOLE_PER_AUTH
-from gcks.outcome import Outcome
 
 BUFFER_DATAGRAMS = 3_000
 """Of some 1,400 octets with what the kernel adds: 4 MB."""
@@ -46,26 +46,26 @@ class BusyEngine:
         self._waiting: deque[tuple[bytes, Path]] = deque()
         self._free_at = 0.0
 
-    def start(self, now: float) -> Outcome:
+    def start(self, now: float) -> Change:
         return self._timed(self.engine.start(now), now)
 
-    def command(self, command: Command, now: float) -> Outcome:
+    def command(self, command: Command, now: float) -> Change:
         return self._timed(self.engine.command(command, now), now)
 
-    def receive(self, datagram: bytes, path: Path, now: float) -> Outcome:
+    def receive(self, datagram: bytes, path: Path, now: float) -> Change:
         if len(self._waiting) < self._buffer:
             self._waiting.append((datagram, path))
         else:
             self.lost += 1
-        return self._timed(Outcome(), now)
+        return self._timed(Change(), now)
 
-    def handle_timeout(self, now: float) -> Outcome:
+    def handle_timeout(self, now: float) -> Change:
         if now < self._free_at:
-            return self._timed(Outcome(), now)
+            return self._timed(Change(), now)
         if self._engine_due <= now:
             return self._timed(self.engine.handle_timeout(now), now)
         if not self._waiting:
-            return self._timed(Outcome(), now)
+            return self._timed(Change(), now)
         outcome = self.engine.receive(*self._waiting.popleft(), now)
         spent = OTHER_SECONDS + sum(self._spent.get(type(one), 0.0) for one in outcome.events)
         self.busy_seconds += spent
@@ -77,6 +77,6 @@ class BusyEngine:
         due = self.engine.next_timeout
         return inf if due is None else due
 
-    def _timed(self, outcome: Outcome, now: float) -> Outcome:
+    def _timed(self, outcome: Change, now: float) -> Change:
         due = now if self._waiting else self._engine_due
         return replace(outcome, next_timeout=None if due == inf else max(due, self._free_at))

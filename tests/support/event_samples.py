@@ -10,12 +10,6 @@ from typing import Any
 from gcks import events as e
 
 
-def kinds() -> list[type[e.Event]]:
-    """Return every class of event."""
-    found = [one for one in vars(e).values() if isinstance(one, type) and issubclass(one, e.Event)]
-    return [one for one in found if "name" in vars(one)]
-
-
 def sample(kind: type[e.Event], **fields: Any) -> e.Event:
     """Make an event with values of the right types, and with these fields."""
     hints = typing.get_type_hints(kind)

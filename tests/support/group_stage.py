@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from gcks.change import Change, Waiting
 from gcks.crypto.key_wrap import unwrap
 from gcks.datagrams import Endpoint, Transmit
 from gcks.errors import Discard
@@ -17,11 +18,14 @@ from gcks.group.rekey_message import rekey_cipher
 from gcks.group.usage import Usage
 from gcks.iana import Encr, Integ, Kwa, PayloadType, ProtocolId, TransformType
 from gcks.journal import JournalEntry
+from gcks.keyserver.groups.departing import leave
+from gcks.keyserver.groups.due import rekey
 from gcks.keyserver.groups.group import Group
-from gcks.keyserver.groups.group_outcome import GroupOutcome
+from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
-from gcks.keyserver.groups.registration import KeyWrap, Registration, RegistrationRequest
-from gcks.keyserver.groups.spi import SpiPool
+from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
+from gcks.keyserver.groups.state import GroupState
+from gcks.keyserver.key_payloads import key_payloads
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GsaPolicy, decode_gsa
 from gcks.wire.header import decode_header
@@ -31,13 +35,13 @@ from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.support.memory_store import replay
+from tests.support.needs import met
 from tests.support.rekey_opening import open_rekey
 
 GCM = Transform(TransformType.ENCR, Encr.AES_GCM_16, 256)
 CBC = Transform(TransformType.ENCR, Encr.AES_CBC, 256)
 HMAC = Transform(TransformType.INTEG, Integ.HMAC_SHA2_256_128)
-KWK = KeyWrap(Kwa.KW_5649_256, b"\x4b" * 32)
+KWK = b"\x4b" * 32
 ATD, DTD, SPREAD = 5, 15, 2.0
 OVERLAP = DTD + SPREAD
 WALL = 1_800_000_000.0
@@ -98,7 +102,9 @@ def group_policy(*data_sas: DataSaPolicy, **options: Any) -> GroupPolicy:
 class Joined:
     """What one registration gave."""
 
-    registration: Registration
+    admitted: Admitted
+    change: Change
+    payloads: tuple[Payload, ...]
     gsa: GroupSecurityAssociation
     kd: KeyDownload
     sender: bool
@@ -114,7 +120,7 @@ class Joined:
     @property
     def keys(self) -> dict[bytes, bytes]:
         """SPI -> keying material; from GSK_w downwards where there is a key tree."""
-        known, wraps = {0: KWK.kwk}, [w for bag in self.kd.member_bags for w in bag.wrap_keys]
+        known, wraps = {0: KWK}, [w for bag in self.kd.member_bags for w in bag.wrap_keys]
         while fit := next((w for w in wraps if w.kwk_id in known and w.key_id not in known), None):
             known[fit.key_id] = unwrap(known[fit.kwk_id], fit.encrypted_key)
         return {
@@ -145,10 +151,22 @@ class Stage:
         self.transmits: list[Transmit] = []
         self.events: list[Event] = []
         self.wall_shift = WALL - self.now
-        self.group, outcome = Group.create(
-            self.policy, SpiPool(self.entropy), self.entropy, self.wall, self.now
-        )
-        self.take(outcome)
+        self.start()
+
+    def start(self) -> Change:
+        """Begin, or go on from what is in the journal."""
+        self.groups = Groups(self.entropy, self.wall)
+        change = Change()
+        self.groups.start({self.policy.name: self.policy}, list(self.journal), self.now, change)
+        return self.take(change)
+
+    @property
+    def group(self) -> Group:
+        return self.groups.by_name[self.policy.name]
+
+    @property
+    def state(self) -> GroupState:
+        return self.group.state
 
     def entropy(self, octets: int) -> bytes:
         return self._random.randbytes(octets)
@@ -156,42 +174,65 @@ class Stage:
     def wall(self) -> float:
         return self.now + self.wall_shift
 
-    def take(self, outcome: GroupOutcome) -> GroupOutcome:
-        self.journal += outcome.journal
-        self.transmits += outcome.transmits
-        self.events += outcome.events
-        return outcome
+    def take(self, change: Change) -> Change:
+        self.journal += change.journal
+        self.transmits += change.transmits
+        self.events += change.events
+        for waiting in change.waits:
+            self._meet(waiting)
+        return change
 
-    def rekey(self) -> GroupOutcome:
-        return self.take(self.group.rekey(self.now))
+    def _meet(self, waiting: Waiting) -> None:
+        change = Change()
+        self.groups.resume(waiting.token, met(waiting.need, self.journal), self.now, change)
+        self.take(change)
 
-    def reload(self, policy: GroupPolicy) -> GroupOutcome:
-        outcome = self.take(self.group.replace_policy(policy, self.now))
+    def decide(
+        self, decider: Callable[..., object], *arguments: object, **options: object
+    ) -> Change:
+        """Have the group decide something, and take what follows."""
+        change = Change()
+        try:
+            with self.groups.deciding(self.group, self.now, change) as decision:
+                decider(decision, *arguments, **options)
+        finally:
+            self.take(change)
+        return change
+
+    def rekey(self) -> Change:
+        return self.decide(rekey)
+
+    def leave(self, name: str, cause: str = "left") -> Change:
+        return self.decide(leave, f"fqdn:{name}.dev", cause)
+
+    def timeout(self) -> Change:
+        """Let the group do what is due now."""
+        change = Change()
+        self.groups.handle_timeout(self.now, change)
+        return self.take(change)
+
+    def reload(self, policy: GroupPolicy) -> Change:
+        change = Change()
+        self.groups.reload({policy.name: policy}, self.now, change)
         self.policy = policy
-        return outcome
+        return self.take(change)
 
     def until(self, end: float) -> list[Transmit]:
         """Let time pass, firing every timer on the way; return what was sent."""
         before = len(self.transmits)
-        while self.group.next_timeout <= end:
-            self.now = max(self.now, self.group.next_timeout)
-            self.take(self.group.handle_timeout(self.now))
+        while self.groups.next_timeout <= end:
+            self.now = max(self.now, self.groups.next_timeout)
+            self.timeout()
         self.now = max(self.now, end)
         return self.transmits[before:]
 
-    def restart(
-        self, *, down_seconds: float = 0.0, policy: GroupPolicy | None = None
-    ) -> GroupOutcome:
+    def restart(self, *, down_seconds: float = 0.0, policy: GroupPolicy | None = None) -> Change:
         """Kill the server and start it again from its journal; monotonic time starts anew."""
         wall = self.wall() + down_seconds
         self.policy = policy or self.policy
-        (stored,) = replay(self.journal)
         self.now = 50.0
         self.wall_shift = wall - self.now
-        self.group, outcome = Group.restore(
-            self.policy, stored, SpiPool(self.entropy), self.entropy, self.wall, self.now
-        )
-        return self.take(outcome)
+        return self.start()
 
     def register(
         self,
@@ -203,17 +244,30 @@ class Stage:
         sag: SecurityAssociation | None = None,
         reassembles: bool = True,
         announced: Usage | None = None,
+        kwa: int = Kwa.KW_5649_256,
+        certificates: bytes = b"",
     ) -> Joined:
-        identity = Identity.parse(f"fqdn:{name}.dev")
-        request = RegistrationRequest(identity, address, sender, count, sag, reassembles)
-        if announced is not None:
-            request = replace(request, announced=announced)
-        done = self.group.register(request, KWK, self.now)
-        self.journal += done.journal
-        self.events += done.events
-        gsa, kd = done.payloads[:2]
+        request = AdmissionRequest(
+            group=self.policy.name,
+            identity=Identity.parse(f"fqdn:{name}.dev"),
+            address=address,
+            kwa=kwa,
+            sender=sender,
+            sender_id_count=count,
+            sag=sag,
+            reassembles=reassembles,
+            certificates=certificates,
+            announced=announced or Usage(),
+        )
+        change = Change()
+        try:
+            admitted = self.groups.admit(request, self.now, change)
+        finally:
+            self.take(change)
+        payloads = key_payloads(admitted.keys, KWK)
+        gsa, kd = payloads[:2]
         assert isinstance(kd, KeyDownload) and gsa.type == PayloadType.GSA  # type: ignore[union-attr]
-        joined = Joined(done, decode_gsa(gsa.encode()), kd, sender)
+        joined = Joined(admitted, change, payloads, decode_gsa(gsa.encode()), kd, sender)
         check_registration(joined.gsa, kd, sender=sender)
         return joined
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from gcks.change import Change
 from gcks.crypto.key_exchange import KeyPair, generate
 from gcks.crypto.signature import HASHES
 from gcks.datagrams import Endpoint, Path
@@ -30,7 +31,6 @@ from gcks.ike.suite import IkeSuite
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.settings import ServerSettings
-from gcks.outcome import Outcome
 from gcks.wire.authentication import Authentication
 from gcks.wire.certificate import Certificate
 from gcks.wire.header import (
@@ -94,7 +94,7 @@ class Server:
         )
         self.started = self.engine.start(0.0)
 
-    def receive(self, datagram: bytes, peer: Initiator) -> Outcome:
+    def receive(self, datagram: bytes, peer: Initiator) -> Change:
         return self.engine.receive(datagram, peer.path, self.now)
 
     def answer(self, datagram: bytes, peer: Initiator) -> bytes:
@@ -104,7 +104,7 @@ class Server:
         assert transmit.path == peer.path
         return transmit.octets
 
-    def wait(self, seconds: float) -> Outcome:
+    def wait(self, seconds: float) -> Change:
         """Let time pass, then let the engine do what is due."""
         self.now += seconds
         return self.engine.handle_timeout(self.now)
@@ -278,15 +278,15 @@ def kinds(payloads: Sequence[Payload]) -> list[str]:
     return [type(payload).__name__ for payload in payloads]
 
 
-def only(outcome: Outcome, kind: type[Event]) -> Event:
+def only(outcome: Change, kind: type[Event]) -> Event:
     """Return the one event of the kind."""
     (event,) = (event for event in outcome.events if isinstance(event, kind))
     return event
 
 
-def dropped(outcome: Outcome) -> DropReason:
+def dropped(outcome: Change) -> DropReason:
     """Return why the datagram was dropped, without an answer or a trace."""
-    assert (outcome.transmits, outcome.journal) == ((), ())
+    assert (outcome.transmits, outcome.journal) == ([], [])
     (event,) = outcome.events
     assert isinstance(event, DatagramDropped)
     return event.reason

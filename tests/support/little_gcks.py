@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from gcks.crypto.key_wrap import wrap
@@ -15,11 +15,15 @@ from gcks.group.key_download import key_download, keymat_octets, rekey_keys
 from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
 from gcks.iana import Encr, GcAuth, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import Ceiling
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import DataPlaneCommand
-from gcks.member.effects import Effects
 from gcks.member.group_member import GroupMember
+from gcks.member.key_path import PathKey
+from gcks.member.opening import KeySource
+from gcks.member.phases import AwaitingRekeys
 from gcks.member.rekey import follow_rekey
 from gcks.member.settings import GroupMembership, MemberSettings
+from gcks.member.terms import Terms
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.header import decode_header
@@ -42,6 +46,9 @@ MEMBER_ADDRESS = "192.0.2.7"
 T = TypeVar("T")
 DTD = 20
 ATD = 5
+ESP1, ESP2, ESP3 = b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"
+"""The SPIs of `esp(1)` and so on."""
+ALLOWING = Ceiling(allow_implicit_authentication=True)
 
 
 def esp(
@@ -197,35 +204,55 @@ class Member:
             (membership,),
             reregister_jitter_seconds=jitter_seconds,
         )
-        self.group = GroupMember(membership, settings, ceiling or Ceiling(), lambda limit: limit)
+        terms = Terms(membership, settings, ceiling or Ceiling())
+        self.group = GroupMember(terms, lambda limit: limit)
         self.commands: list[DataPlaneCommand] = []
         self.events: list[Event] = []
 
     def register(self, payloads: tuple[Payload, ...], now: float = 0.0) -> None:
-        effects = Effects()
-        self.group.accept_registration(payloads, KWA, IKE_GSK_W, now, effects)
-        self._take(effects)
+        change = MemberChange()
+        source = KeySource(KWA, IKE_GSK_W)
+        self.group.accept_registration(payloads, source, now, change)
+        self._take(change)
 
     def receive(self, datagram: bytes, now: float = 1.0) -> None:
-        effects = Effects()
+        change = MemberChange()
         try:
-            follow_rekey(self.group, datagram, decode_header(datagram), now, effects)
+            follow_rekey(self.group, datagram, decode_header(datagram), now, change)
         finally:
-            self._take(effects)
+            self._take(change)
+
+    def plant_path(self, *keys: PathKey) -> None:
+        """Let the member hold that Working Key Path."""
+        phase = self.group.phase
+        assert isinstance(phase, AwaitingRekeys)
+        self.group.phase = replace(phase, holding=replace(phase.holding, path=keys))
 
     def at(self, now: float) -> list[DataPlaneCommand]:
         """Let time come to `now`; return the commands that led to."""
-        effects = Effects()
-        self.group.handle_timeout(now, effects)
-        self._take(effects)
-        return effects.data_plane
+        change = MemberChange()
+        self.group.handle_timeout(now, change)
+        self._take(change)
+        return change.data_plane
 
-    def _take(self, effects: Effects) -> None:
-        self.commands += effects.data_plane
-        self.events += effects.events
+    def _take(self, change: MemberChange) -> None:
+        self.commands += change.data_plane
+        self.events += change.events
 
     def of(self, kind: type[T]) -> list[T]:
         return [one for one in (*self.commands, *self.events) if isinstance(one, kind)]
+
+
+def joined(*, sender: bool = False, gcks: LittleGcks | None = None) -> tuple[LittleGcks, Member]:
+    """Register a member and let its first SA become active."""
+    gcks = gcks or LittleGcks()
+    member = Member(sender=sender, ceiling=ALLOWING if gcks.implicit else None)
+    numbers = {"sender_ids": (3,), "bits": 8} if sender else {}
+    member.register(gcks.registration(esp(1), **numbers))  # type: ignore[arg-type]
+    member.at(ATD)
+    member.commands.clear()
+    member.events.clear()
+    return gcks, member
 
 
 def with_message_id(datagram: bytes, message_id: int) -> bytes:

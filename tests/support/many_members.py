@@ -22,7 +22,7 @@ from gcks.wire.identification import Identity
 class Guest(MemberRuntime):
     """A member whose process isn't its own."""
 
-    def _signals(self) -> None:
+    def _handle_signals(self) -> None:
         return
 
 

@@ -1,9 +1,10 @@
-"""The journal folded in memory: what a store would give back after a crash."""
+"""A second model of the journal, written without the product's: what is left of each group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from gcks.journal import (
     AuthKeySaved,
@@ -16,17 +17,35 @@ from gcks.journal import (
     MembersRemoved,
     MessageIdReserved,
     RekeyMessageSaved,
-    RenewalDue,
     SaDeleted,
     SaSaved,
     SenderIdsReserved,
     SpisReserved,
     StaleLeavesSaved,
-    StoredGroup,
+    StepPlanned,
     TermsSaved,
     TreeNodesRemoved,
     TreeNodesSaved,
 )
+
+
+@dataclass(frozen=True)
+class StoredGroup:
+    """What is left of one group."""
+
+    group: str
+    sas: tuple[SaSaved, ...] = ()
+    reserved_spis: tuple[SpisReserved, ...] = ()
+    next_message_ids: tuple[MessageIdReserved, ...] = ()
+    next_sender_id: int = 0
+    rekeys: tuple[RekeyMessageSaved, ...] = ()
+    auth_key: AuthKeySaved | None = None
+    members: tuple[MemberSaved, ...] = ()
+    terms: TermsSaved | None = None
+    tree: tuple[tuple[int, int, int, bytes], ...] = ()
+    stale_leaves: tuple[int, ...] = ()
+    exclusions: tuple[ExclusionSaved, ...] = ()
+    steps: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,7 +61,7 @@ class _Group:
     tree: dict[tuple[int, int], tuple[int, int, int, bytes]] = field(default_factory=dict)
     stale: tuple[int, ...] = ()
     exclusions: dict[tuple[str, str], ExclusionSaved] = field(default_factory=dict)
-    renewal_due: bool = False
+    steps: dict[str, float] = field(default_factory=dict)
 
     def apply(self, entry: JournalEntry) -> None:
         match entry:
@@ -87,8 +106,10 @@ class _Group:
                 self.exclusions[entry.kind, entry.name] = entry
             case ExclusionLifted():
                 self.exclusions.pop((entry.kind, entry.name), None)
-            case RenewalDue():
-                self.renewal_due = entry.due
+            case StepPlanned():
+                self.steps.pop(entry.step, None)
+                if entry.at < inf:
+                    self.steps[entry.step] = entry.at
 
     def stored(self, name: str) -> StoredGroup:
         return StoredGroup(
@@ -104,7 +125,7 @@ class _Group:
             tuple(self.tree[place] for place in sorted(self.tree)),
             self.stale,
             tuple(self.exclusions[key] for key in sorted(self.exclusions)),
-            self.renewal_due,
+            dict(self.steps),
         )
 
 

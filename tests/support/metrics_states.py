@@ -93,9 +93,10 @@ SERVER_EVENTS: Times = (
     (sample(e.RegistrationRefused, group=GROUP, reason=RefusalReason.GROUP_FULL), 21),
     (sample(e.MemberLeft, group=GROUP), 22),
     (sample(e.GroupStartedOver, group=GROUP), 23),
+    (sample(e.GroupReadAgain, group=GROUP), 299),
     (sample(e.MemberCertificateEnded, group=GROUP, cause="certificate_expired"), 24),
     (sample(e.SaCreated, group=GROUP, protocol=ProtocolId.ESP), 25),
-    (sample(e.SaDeleted, group=GROUP, protocol=ProtocolId.AH), 26),
+    (sample(e.SaEnded, group=GROUP, protocol=ProtocolId.AH), 26),
     (sample(e.RekeySent, group=GROUP, copy=1, octets=500, reminder=False), 27),
     (sample(e.RekeySent, group=GROUP, copy=2, octets=500, reminder=False), 28),
     (sample(e.RekeySent, group=GROUP, copy=1, octets=300, reminder=True), 29),
@@ -193,7 +194,7 @@ MEMBER_EVENTS: Times = (
     (sample(e.Registering, group=GROUP), 14),
     (sample(e.Registered, group=GROUP), 15),
     (sample(e.NothingToSendOn, group=GROUP), 16),
-    (sample(e.RegistrationFailedEvent, group=GROUP), 17),
+    (sample(e.RegistrationAttemptFailed, group=GROUP), 17),
     (sample(e.PolicyRefused, group=GROUP), 18),
     (sample(e.RekeyReceived, group=GROUP, reminder=False), 19),
     *(
@@ -214,11 +215,16 @@ class Member:
         self._statistics = statistics
         statistics.write_text(STATISTICS.format(0))
         self.status, self.credentials = MEMBER_BEFORE, CREDENTIALS[0]
+        self.send_errors = 0
         self.metrics = MemberMetrics(
-            lambda: self.status, lambda: self.credentials, statistics=statistics
+            lambda: self.status,
+            lambda: self.credentials,
+            statistics=statistics,
+            send_errors=lambda: self.send_errors,
         )
 
     def go_on(self) -> None:
         self._statistics.write_text(STATISTICS.format(70))
         self.status, self.credentials = MEMBER_AFTER, CREDENTIALS[1]
+        self.send_errors = 71
         self.metrics.count(event for event, times in MEMBER_EVENTS for _ in range(times))

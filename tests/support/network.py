@@ -13,14 +13,17 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Protocol
 
+from gcks.change import Change, Waiting
 from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Event
 from gcks.journal import JournalEntry
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import (
     ActivateSa,
     DataPlaneCommand,
@@ -30,11 +33,13 @@ from gcks.member.data_plane import (
     LeaveMulticast,
     RemoveSa,
 )
-from gcks.member.engine import MemberEngine, MemberOutcome
-from gcks.outcome import Outcome
+from gcks.member.engine import MemberEngine
+from tests.support.needs import met
 
 WALL_AT_ZERO = 1_800_000_000.0
 """POSIX time when the virtual clock says 0."""
+MEETING_SECONDS = 0.3
+"""How long it takes to make a key, or to read a group."""
 MAX_STEPS = 2_000_000
 """A run that takes more is an endless loop."""
 
@@ -42,11 +47,13 @@ MAX_STEPS = 2_000_000
 class ServerEngine(Protocol):
     """What the network needs of the key server."""
 
-    def start(self, now: float) -> Outcome: ...
+    def start(self, now: float) -> Change: ...
 
-    def receive(self, datagram: bytes, path: Path, now: float) -> Outcome: ...
+    def receive(self, datagram: bytes, path: Path, now: float) -> Change: ...
 
-    def handle_timeout(self, now: float) -> Outcome: ...
+    def handle_timeout(self, now: float) -> Change: ...
+
+    def resume(self, token: int, result: object, now: float) -> Change: ...
 
 
 @dataclass
@@ -248,7 +255,7 @@ class Network:
 
     # --- outcomes -------------------------------------------------------------------------
 
-    def _member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def _member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         node.events += outcome.events
         _no_internal_errors(outcome.events)
         node.plane.execute(outcome.data_plane)
@@ -257,22 +264,31 @@ class Network:
             self._send(transmit, node.nat_host)
         self._arm(node, outcome.next_timeout)
 
-    def _server_did(self, node: ServerNode, outcome: Outcome) -> None:
+    def _server_did(self, node: ServerNode, outcome: Change) -> None:
         node.events += outcome.events
         _no_internal_errors(outcome.events)
         node.journal += outcome.journal
         for transmit in outcome.transmits:
             self._send(transmit, None)
+        for waiting in outcome.waits:
+            self.at(self.now + MEETING_SECONDS, partial(self._meet, node, waiting))
         self._arm(node, outcome.next_timeout)
+        if outcome.refusal is not None:
+            raise outcome.refusal
+
+    def _meet(self, node: ServerNode, waiting: Waiting) -> None:
+        if not node.down:
+            result = met(waiting.need, node.journal)
+            self._server_did(node, node.engine.resume(waiting.token, result, self.now))
 
     def leave(self, node: MemberNode, *, insist: bool = False) -> None:
         self._member_did(node, node.engine.leave(self.now, "the test's wish", insist=insist))
 
-    def member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+    def member_did(self, node: MemberNode, outcome: MemberChange) -> None:
         """Take the outcome of a call that the test made to a member's engine."""
         self._member_did(node, outcome)
 
-    def server_did(self, outcome: Outcome) -> None:
+    def server_did(self, outcome: Change) -> None:
         """Take the outcome of a command that the test gave to the server's engine."""
         assert self.server is not None
         self._server_did(self.server, outcome)

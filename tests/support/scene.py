@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from gcks.events import Registered, Reregistering
 from gcks.keyserver.commands import RekeyGroup, Reload
+from gcks.keyserver.groups.departing import leave
 from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.key_tree import KeyTree
 from gcks.keyserver.groups.policy import LKH, SIMPLE, GroupPolicy
 from tests.support.world import PSK, World, group_policy, keys_of, state
 
@@ -34,6 +36,12 @@ class Scene:
     def group(self) -> Group:
         return self.world.server.groups["keyid:demo"]
 
+    @property
+    def tree(self) -> KeyTree:
+        tree = self.group.state.tree
+        assert tree is not None
+        return tree
+
     def run(self, seconds: float) -> None:
         self.world.run(self.now + seconds)
 
@@ -52,10 +60,7 @@ class Scene:
     def leave(self, number: int) -> None:
         """Let a member leave that will not hear what follows."""
         self.members[number].deaf = True
-        network, engine = self.world.network, self.world.server
-        outcome = self.group.leave(f"fqdn:gm{number}.dev", "left", self.now)
-        engine._served.wake(self.group.next_timeout)
-        network.server_did(engine._merged([outcome], self.now))
+        self.world.decide(leave, f"fqdn:gm{number}.dev", "left")
 
     def exclude(self, *numbers: int) -> None:
         names = tuple(f"fqdn:gm{number}.dev" for number in numbers)
@@ -73,7 +78,7 @@ class Scene:
         """Those in `out` have none of the current keys, all others have them."""
         rekey = self.group.sas.rekey
         for number, member in enumerate(self.members):
-            holding = member.engine._groups[0].holding
+            holding = member.engine.groups[0].holding
             knows_rekey = (
                 holding.current_rekey is not None and holding.current_rekey.spi == rekey.spi
             )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from gcks.change import Change
 from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
 from gcks.ike.credentials import Credentials, PreSharedKey
+from gcks.ike.key_log_entry import KeyLog
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.load import unmetered
@@ -25,7 +27,6 @@ from gcks.wire.identification import Identity
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
-from tests.support.memory_store import replay
 from tests.support.network import MemberNode, Network, Weather
 
 SERVER_HOST = "192.0.2.1"
@@ -95,6 +96,7 @@ class World:
     settings: ServerSettings = SERVER_SETTINGS
     server_credentials: Credentials = field(default_factory=lambda: PSK)
     meter: Callable[[], float] = unmetered
+    key_log: KeyLog | None = None
 
     def __post_init__(self) -> None:
         self.network = Network(self.seed, self.weather)
@@ -113,10 +115,11 @@ class World:
             self.settings,
             self.server_credentials,
             self.policies,
-            replay(journal),
+            list(journal),
             entropy=network.entropy,
-            wall=lambda: network.wall(),
+            wall=network.wall,
             now=network.now,
+            key_log=self.key_log,
             meter=self.meter,
         )
         network.add_server(engine, SERVER_HOST)
@@ -127,6 +130,15 @@ class World:
         engine = self.network.server.engine
         assert isinstance(engine, Engine)
         return engine
+
+    def decide(
+        self, decider: Callable[..., object], *arguments: object, name: str = "keyid:demo"
+    ) -> None:
+        """Have a group of the server decide something, beside what peers ask for."""
+        network, engine, change = self.network, self.server, Change()
+        with engine._groups.deciding(engine.groups[name], network.now, change) as decision:
+            decider(decision, *arguments)
+        network.server_did(engine._finished(change, network.now))
 
     def member(
         self,
@@ -167,7 +179,7 @@ class World:
             credentials,
             ceiling or Ceiling(),
             entropy=self.network.entropy,
-            wall=lambda: self.network.wall(),
+            wall=self.network.wall,
             jitter=self.network.jitter,
         )
         return self.network.add_member(engine, host, nat_host=nat_host, at=at)

@@ -20,12 +20,14 @@ from gcks.group.key_download import (
     tree_key_download,
 )
 from gcks.iana import Encr, Integ, Kwa, PayloadType, ProtocolId, TransformType
+from gcks.journal import MessageIdReserved, SpisReserved
 from gcks.keyserver.groups.authorization import Role
 from gcks.keyserver.groups.live_sa import LiveSa
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule, RekeyPolicy
 from gcks.keyserver.groups.registration import GsaBuilder
-from gcks.keyserver.groups.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
+from gcks.keyserver.groups.sa_set import REKEY, data_gsa_policy, rekey_gsa_policy
 from gcks.keyserver.groups.spi import SpiPool
+from gcks.keyserver.groups.state import GroupState
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.identification import Identity
 from gcks.wire.kd import KeyDownload, MemberKeyBag, WrappedKey
@@ -80,19 +82,23 @@ def group_of(vector: dict[str, Any]) -> GroupPolicy:
     )
 
 
-def sas_of(vector: dict[str, Any], policy: GroupPolicy) -> SaSet:
+def state_of(vector: dict[str, Any], policy: GroupPolicy) -> GroupState:
     """Make the group's SAs with the vector's SPIs, created at 0."""
-    inputs = vector["inputs"]
-    sas = SaSet(policy.name, SpiPool(os.urandom), os.urandom)
+    inputs, state = vector["inputs"], GroupState(policy.name, SpiPool(os.urandom), os.urandom)
     assert policy.rekey is not None
     (esp,) = policy.data_sas
+    rekey_spi = octets(inputs["rekey_spi"])
     for name, gsa in (
-        (REKEY, rekey_gsa_policy(policy.rekey, octets(inputs["rekey_spi"]))),
+        (REKEY, rekey_gsa_policy(policy.rekey, rekey_spi)),
         (esp.name, data_gsa_policy(esp, octets(inputs["esp_spi"]))),
     ):
-        sas.current[name] = LiveSa(name, gsa, b"", 0.0, gsa.lifetime_seconds or 0, 0.0)
-    sas.next_spis = {REKEY: octets(inputs["next_spi"])}
-    return sas
+        made = LiveSa(name, gsa, b"", 0.0, gsa.lifetime_seconds or 0, 0.0)
+        state.apply(made.saved(policy.name), 0.0)
+    next_spi = octets(inputs["next_spi"])
+    state.apply(SpisReserved(policy.name, REKEY, ProtocolId.GIKE_UPDATE, next_spi), 0.0)
+    next_message_id = inputs["initial_message_id"]
+    state.apply(MessageIdReserved(policy.name, rekey_spi, next_message_id), 0.0)
+    return state
 
 
 @by_title
@@ -101,9 +107,8 @@ def test_a_registrations_gsa_payload_is_built_to_the_octet(vector: dict[str, Any
     policy = group_of(vector)
     view = GsaBuilder().view(
         policy,
-        sas_of(vector, policy),
+        state_of(vector, policy),
         Role(frozenset({"esp"}), receives=True),
-        vector["inputs"]["initial_message_id"],
         now=0.0,
     )
     assert view.gsa.encode().hex() == vector["output"]["body"]

@@ -185,14 +185,14 @@ class Site:
             self._clients.pop(name, None)
             return MemberState(name)
         return MemberState(
-            name,
-            held["state"],
-            held["rekey_spi"],
-            tuple(sa["spi"] for sa in held["data_sas"]),
-            held["registrations"],
-            held["rekeys"],
-            held["next_message_id"],
-            held["last_error"],
+            name=name,
+            state=held["state"],
+            rekey_spi=held["rekey_spi"],
+            data_spis=tuple(sa["spi"] for sa in held["data_sas"]),
+            registrations=held["registrations"],
+            rekeys=held["rekeys"],
+            next_message_id=held["next_message_id"],
+            last_error=held["last_error"],
         )
 
     def _client(self, name: str, *, patient: bool = True) -> Client:

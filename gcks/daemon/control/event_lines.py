@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from gcks import events as e
-from gcks.daemon.logs import LEVELS, fields_of, level_of
+from gcks.daemon.logs import fields_of
 
 SCHEMA_VERSION: Final = 1
 """Of all answers and lines; fields may be added without changing it."""
@@ -22,9 +22,7 @@ KEPT_OF_A_KIND: Final = 200
 """Of each kind by itself: a flood of one doesn't wash away the others."""
 MISSED: Final = "events_missed"
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-EVENT_NAMES: Final = frozenset(kind.name for kind in LEVELS)
+EVENT_NAMES: Final = frozenset(kind.name for kind in e.KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Wanted:
 
     def __call__(self, event: e.Event) -> bool:
         return (
-            level_of(event) >= self.level
+            event.level >= self.level
             and self.group in (None, getattr(event, "group", None))
             and (not self.names or event.name in self.names)
         )
@@ -86,7 +84,8 @@ def _time(at: float) -> str:
 def event_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line: one alternative for each event."""
     missed = _line_schema(MISSED, {"count": {"type": "integer"}}, ["count"])
-    return {"oneOf": [*(_schema_of(kind) for kind in LEVELS), missed]}
+    kinds = sorted(e.KINDS, key=lambda kind: kind.name)
+    return {"oneOf": [*map(_schema_of, kinds), missed]}
 
 
 def missed_line(count: int, at: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gcks.daemon.control.requests import PROTOCOL, Events
 from gcks.daemon.control.views import View
 from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
-from gcks.events import Event
+from gcks.events import Event, NoControlSocket, Tell
 
 MAX_REQUEST_OCTETS: Final = 1 << 20
 MAX_WAITING_EVENTS: Final = 1_000
@@ -108,11 +108,11 @@ class ControlSocket(Generic[R]):
     """Listens at a path; everything happens on the event loop."""
 
     def __init__(
-        self, path: Path, gate: Gate, read: Read[R], answer: Answer[R], logger: Any
+        self, path: Path, gate: Gate, read: Read[R], answer: Answer[R], tell: Tell
     ) -> None:
         self._path, self._gate = path, gate
         self._read, self._answer = read, answer
-        self._errors = InternalErrors(logger)
+        self._errors = InternalErrors(tell)
         self._followers: set[Follower] = set()
         self.recent = Recent()
         self._seats = Seats()
@@ -259,18 +259,18 @@ class ControlSocket(Generic[R]):
 
 
 async def open_control(
-    options: ControlOptions | None, read: Read[R], answer: Answer[R], logger: Any
+    options: ControlOptions | None, read: Read[R], answer: Answer[R], tell: Tell
 ) -> ControlSocket[R] | None:
     """Open the socket of a daemon; one that nobody asked for may fail.  Raises `LocalError`."""
     if options is None:
         return None
     try:
-        control = ControlSocket(options.path, Gate(options.access), read, answer, logger)
+        control = ControlSocket(options.path, Gate(options.access), read, answer, tell)
         await control.open()
     except LocalError as error:
         if options.required:
             raise
-        logger.warning("no_control_socket", cause=str(error))
+        tell((NoControlSocket(str(error)),))
         return None
     return control
 

@@ -16,7 +16,7 @@ from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
-from gcks.keyserver.groups.excluding import Way
+from gcks.keyserver.groups.departing import Way, named, way_without
 from gcks.keyserver.groups.group import Group
 from gcks.wire.printable import printable
 
@@ -77,8 +77,8 @@ async def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
 
 async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     group = _group(server, order.group)
-    excluded = group.named(order.kind, order.names)
-    way = group.way_without(excluded, group.policy)
+    excluded = named(group, order.kind, order.names)
+    way = way_without(group, excluded, group.policy)
     if not order.dry_run:
         server.command(
             Exclude(
@@ -88,7 +88,7 @@ async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
                 by,
                 immediate=order.immediate,
                 about=printable(order.about),
-                found=tuple(excluded),
+                members=tuple(excluded),
             )
         )
     return v.ExclusionView(

@@ -92,15 +92,15 @@ def _group(group: Group, now: float) -> v.GroupRow:
     policy = group.policy
     return v.GroupRow(
         group=group.name,
-        members=len(group.members),
+        members=len(group.state.members),
         expected_members=policy.expected_members or None,
         capacity=policy.capacity,
-        senders=group.members.senders,
+        senders=group.state.members.senders,
         mode=policy.mode,
         key_management=policy.key_management if policy.rekey is not None else "none",
         rekeyed_by=_rekeyed_by(policy),
         data_sas=len(group.sas.data),
-        excluded=len(group.exclusions),
+        excluded=len(group.state.exclusions),
         sender_ids_left=group.sender_ids.left if policy.counter_mode else None,
         next_rekey_seconds=_seconds(group.renewal_due_at, now) or 0.0,
     )
@@ -114,7 +114,7 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
 
 def _members(server: Server, asked: Show) -> v.View:
     group = _one_group(server, asked)
-    found = group.members.get(asked.match) if asked.match is not None else None
+    found = group.state.members.get(asked.match) if asked.match is not None else None
     if asked.match is not None and found is not None:
         return _member_page(group, [(asked.match, found)], None)
     return _member_page(group, *_page(group, asked))
@@ -123,7 +123,7 @@ def _members(server: Server, asked: Show) -> v.View:
 def _page(
     group: Group, asked: Show, *, senders: bool = False
 ) -> tuple[list[tuple[str, Member]], int | None]:
-    return group.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
+    return group.state.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
 
 
 def _pattern(asked: Show) -> re.Pattern[str] | None:
@@ -268,7 +268,7 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
     return v.RekeyRow(
         group=group.name,
         spi=sa.spi.hex(),
-        next_message_id=group.next_message_id,
+        next_message_id=group.state.next_message_id,
         source=str(rekey.source),
         destination=str(rekey.destination),
         authentication=rekey.authentication,
@@ -308,7 +308,7 @@ def _exclusions(server: Server, asked: Show) -> v.View:
     rows, more = _rows_of(
         server,
         asked,
-        lambda group: len(group.exclusions) + len(group.policy.excluded),
+        lambda group: len(group.state.exclusions) + len(group.policy.excluded),
         _exclusions_of,
         _excluded,
     )
@@ -318,7 +318,7 @@ def _exclusions(server: Server, asked: Show) -> v.View:
 
 
 def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:
-    return chain(group.exclusions, group.policy.excluded)
+    return chain(group.state.exclusions, group.policy.excluded)
 
 
 def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
@@ -347,7 +347,7 @@ def _census(server: Server, asked: Show) -> v.View:
             ],
         )
         for group in _groups(server, asked)
-        for sag, count in census(group.members)
+        for sag, count in census(group.state.members)
     ]
     return v.CensusView(census=rows)
 

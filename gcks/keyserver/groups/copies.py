@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from math import inf
 from typing import Final
 
+from gcks.change import Change
 from gcks.datagrams import Awaited, Endpoint, Path, Transmit
-from gcks.events import Event, RekeySent
+from gcks.events import RekeySent
 from gcks.iana import ExchangeType
-from gcks.journal import JournalEntry, RekeyMessageSaved
+from gcks.journal import RekeyMessageSaved
 from gcks.keyserver.groups.policy import RekeyPolicy
 from gcks.wire.traffic_selector import TrafficSelector
 
@@ -41,8 +42,8 @@ class PendingCopies:
     def all_sent(self) -> bool:
         return self.sent >= self.copies
 
-    def send(self) -> tuple[list[Transmit], Event]:
-        """Return the next copy; the caller has made sure that it is due."""
+    def send(self, change: Change) -> None:
+        """Write the next copy into a change; the caller has made sure that it is due."""
         due, self.sent = self.next_at, self.sent + 1
         self.next_at += SETTLE_SECONDS if self.all_sent else self.interval_seconds
         saved = self.saved
@@ -51,23 +52,15 @@ class PendingCopies:
             awaited = Awaited(ExchangeType.GSA_REKEY, due)
             transmits[-1] = replace(transmits[-1], awaited=awaited)
         octets = sum(map(len, saved.datagrams))
-        return transmits, RekeySent(
-            saved.group, saved.message_id, self.sent, self.copies, octets, self.reminder
+        change.transmits += transmits
+        change.events.append(
+            RekeySent(saved.group, saved.message_id, self.sent, self.copies, octets, self.reminder)
         )
 
 
 def interval_seconds(copies: int, spread_seconds: float) -> float:
     """Return the time between copies, of which the last goes out `spread_seconds` late."""
     return spread_seconds / (copies - 1) if copies > 1 else 0.0
-
-
-@dataclass(slots=True)
-class Due:
-    """What one moment brings."""
-
-    journal: list[JournalEntry] = field(default_factory=list)
-    transmits: list[Transmit] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
 
 
 class Outbox:
@@ -77,6 +70,10 @@ class Outbox:
 
     def __init__(self) -> None:
         self._pending: list[PendingCopies] = []
+
+    def __len__(self) -> int:
+        """Count the messages that are on their way."""
+        return len(self._pending)
 
     @property
     def next_at(self) -> float:
@@ -93,30 +90,24 @@ class Outbox:
             PendingCopies(saved, _path(saved), 1, 0.0, now, reminder=True, late=late)
         )
 
-    def take_due(self, now: float) -> Due:
-        """Return the copies that are due, and note which messages are out."""
-        due = Due()
-        for copies in [one for one in self._pending if one.next_at <= now]:
-            if copies.all_sent:
-                self._pending.remove(copies)
-                if not copies.late:
-                    due.journal.append(replace(copies.saved, datagrams=()))  # nothing to repeat
+    def send_due(self, now: float, change: Change) -> list[RekeyMessageSaved]:
+        """Write the copies that are due into a change; return the messages that are all out."""
+        out: list[RekeyMessageSaved] = []
+        for copies in [pending for pending in self._pending if pending.next_at <= now]:
+            if not copies.all_sent:
+                copies.send(change)
                 continue
-            sent, event = copies.send()
-            due.transmits += sent
-            due.events.append(event)
-        return due
+            self._pending.remove(copies)
+            if not copies.late:
+                out.append(copies.saved)
+        return out
 
-    def take_all(self) -> Due:
-        """Return all copies that are yet to be sent."""
-        due = Due()
+    def send_all(self, change: Change) -> None:
+        """Write all copies that are yet to be sent into a change."""
         for copies in self._pending:
             while not copies.all_sent:
-                sent, event = copies.send()
-                due.transmits += sent
-                due.events.append(event)
+                copies.send(change)
         self._pending.clear()
-        return due
 
 
 def _path(saved: RekeyMessageSaved) -> Path:

@@ -13,7 +13,7 @@ from typing import Final
 
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.errors import LocalError
-from gcks.journal import ExclusionLifted, ExclusionSaved, JournalEntry
+from gcks.journal import ExclusionLifted, ExclusionSaved
 from gcks.keyserver.groups.globs import is_glob
 
 IDENTITY: Final = "identity"
@@ -26,7 +26,7 @@ MAX_GLOBS_AT_ONCE: Final = 64
 
 
 class Exclusions:
-    """The exclusions of one group; every change returns what must be journaled."""
+    """The exclusions of one group; journal entries alone change them."""
 
     __slots__ = ("_by_name", "_certificates", "_globs", "_group")
 
@@ -42,14 +42,31 @@ class Exclusions:
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def restore(self, saved: Iterable[ExclusionSaved]) -> None:
-        """Go on with what was kept."""
-        self._put(saved)
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._by_name.clear()
+        self._globs.clear()
+        self._certificates.clear()
 
-    def add(
+    def put(self, saved: ExclusionSaved) -> None:
+        """Shut out whom an entry names."""
+        self._by_name[saved.kind, saved.name] = saved
+        if saved.kind == CERTIFICATE:
+            self._certificates.add(bytes.fromhex(saved.name))
+        elif is_glob(saved.name):
+            self._globs[saved.name] = re.compile(translate(saved.name))
+
+    def remove(self, lifted: ExclusionLifted) -> None:
+        """Let in again whom an entry names."""
+        self._by_name.pop((lifted.kind, lifted.name), None)
+        self._globs.pop(lifted.name, None)
+        if lifted.kind == CERTIFICATE:
+            self._certificates.discard(bytes.fromhex(lifted.name))
+
+    def new(
         self, kind: str, names: Iterable[str], at: float, by: str, about: str = ""
-    ) -> list[JournalEntry]:
-        """Shut out, from POSIX time `at` on; who is shut out already stays so.
+    ) -> list[ExclusionSaved]:
+        """Return the entries that shut out from POSIX time `at` on; who is shut out has his.
 
         Raises `LocalError` where there are too many.
         """
@@ -65,11 +82,10 @@ class Exclusions:
                 "or take the members out of the rules"
             )
         self._check_globs(kind, names)
-        self._put(new)
-        return list(new)
+        return new
 
-    def lift(self, kind: str, names: Iterable[str]) -> list[JournalEntry]:
-        """Let them register again.  Raises `LocalError` for what isn't excluded."""
+    def lifted(self, kind: str, names: Iterable[str]) -> list[ExclusionLifted]:
+        """Return the entries that lift exclusions.  Raises `LocalError` for what isn't excluded."""
         wanted = list(dict.fromkeys(names))
         unknown = [name for name in wanted if (kind, name) not in self._by_name]
         if unknown:
@@ -77,11 +93,6 @@ class Exclusions:
                 f"{self._group}: {', '.join(unknown)} is not excluded; "
                 "`gcks show exclusions` has the exact names"
             )
-        for name in wanted:
-            del self._by_name[kind, name]
-            self._globs.pop(name, None)
-            if kind == CERTIFICATE:
-                self._certificates.discard(bytes.fromhex(name))
         return [ExclusionLifted(self._group, kind, name) for name in wanted]
 
     def names(self, identity: str, certificates: bytes = b"") -> bool:
@@ -111,11 +122,3 @@ class Exclusions:
                 f"{self._group}: more than {MAX_GLOBS} excluded patterns; lift some, or take the "
                 "members out of the rules"
             )
-
-    def _put(self, saved: Iterable[ExclusionSaved]) -> None:
-        for one in saved:
-            self._by_name[one.kind, one.name] = one
-            if one.kind == CERTIFICATE:
-                self._certificates.add(bytes.fromhex(one.name))
-            elif is_glob(one.name):
-                self._globs[one.name] = re.compile(translate(one.name))

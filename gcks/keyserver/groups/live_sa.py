@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from math import inf
 
-from gcks.group.key_download import keymat_octets
 from gcks.iana import ProtocolId
-from gcks.journal import SaSaved
+from gcks.journal import SaDeleted, SaSaved
 from gcks.wire.gsa import GsaPolicy, decode_gsa_policy
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSa:
-    """One SA; `*_at` are monotonic seconds, `*_wall` POSIX ones for the journal."""
+    """One SA; `*_at` are monotonic seconds, `created_wall` is POSIX time."""
 
     name: str
     """The policy's name, "" for the Rekey SA."""
@@ -43,12 +42,9 @@ class LiveSa:
         end = self.expires_at if self.retire_at is None else self.retire_at
         return int(end - now)
 
-    def retired(self, at: float) -> LiveSa:
-        """Return it as replaced, to be forgotten at `at` or when it expires."""
-        return replace(self, retire_at=min(at, self.expires_at))
-
-    def saved(self, group: str) -> SaSaved:
-        """Return the journal entry that brings it back."""
+    def saved(self, group: str, *, retire_at: float = inf) -> SaSaved:
+        """Return the journal entry of this SA, replaced if it is forgotten at a POSIX time."""
+        expires_at = self.created_wall + self.lifetime_seconds
         return SaSaved(
             group=group,
             protocol=self.protocol,
@@ -57,29 +53,23 @@ class LiveSa:
             policy=self.policy.encode(),
             keymat=self.keymat,
             created_at=self.created_wall,
-            expires_at=self.created_wall + self.lifetime_seconds,
-            retired=self.retire_at is not None,
+            expires_at=expires_at,
+            retire_at=retire_at if retire_at == inf else min(retire_at, expires_at),
         )
 
-
-def create_sa(
-    name: str, policy: GsaPolicy, now: float, wall: float, entropy: Callable[[int], bytes]
-) -> LiveSa:
-    """Make an SA with fresh keys of its own (RFC 9838 section 2.5.1: unique keys)."""
-    keymat = entropy(keymat_octets(policy.transforms))
-    lifetime = policy.lifetime_seconds or 0
-    return LiveSa(name, policy, keymat, now, now + lifetime, wall)
+    def deleted(self, group: str) -> SaDeleted:
+        """Return the journal entry that forgets this SA."""
+        return SaDeleted(group, self.protocol, self.spi)
 
 
-def restore_sa(saved: SaSaved, now: float, wall: float, retire_at: float) -> LiveSa:
-    """Bring an SA back; ages count on by the wall clock."""
-    shift = now - wall
-    sa = LiveSa(
+def live_sa(saved: SaSaved, shift: float) -> LiveSa:
+    """Return the SA of a journal entry; `shift` makes monotonic seconds of POSIX ones."""
+    return LiveSa(
         name=saved.name,
         policy=decode_gsa_policy(saved.policy),
         keymat=saved.keymat,
         created_at=saved.created_at + shift,
         expires_at=saved.expires_at + shift,
         created_wall=saved.created_at,
+        retire_at=None if saved.retire_at == inf else saved.retire_at + shift,
     )
-    return sa.retired(retire_at) if saved.retired else sa

@@ -20,6 +20,8 @@ from gcks.journal import MemberSaved
 from gcks.keyserver.groups.globs import Globs
 from gcks.keyserver.groups.identity_index import IdentityIndex
 
+NO_LEAF: Final = -1
+"""Of members that are in no key tree."""
 MAX_SHARED_SAGS: Final = 256
 """Groups know a handful of kinds of member; whoever varies its SAg shares nothing."""
 MAX_EXPIRED: Final = 256
@@ -171,6 +173,11 @@ class Membership:
         slots += [slot for slot in self._own_sags if self._kind(slot) in kinds]
         return [(self._index.identity(slot), self._kind(slot)) for slot in slots]
 
+    def sender_addresses(self) -> Iterator[str]:
+        """Yield where the senders registered from."""
+        index = self._index
+        return (index.note(slot) for slot in index.slots() if self._kinds[slot] & 1)
+
     def identities(self) -> tuple[str, ...]:
         return tuple(self._index)
 
@@ -247,35 +254,26 @@ class Membership:
 
     # --- certificates -------------------------------------------------------------------
 
-    def take_expired(self, at: float) -> list[str]:
-        """Return whose certificate has expired by POSIX time `at`, each once.
+    def expired(self, at: float) -> list[str]:
+        """Return whose certificate has expired by POSIX time `at`.
 
-        Of many only some: `certificate_ends` tells whether there are more.
+        Of many only some: `certificate_ends` tells whether there are more, once these are
+        noted as members without a certificate that ends, or as none.
         """
         if at < self.certificate_ends:
             return []
         ended: list[int] = []
         for block, first in enumerate(self._first_ends):
             if first <= at and len(ended) < MAX_EXPIRED:
-                ended += self._take_expired(block, at)
+                ended += self._expired(block, at)
         self.certificate_ends = min(self._first_ends, default=inf)
         return [self._index.identity(slot) for slot in ended]
 
-    def _take_expired(self, block: int, at: float) -> list[int]:
+    def _expired(self, block: int, at: float) -> list[int]:
         ends, first = self._ends, block * _BLOCK
         last = min(first + _BLOCK, len(ends))
-        ended = [slot for slot in range(first, last) if ends[slot] <= at]
-        for slot in ended:
-            ends[slot] = inf
         self._first_ends[block] = min(ends[first:last])
-        return ended
-
-    def take_revoked(self, revoked: Set[bytes]) -> list[str]:
-        """Return whose certificates are among those references, each once."""
-        ended = self._holders(revoked)
-        for slot in ended:
-            self._drop_references(slot)
-        return [self._index.identity(slot) for slot in ended]
+        return [slot for slot in range(first, last) if ends[slot] <= at]
 
     def holders(self, references: Set[bytes]) -> list[str]:
         """Return whose certificates are among those references."""

@@ -1,6 +1,6 @@
 """What a changed policy does to a group and its members: said before, and then done.
 
-`Group.plan` makes the record, `Group.replace_policy` carries it out.
+`taking_over.plan` makes the record, `taking_over.take_over` carries it out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from gcks.errors import WireError
 from gcks.keyserver.groups.globs import Globs
 from gcks.keyserver.groups.membership import Membership
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.groups.restoring import terms_of
 from gcks.keyserver.groups.sag import Needs, first_mismatch
+from gcks.keyserver.groups.terms import terms_of
 from gcks.wire.sa import SecurityAssociation, decode_sa
 
 _TERMS: Final = {

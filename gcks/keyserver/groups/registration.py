@@ -1,28 +1,29 @@
-"""What a GM gets when it registers: GSA and KD payloads (RFC 9838 sections 2.3.3, 4.4, 4.5)."""
+"""What a GM gets when it registers, or is told in-band (RFC 9838 sections 2.3.3, 2.4.2, 4.4)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Final, NamedTuple
 
-from gcks.events import Event
 from gcks.group.counter_mode import uses_counter
-from gcks.group.key_download import key_download, member_key_download
 from gcks.group.usage import Usage
 from gcks.iana import PayloadType
-from gcks.journal import JournalEntry, MemberSaved
+from gcks.journal import MemberSaved
 from gcks.keyserver.groups.authorization import Role
 from gcks.keyserver.groups.live_sa import LiveSa
+from gcks.keyserver.groups.membership import NO_LEAF
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.groups.sa_set import REKEY, SaSet
-from gcks.keyserver.groups.tree_keeper import NO_LEAF, MemberKeys
-from gcks.keyserver.groups.usage_policy import usage_of
+from gcks.keyserver.groups.state import GroupState
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy, GsaPolicy
 from gcks.wire.identification import Identity
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import EncodedPayload
 
+NO_USAGE: Final = Usage()
 MAX_KEPT_SAG_OCTETS = 2048
 """A larger SAg is evaluated and not kept for the census."""
 
@@ -31,12 +32,16 @@ STRAGGLER_SECONDS = 2.0
 """How long after ATD a packet of a replaced SA may still come."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationRequest:
-    """What the GM asks for, already authenticated; `address` is where it comes from."""
+class AdmissionRequest(NamedTuple):
+    """What an authenticated GM asks for; no IKE SA, and no key of one, is known here."""
 
+    group: str
+    """The group ID in text form."""
     identity: Identity
     address: str
+    """Where it comes from."""
+    kwa: int
+    """The Key Wrap Algorithm of its IKE SA."""
     sender: bool
     sender_id_count: int
     sag: SecurityAssociation | None
@@ -46,37 +51,40 @@ class RegistrationRequest:
     """When a certificate that it proved itself with expires (POSIX seconds)."""
     certificates: bytes = b""
     """References of those certificates."""
-    announced: Usage = field(default_factory=Usage)
+    announced: Usage = NO_USAGE
     """How it can use Data-Security SAs."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyWrap:
-    """The default KWK (GSK_w) of the unicast IKE SA."""
+class Keys(NamedTuple):
+    """What one GM is given; all that is its own to be wrapped under its GSK_w."""
 
-    kwa: int
-    kwk: bytes = field(repr=False)
+    gsa: EncodedPayload
+    sa_keys: tuple[tuple[int, bytes, bytes], ...]
+    """Protocol, SPI and keying material of each SA."""
+    notifies: tuple[Payload, ...]
+    """How the SAs are used (section 2.3.4), and the spread; Deletes in a push."""
+    auth_key: bytes | None = None
+    sender_ids: tuple[int, ...] = ()
+    path: tuple[tuple[int, bytes], ...] | None = None
+    """Key ID and key of the tree's nodes, its own first; None: no tree."""
+
+    def __repr__(self) -> str:
+        return f"Keys({len(self.sa_keys)} SAs, {len(self.sender_ids)} Sender-IDs)"
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What to answer, and what must be durable before."""
+class Admitted(NamedTuple):
+    """A GM is a member from now on: what it is told, and what others say of it."""
 
-    payloads: tuple[Payload, ...]
-    journal: tuple[JournalEntry, ...]
-    events: tuple[Event, ...]
-    sender_ids: tuple[int, ...]
+    keys: Keys
     again: bool
-    """The GM was a member already."""
+    """It was a member already."""
     members: int
-    due: float = inf
-    """When the group has something to do because of it (monotonic seconds)."""
-    sender: bool = False
-    inband: bool = False
-    """The GM is rekeyed over its IKE SA, which stays open."""
-    hint: str = ""
+    sender: bool
+    inband: bool
+    """It is rekeyed over its IKE SA, which stays open."""
+    hint: str
     """What may be wrong although it was admitted."""
-    at: float = 0.0
+    at: float
     """When (POSIX time): tells this registration from a later one."""
 
 
@@ -93,32 +101,29 @@ class RoleView:
 class GsaBuilder:
     """Builds GSA payloads; one encoding serves all GMs of a role within one second."""
 
-    __slots__ = ("_cache", "_second")
+    __slots__ = ("_cache", "_of")
 
     def __init__(self) -> None:
         self._cache: dict[tuple[Role, int, bool], RoleView] = {}
-        self._second = -1
-
-    def invalidate(self) -> None:
-        self._second = -1
+        self._of = -1, -1
 
     def view(
         self,
         policy: GroupPolicy,
-        sas: SaSet,
+        state: GroupState,
         role: Role,
-        message_id: int,
         now: float,
         *,
         pushed: bool = False,
     ) -> RoleView:
-        """Return the GSA payload and its SAs; `message_id` is the next GSA_REKEY's.
+        """Return the GSA payload and its SAs.
 
         `pushed`: for a GSA_INBAND_REKEY, which holds nothing about Sender-IDs.
         """
-        if self._second != int(now):
+        sas, message_id = state.sas, 0 if pushed else state.next_message_id
+        if self._of != (state.revision, int(now)):
             self._cache.clear()
-            self._second = int(now)
+            self._of = state.revision, int(now)
         found = self._cache.get((role, message_id, pushed))
         if found is None:
             inband = policy.is_inband(sender=role.is_sender)
@@ -188,9 +193,9 @@ def sas_for(policy: GroupPolicy, sas: SaSet, role: Role, now: float) -> list[Liv
 
 
 def member_saved(
-    group: str,
+    request: AdmissionRequest,
     identity: str,
-    request: RegistrationRequest,
+    *,
     sender_ids: tuple[int, ...],
     at: float,
     leaf: int = NO_LEAF,
@@ -198,17 +203,17 @@ def member_saved(
     """Return the record of a member that has registered at POSIX time `at`."""
     sag = request.sag.octets if request.sag is not None else b""
     return MemberSaved(
-        group,
-        identity,
-        request.address,
-        sender_ids,
-        sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b"",
-        at,
-        request.reassembles,
-        request.certificate_ends,
-        request.certificates,
-        leaf,
-        request.sender,
+        group=request.group,
+        identity=identity,
+        address=request.address,
+        sender_ids=sender_ids,
+        sag=sag if len(sag) <= MAX_KEPT_SAG_OCTETS else b"",
+        registered_at=at,
+        reassembles=request.reassembles,
+        certificate_ends=request.certificate_ends,
+        certificates=request.certificates,
+        leaf=leaf,
+        sender=request.sender,
     )
 
 
@@ -224,18 +229,6 @@ def group_wide(policy: GroupPolicy, sender_id_bits: int | None) -> GroupWidePoli
     return GroupWidePolicy(policy.atd_seconds or None, policy.dtd_seconds or None, sender_id_bits)
 
 
-def registration_payloads(
-    view: RoleView,
-    policy: GroupPolicy,
-    wrap: KeyWrap,
-    auth_key: bytes | None,
-    sender_ids: tuple[int, ...],
-    tree_keys: MemberKeys | None = None,
-) -> tuple[Payload, ...]:
-    """Return GSA, KD and the notifications that say how the SAs are used (section 2.3.4)."""
-    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in view.sas]
-    if tree_keys is not None:
-        kd = member_key_download(keys, wrap.kwk, tree_keys.path, auth_key, sender_ids)
-    else:
-        kd = key_download(keys, wrap.kwk, auth_key, sender_ids)
-    return view.gsa, kd, *usage_of(policy).notifies()
+def sa_keys(sas: Iterable[LiveSa]) -> tuple[tuple[int, bytes, bytes], ...]:
+    """Return protocol, SPI and keying material of each SA."""
+    return tuple((sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas)

@@ -10,7 +10,7 @@ from gcks.iana import ProtocolId
 from gcks.keyserver.groups.key_tree import TreeChange
 from gcks.keyserver.groups.live_sa import LiveSa
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.groups.registration import with_lifetime
+from gcks.keyserver.groups.registration import sa_keys, with_lifetime
 from gcks.keyserver.groups.sa_set import SaSet
 from gcks.keyserver.groups.usage_policy import usage_of
 from gcks.wire.delete import DELETE_SPI_OCTETS, Delete
@@ -47,7 +47,7 @@ def rekey_payloads(
     if not renewal.created:
         return gone
     policies = tuple(_announced(sa, renewal.next_spis) for sa in renewal.created)
-    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in renewal.created]
+    keys = sa_keys(renewal.created)
     # Delays of zero are said too: whether GMs keep those of the registration where a
     # GSA_REKEY has none is not told (section 4.4.3.1.1), and a reload may end them.
     wide = GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds)
@@ -67,8 +67,7 @@ def reminder_payloads(
         tuple(with_lifetime(sa, sas, now) for sa in sas.data),
         GroupWidePolicy(policy.atd_seconds, policy.dtd_seconds),
     )
-    keys = [(sa.policy.protocol, sa.policy.spi, sa.keymat) for sa in sas.data]
-    return (gsa, key_download(keys, gsk_w), *usage_of(policy).notifies())
+    return (gsa, key_download(sa_keys(sas.data), gsk_w), *usage_of(policy).notifies())
 
 
 def delete_everything() -> tuple[Payload, ...]:

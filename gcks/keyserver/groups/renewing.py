@@ -1,308 +1,252 @@
-"""The SAs of one group and the messages that renew them: make before break, then tell.
+"""New SAs in the place of old ones, and the messages that tell of them: make before break.
 
-Every method that changes what a peer may see returns the journal entries that
-must be durable first.
+A message over the present Rekey SA brings the new SAs and deletes the old ones, which the
+server keeps for as long as members do (ATD and DTD, RFC 9838 section 4.4.3.1.1).  GMs that
+are rekeyed in-band are told over their IKE SAs: `Change.to_push`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
-from math import inf
 
-from gcks.crypto.signature import ALGORITHMS, SignatureAlgorithm, SigningKey
-from gcks.errors import LocalError
-from gcks.events import Event, SaCreated, SaDeleted
-from gcks.group.key_download import rekey_keys
-from gcks.group.rekey_message import Signer, build_rekey, envelope, rekey_cipher
-from gcks.group.spread import Spread, default_cost, spread_notify, spread_of
-from gcks.iana import ProtocolId
-from gcks.ike.window import MAX_MESSAGE_ID, MESSAGE_ID_BITS
-from gcks.journal import AuthKeySaved, JournalEntry, MessageIdReserved, RekeyMessageSaved
-from gcks.keyserver.groups.copies import Outbox, address_of
-from gcks.keyserver.groups.group_outcome import GroupOutcome, merged
+from gcks.crypto.signature import SigningKey
+from gcks.events import SaCreated
+from gcks.group.key_download import keymat_octets, rekey_keys
+from gcks.group.rekey_message import build_rekey, envelope, rekey_cipher
+from gcks.group.spread import spread_notify
+from gcks.ike.window import MESSAGE_ID_BITS
+from gcks.journal import (
+    AuthKeySaved,
+    MessageIdReserved,
+    RekeyMessageSaved,
+    SaSaved,
+    SpisReserved,
+)
+from gcks.keyserver.groups.copies import address_of
+from gcks.keyserver.groups.decision import Decision
+from gcks.keyserver.groups.group import names_of, rekey_policy
 from gcks.keyserver.groups.key_tree import TreeChange
 from gcks.keyserver.groups.live_sa import LiveSa
-from gcks.keyserver.groups.membership import Membership
-from gcks.keyserver.groups.policy import IMPLICIT, SIGNATURE_ALGORITHM, GroupPolicy, RekeyPolicy
-from gcks.keyserver.groups.registration import GsaBuilder
+from gcks.keyserver.groups.policy import IMPLICIT, RekeyPolicy
 from gcks.keyserver.groups.rekeying import Renewal, rekey_payloads, reminder_payloads
-from gcks.keyserver.groups.reminders import Reminder, Reminders
-from gcks.keyserver.groups.sa_set import REKEY, SaSet, data_gsa_policy, rekey_gsa_policy
-from gcks.keyserver.groups.schedule import overlap_seconds, renewal_age
-from gcks.keyserver.groups.spi import SpiPool
-from gcks.wire.gsa import GsaPolicy
+from gcks.keyserver.groups.reminders import Reminder
+from gcks.keyserver.groups.sa_set import REKEY, protocol_of
+from gcks.keyserver.groups.signing_keys import is_slow
+from gcks.keyserver.groups.steps import renew_sa
 from gcks.wire.payloads import Payload
 
 
-class RenewedSas:
-    """What a group has besides its members: SAs, Message IDs, the key that signs, the outbox."""
+def renew(decision: Decision, names: Iterable[str], tree: TreeChange | None = None) -> None:
+    """Replace SAs, and send the first copy of the message that tells it."""
+    replace_and_tell(decision, names, tree)
+    send_due(decision)
 
-    def __init__(
-        self,
-        policy: GroupPolicy,
-        spis: SpiPool,
-        entropy: Callable[[int], bytes],
-        wall: Callable[[], float],
-    ) -> None:
-        self.policy = policy
-        self.name = policy.name
-        self.members = Membership()
-        self.sas = SaSet(self.name, spis, entropy)
-        self.next_message_id = 0
-        self.last_rekey_wall: float | None = None
-        self._entropy, self._wall = entropy, wall
-        self._gsa = GsaBuilder()
-        self.cost = default_cost
-        """Gives the seconds of the server that a registration takes."""
-        self._signer: Signer | None = None
-        self._auth_key: bytes | None = None
-        self._auth_key_made_at = 0.0
-        """POSIX seconds."""
-        self._outbox = Outbox()
-        self._reminders = Reminders()
-        self._brought_rekey_sa: RekeyMessageSaved | None = None
-        """The message that brought the current Rekey SA."""
-        self._early: dict[bytes, float] = {}
-        """SPI -> when the SA is renewed before its time."""
 
-    def _use(self, policy: GroupPolicy) -> None:
-        self.policy = policy
-        self._gsa.invalidate()
+def replace_and_tell(
+    decision: Decision, names: Iterable[str], tree: TreeChange | None = None
+) -> None:
+    """Replace the named SAs, and plan the message that tells the members.
 
-    @property
-    def spread(self) -> Spread:
-        """Over how long the members come back if all have to register again."""
-        return spread_of(len(self.members), self.members.senders, self.cost())
+    What the policy knows no more is dropped.  `tree` comes with the Rekey SA alone.
+    """
+    group, state = decision.group, decision.state
+    names = list(dict.fromkeys(names))
+    configured = set(names_of(group.policy))
+    wanted = [name for name in names if name in configured]
+    dropped = [name for name in names if name not in configured]
+    over, message_id = state.sas.rekey, state.next_message_id
+    if over is not None and group.last_message and REKEY not in wanted:
+        wanted.insert(0, REKEY)
+    known = state.sas.current
+    replaced = [known[name] for name in (*wanted, *dropped) if name in known and name != REKEY]
+    replace_sas(decision, wanted, dropped)
+    renewal = Renewal(
+        created=tuple(state.sas.current[name] for name in sorted(wanted)),
+        deleted=tuple(replaced),
+        next_spis=state.sas.next_spis,
+    )
+    tell_created(decision, renewal.created)
+    decision.change.to_push[group.name] = None
+    if over is None:
+        return
+    gsk_w = rekey_keys(over.keymat, over.policy).gsk_w
+    key = _fresh_auth_key(decision) if REKEY in wanted else None
+    auth_key = key.auth_key(group.algorithm) if key is not None else None
+    payloads = rekey_payloads(renewal, gsk_w, group.policy, tree, auth_key)
+    tell_members(decision, payloads, over, message_id, brings_rekey_sa=REKEY in wanted)
+    if key is not None:  # from now on; the message that tells it has the old key's signature
+        _keep_auth_key(decision, rekey_policy(group.policy), key)
 
-    # --- when -------------------------------------------------------------------------
 
-    def renew_at(self, name: str, sa: LiveSa) -> float:
-        """Return when a current SA is renewed."""
-        named = self.policy.data_sa(name) or self.policy.rekey
-        renew_seconds = named.renew_seconds if named is not None else None
-        age = renewal_age(sa.lifetime_seconds, renew_seconds, self._overlap())
-        return min(sa.created_at + age, self._early.get(sa.spi, inf))
-
-    @property
-    def renewal_due_at(self) -> float:
-        """When the first of the current SAs is renewed."""
-        return min(self.renew_at(name, sa) for name, sa in self.sas.current.items())
-
-    def _overlap(self, policy: GroupPolicy | None = None) -> float:
-        policy = policy or self.policy
-        spread = policy.rekey.spread_seconds if policy.rekey is not None else 0.0
-        return overlap_seconds(policy.atd_seconds, policy.dtd_seconds, spread)
-
-    def _forgotten(self, gone: list[LiveSa]) -> GroupOutcome:
-        self._gsa.invalidate()
-        events = tuple(SaDeleted(self.name, sa.protocol, sa.spi.hex()) for sa in gone)
-        return GroupOutcome(tuple(self.sas.deleted(gone)), (), events)
-
-    def _send_due(self, now: float) -> GroupOutcome:
-        due = self._outbox.take_due(now)
-        return GroupOutcome(tuple(due.journal), tuple(due.transmits), tuple(due.events))
-
-    # --- rekey ----------------------------------------------------------------------
-
-    def _renew(
-        self, names: Iterable[str], now: float, change: TreeChange | None = None
-    ) -> GroupOutcome:
-        """Replace SAs, and send the first copy of the message that tells it."""
-        return merged([self._plan_renewal(names, now, change), self._send_due(now)])
-
-    def _plan_renewal(
-        self, names: Iterable[str], now: float, change: TreeChange | None = None
-    ) -> GroupOutcome:
-        """Replace the named SAs and have the members told, make before break.
-
-        `change` comes with the Rekey SA alone.
-        """
-        names = list(names)
-        old_rekey = self.sas.current.get(REKEY)
-        configured = set(self._all_names())
-        wanted = [name for name in dict.fromkeys(names) if name in configured]
-        dropped = [name for name in names if name not in configured]
-        if self._is_last_message and REKEY not in wanted:
-            wanted.insert(0, REKEY)
-        message_id = self._take_message_id()
-        replaced = [self.sas.current[n] for n in (*wanted, *dropped) if n in self.sas.current]
-        for sa in replaced:
-            self._early.pop(sa.spi, None)
-        journal = self._replace(wanted, dropped, now)
-        renewal = Renewal(
-            created=tuple(self.sas.current[name] for name in sorted(wanted)),
-            deleted=tuple(sa for sa in replaced if sa.name != REKEY),
-            next_spis=self.sas.next_spis,
+def replace_sas(decision: Decision, wanted: Iterable[str], dropped: Iterable[str] = ()) -> None:
+    """Make new SAs for the wanted names; what stood there, and what is dropped, is replaced."""
+    sas, retire_at = decision.state.sas, decision.now + decision.group.overlap_seconds()
+    for name in wanted:
+        spi = sas.next_spis.get(name) or _draw_spi(decision, name)
+        policy = decision.group.wanted_policy(name, spi, decision.group.policy)
+        if policy is None:
+            continue
+        _retire(decision, name, retire_at)
+        lifetime = policy.lifetime_seconds or 0
+        saved = SaSaved(
+            group=decision.name,
+            protocol=policy.protocol,
+            spi=spi,
+            name=name,
+            policy=policy.encode(),
+            keymat=decision.entropy(keymat_octets(policy.transforms)),  # section 2.5.1: unique
+            created_at=decision.wall,
+            expires_at=decision.wall + lifetime,
         )
-        events = self._created_events(renewal.created)
-        if old_rekey is None:
-            return GroupOutcome(tuple(journal), (), events, renewed=self.name)
-        gsk_w = rekey_keys(old_rekey.keymat, old_rekey.policy).gsk_w
-        key = self._fresh_auth_key() if REKEY in wanted else None
-        auth_key = key.auth_key(self._algorithm) if key is not None else None
-        payloads = rekey_payloads(renewal, gsk_w, self.policy, change, auth_key)
-        journal += self._tell(payloads, old_rekey, message_id, now, brings=REKEY in wanted)
-        if key is not None:  # from now on; the message that tells it has the old key's signature
-            journal += self._keep_auth_key(_rekey_policy(self.policy), key)
-        return GroupOutcome(tuple(journal), (), events, renewed=self.name)
+        next_spi = SpisReserved(decision.name, name, policy.protocol, _draw_spi(decision, name))
+        decision.record(saved, next_spi)
+    for name in dropped:
+        _retire(decision, name, retire_at)
 
-    def _tell(
-        self,
-        payloads: Sequence[Payload],
-        over: LiveSa,
-        message_id: int,
-        now: float,
-        *,
-        brings: bool = False,
-    ) -> list[JournalEntry]:
-        """Build the GSA_REKEY and plan its copies; `brings`: it holds a new Rekey SA."""
-        saved = self._saved(payloads, over, message_id)
-        rekey = _rekey_policy(self.policy)
-        self._outbox.add(saved, rekey, now)
-        if brings:
-            self._brought_rekey_sa = saved
-        self._plan_reminders(now + rekey.spread_seconds)
-        return [MessageIdReserved(self.name, over.spi, message_id + 1), saved]
 
-    def _plan_reminders(self, at: float) -> None:
-        if self.policy.rekey is not None and self.policy.rekey.reminders:
-            self._reminders.begin(at)
-        else:
-            self._reminders.end()
+def _draw_spi(decision: Decision, name: str) -> bytes:
+    return decision.spis.draw(protocol_of(decision.group.policy.data_sa(name)))
 
-    def _remind(self, now: float) -> GroupOutcome:
-        """Tell the current state again to who was cut off."""
-        over = self.sas.current.get(REKEY)
-        if self._reminders.take() is Reminder.LATE_COPY:
-            if self._brought_rekey_sa is not None:
-                self._outbox.remind(self._brought_rekey_sa, now, late=True)
-            return GroupOutcome()
-        if over is None or not self.sas.data or not self.members or self._is_last_message:
-            return GroupOutcome()
-        message_id = self._take_message_id()
-        gsk_w = rekey_keys(over.keymat, over.policy).gsk_w
-        payloads = reminder_payloads(self.sas, gsk_w, self.policy, now)
-        saved = self._saved(payloads, over, message_id)
-        self._outbox.remind(saved, now)
-        return GroupOutcome((MessageIdReserved(self.name, over.spi, message_id + 1), saved))
 
-    def _saved(
-        self, payloads: Sequence[Payload], over: LiveSa, message_id: int
-    ) -> RekeyMessageSaved:
-        payloads = (*payloads, spread_notify(self.spread))
-        datagrams = self._build(payloads, over, message_id)
-        self.last_rekey_wall = wall = self._wall()
+def _retire(decision: Decision, name: str, at: float) -> None:
+    """Take the SA of that name, if there is one, out of use; keep it until then."""
+    sa = decision.state.sas.current.get(name)
+    if sa is not None:
+        decision.record(sa.saved(decision.name, retire_at=decision.posix(at)))
+        decision.cancel([renew_sa(name)])
+
+
+def tell_created(decision: Decision, sas: Iterable[LiveSa] | None = None) -> None:
+    """Tell of new SAs: of these, or of all."""
+    for sa in decision.state.sas.current.values() if sas is None else sas:
+        decision.tell(SaCreated(decision.name, sa.protocol, sa.spi.hex(), sa.lifetime_seconds))
+
+
+# --- messages ---------------------------------------------------------------------------
+
+
+def tell_members(
+    decision: Decision,
+    payloads: Sequence[Payload],
+    over: LiveSa,
+    message_id: int,
+    *,
+    brings_rekey_sa: bool = False,
+) -> None:
+    """Build a GSA_REKEY, and plan its copies and reminders."""
+    group, rekey = decision.group, rekey_policy(decision.group.policy)
+    saved = _message(decision, payloads, over, message_id)
+    group.outbox.add(saved, rekey, decision.now)
+    if brings_rekey_sa:
+        group.brought_rekey_sa = saved
+    plan_reminders(decision, decision.now + rekey.spread_seconds)
+
+
+def plan_reminders(decision: Decision, at: float) -> None:
+    """Plan reminders of the newest message, whose last copy goes out at that time."""
+    rekey = decision.group.policy.rekey
+    if rekey is not None and rekey.reminders:
+        decision.group.reminders.begin(at)
+    else:
+        decision.group.reminders.end()
+
+
+def remind(decision: Decision) -> None:
+    """Tell the current state again to who was cut off."""
+    group, sas, now = decision.group, decision.state.sas, decision.now
+    if group.reminders.take() is Reminder.LATE_COPY:
+        if group.brought_rekey_sa is not None:
+            group.outbox.remind(group.brought_rekey_sa, now, late=True)
+        return
+    over = sas.rekey
+    if over is None or not sas.data or not decision.state.members or group.last_message:
+        return
+    gsk_w = rekey_keys(over.keymat, over.policy).gsk_w
+    payloads = reminder_payloads(sas, gsk_w, group.policy, now)
+    saved = _message(decision, payloads, over, decision.state.next_message_id)
+    group.outbox.remind(saved, now)
+
+
+def send_due(decision: Decision) -> None:
+    """Send the copies that are due, and record which messages are all out."""
+    for message in decision.group.outbox.send_due(decision.now, decision.change):
+        decision.record(replace(message, datagrams=()))  # nothing to repeat
+
+
+def _message(
+    decision: Decision, payloads: Sequence[Payload], over: LiveSa, message_id: int
+) -> RekeyMessageSaved:
+    """Build a message and record it with its Message ID, before anybody can see it."""
+    payloads = (*payloads, spread_notify(decision.group.spread))
+    saved = RekeyMessageSaved(
+        group=decision.name,
+        spi=over.spi,
+        message_id=message_id,
+        datagrams=_build(decision, payloads, over, message_id),
+        sent_at=decision.wall,
         # To where the members of `over` listen: a reload may change that.
-        path = address_of(over.policy.source), address_of(over.policy.destination)
-        return RekeyMessageSaved(self.name, over.spi, message_id, datagrams, wall, *path)
-
-    @property
-    def _is_last_message(self) -> bool:
-        """Tell whether the Message IDs of the Rekey SA run out."""
-        return REKEY in self.sas.current and self.next_message_id >= MAX_MESSAGE_ID - 1
-
-    def _take_message_id(self) -> int:
-        message_id = self.next_message_id
-        self.next_message_id += 1
-        return message_id
-
-    def _replace(self, wanted: list[str], dropped: list[str], now: float) -> list[JournalEntry]:
-        retire_at = now + self._overlap()
-        journal = self._create(wanted, now)
-        for name in dropped:
-            journal += self.sas.retire(name, retire_at)
-        self._gsa.invalidate()
-        return journal
-
-    def _create(self, names: Iterable[str], now: float) -> list[JournalEntry]:
-        journal: list[JournalEntry] = []
-        retire_at, wall = now + self._overlap(), self._wall()
-        for name in names:
-            protocol = self._protocol(name)
-            policy = self._wanted_policy(name, self.sas.take_spi(name, protocol))
-            if policy is not None:
-                journal += self.sas.replace(name, policy, now, wall, retire_at)
-            if name == REKEY:
-                self.next_message_id = 0
-        return journal
-
-    def _build(
-        self, payloads: Sequence[Payload], over: LiveSa, message_id: int
-    ) -> tuple[bytes, ...]:
-        keys = rekey_keys(over.keymat, over.policy)
-        cipher = rekey_cipher(over.policy.transforms, keys)
-        head = envelope(over.spi, message_id)
-        limit = _rekey_policy(self.policy).fragment_octets
-        # Section 2.4.1.2: only if all GMs have negotiated fragmentation.
-        max_octets = limit if self.members.all_reassemble else None
-        ivs = self._rekey_ivs(cipher.iv_octets, cipher.block_octets, message_id)
-        return build_rekey(cipher, ivs, head, payloads, self._signer, max_octets)
-
-    def _rekey_ivs(self, octets: int, block_octets: int, message_id: int) -> Iterator[bytes]:
-        """AEAD: fragment and Message ID, never twice under one key; CBC: unpredictable."""
-        for number in count():
-            aead = number << MESSAGE_ID_BITS | message_id
-            yield aead.to_bytes(octets, "big") if block_octets == 1 else self._entropy(octets)
-
-    # --- pieces ---------------------------------------------------------------------
-
-    def _all_names(self, policy: GroupPolicy | None = None) -> list[str]:
-        policy = policy or self.policy
-        rekey = [REKEY] if policy.rekey is not None else []
-        return rekey + [sa.name for sa in policy.data_sas]
-
-    def _protocol(self, name: str) -> ProtocolId:
-        named = self.policy.data_sa(name)
-        return named.protocol if named else ProtocolId.GIKE_UPDATE
-
-    def _wanted_policy(
-        self, name: str, spi: bytes, policy: GroupPolicy | None = None
-    ) -> GsaPolicy | None:
-        policy = policy or self.policy
-        if name == REKEY:
-            return rekey_gsa_policy(policy.rekey, spi) if policy.rekey is not None else None
-        named = policy.data_sa(name)
-        return data_gsa_policy(named, spi) if named else None
-
-    def _make_auth_key(self, rekey: RekeyPolicy | None) -> list[JournalEntry]:
-        if rekey is None or rekey.authentication == IMPLICIT:
-            self._signer = self._auth_key = None
-            return []
-        return self._keep_auth_key(rekey, SigningKey.generate(rekey.authentication))
-
-    def _fresh_auth_key(self) -> SigningKey | None:
-        """Return the key that signs over the next Rekey SA, where the current one is too old."""
-        rekey = self.policy.rekey
-        if rekey is None or rekey.auth_key_seconds is None or self._signer is None:
-            return None
-        if self._wall() - self._auth_key_made_at < rekey.auth_key_seconds:
-            return None
-        return SigningKey.generate(rekey.authentication)
-
-    def _keep_auth_key(self, rekey: RekeyPolicy, key: SigningKey) -> list[JournalEntry]:
-        self._use_auth_key(key)
-        self._auth_key_made_at = self._wall()
-        pkcs8 = key.to_pkcs8()
-        return [AuthKeySaved(self.name, rekey.authentication, pkcs8, self._auth_key_made_at)]
-
-    def _use_auth_key(self, key: SigningKey) -> None:
-        self._signer = Signer(key, self._algorithm)
-        self._auth_key = key.auth_key(self._algorithm)
-
-    @property
-    def _algorithm(self) -> SignatureAlgorithm:
-        """The algorithm by which GSA_REKEY is signed."""
-        return ALGORITHMS[SIGNATURE_ALGORITHM[_rekey_policy(self.policy).authentication]]
-
-    def _created_events(self, sas: Iterable[LiveSa] | None = None) -> tuple[Event, ...]:
-        return tuple(
-            SaCreated(self.name, sa.protocol, sa.spi.hex(), sa.lifetime_seconds)
-            for sa in (self.sas.current.values() if sas is None else sas)
-        )
+        source=address_of(over.policy.source),
+        destination=address_of(over.policy.destination),
+    )
+    decision.record(MessageIdReserved(decision.name, over.spi, message_id + 1), saved)
+    return saved
 
 
-def _rekey_policy(policy: GroupPolicy) -> RekeyPolicy:
-    if policy.rekey is None:
-        raise LocalError(f"{policy.name}: a group needs a rekey section")
-    return policy.rekey
+def _build(
+    decision: Decision, payloads: Sequence[Payload], over: LiveSa, message_id: int
+) -> tuple[bytes, ...]:
+    keys = rekey_keys(over.keymat, over.policy)
+    cipher = rekey_cipher(over.policy.transforms, keys)
+    limit = rekey_policy(decision.group.policy).fragment_octets
+    # Section 2.4.1.2: only if all GMs have negotiated fragmentation.
+    max_octets = limit if decision.state.members.all_reassemble else None
+    ivs = _rekey_ivs(decision, cipher.iv_octets, cipher.block_octets, message_id)
+    head = envelope(over.spi, message_id)
+    return build_rekey(cipher, ivs, head, payloads, decision.group.signer, max_octets)
+
+
+def _rekey_ivs(
+    decision: Decision, octets: int, block_octets: int, message_id: int
+) -> Iterator[bytes]:
+    """AEAD: fragment and Message ID, never twice under one key; CBC: unpredictable."""
+    for number in count():
+        aead = number << MESSAGE_ID_BITS | message_id
+        yield aead.to_bytes(octets, "big") if block_octets == 1 else decision.entropy(octets)
+
+
+# --- the key that signs -----------------------------------------------------------------
+
+
+def make_auth_key(decision: Decision) -> None:
+    """Make the first key that signs; the group's spare one, where making one takes long."""
+    rekey = decision.group.policy.rekey
+    if rekey is not None and rekey.authentication != IMPLICIT:
+        _keep_auth_key(decision, rekey, _take_key(decision, rekey.authentication))
+
+
+def _take_key(decision: Decision, kind: str) -> SigningKey:
+    spare, decision.group.spare_key = decision.group.spare_key, None
+    return spare[1] if spare is not None and spare[0] == kind else SigningKey.generate(kind)
+
+
+def _fresh_auth_key(decision: Decision) -> SigningKey | None:
+    """Return the key that signs over the next Rekey SA, where the current one is too old.
+
+    Where making one takes long, the one that was made ahead of time; if it isn't there
+    yet, the old key goes on.
+    """
+    group, rekey = decision.group, decision.group.policy.rekey
+    if rekey is None or rekey.auth_key_seconds is None or group.signer is None:
+        return None
+    if decision.now - decision.state.auth_key_made_at < rekey.auth_key_seconds:
+        return None
+    if is_slow(rekey.authentication) and group.spare_key is None:
+        return None
+    return _take_key(decision, rekey.authentication)
+
+
+def _keep_auth_key(decision: Decision, rekey: RekeyPolicy, key: SigningKey) -> None:
+    pkcs8 = key.to_pkcs8()
+    decision.record(AuthKeySaved(decision.name, rekey.authentication, pkcs8, decision.wall))

@@ -2,87 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
 
 from gcks.iana import ProtocolId
-from gcks.journal import JournalEntry, SaDeleted, SpisReserved
-from gcks.keyserver.groups.live_sa import LiveSa, create_sa
+from gcks.journal import SaDeleted, SaSaved, SpisReserved
+from gcks.keyserver.groups.live_sa import LiveSa, live_sa
 from gcks.keyserver.groups.policy import DataSaPolicy, RekeyPolicy
-from gcks.keyserver.groups.spi import SpiPool
 from gcks.wire.gsa import GsaPolicy
 
-REKEY = ""
+REKEY: Final = ""
 """The name under which the Rekey SA stands among the group's SAs."""
 
 
 class SaSet:
-    """Keeps SAs by policy name; every change returns what must be journaled."""
+    """SAs by policy name; journal entries alone change it."""
 
-    __slots__ = ("_entropy", "_group", "_spis", "current", "next_spis", "replaced")
+    __slots__ = ("current", "next_spis", "replaced")
 
-    def __init__(self, group: str, spis: SpiPool, entropy: Callable[[int], bytes]) -> None:
-        self._group, self._spis, self._entropy = group, spis, entropy
+    def __init__(self) -> None:
         self.current: dict[str, LiveSa] = {}
         self.replaced: list[LiveSa] = []
         self.next_spis: dict[str, bytes] = {}
+        """Announced by GSA_NEXT_SPI, by the names of SAs."""
 
     @property
-    def rekey(self) -> LiveSa:
-        return self.current[REKEY]
+    def rekey(self) -> LiveSa | None:
+        return self.current.get(REKEY)
 
     @property
     def data(self) -> list[LiveSa]:
         return [sa for name, sa in self.current.items() if name != REKEY]
 
-    def replace(
-        self, name: str, policy: GsaPolicy, now: float, wall: float, retire_at: float
-    ) -> list[JournalEntry]:
-        """Put a new SA under `name`; what stood there stays until `retire_at`."""
-        journal = self.retire(name, retire_at)
-        sa = create_sa(name, policy, now, wall, self._entropy)
-        self.current[name] = sa
-        return [*journal, sa.saved(self._group), self._reserve(name, sa.protocol)]
+    @property
+    def spis(self) -> list[bytes]:
+        """Return all SPIs that nobody else may have: of SAs, and announced ones."""
+        sas = (*self.current.values(), *self.replaced)
+        return [*(sa.spi for sa in sas), *self.next_spis.values()]
 
-    def retire(self, name: str, retire_at: float) -> list[JournalEntry]:
-        """Take the SA under `name`, if any, out of use."""
-        old = self.current.pop(name, None)
-        if old is None:
-            return []
-        retired = old.retired(retire_at)
-        self.replaced.append(retired)
-        return [retired.saved(self._group)]
+    def saved(self, entry: SaSaved, shift: float) -> None:
+        """Put a new SA in its place, or note that a current one is replaced."""
+        sa = live_sa(entry, shift)
+        known = self.current.get(sa.name)
+        if sa.retire_at is not None:
+            self.replaced = [other for other in self.replaced if other.spi != sa.spi] + [sa]
+            if known is not None and known.spi == sa.spi:
+                del self.current[sa.name]
+            return
+        if known is not None and known.spi != sa.spi:
+            self.replaced.append(replace(known, retire_at=known.expires_at))
+        self.current[sa.name] = sa
+        if self.next_spis.get(sa.name) == sa.spi:
+            del self.next_spis[sa.name]
 
-    def forget_due(self, now: float) -> list[LiveSa]:
-        """Drop and return the replaced SAs whose delay is over."""
-        due: list[LiveSa] = []
-        kept: list[LiveSa] = []
-        for sa in self.replaced:
-            over = sa.retire_at is not None and sa.retire_at <= now
-            (due if over else kept).append(sa)
-        self.replaced = kept
-        self.release(sa.spi for sa in due)
-        return due
+    def deleted(self, entry: SaDeleted) -> None:
+        """Forget an SA."""
+        self.replaced = [sa for sa in self.replaced if sa.spi != entry.spi]
+        for name, sa in list(self.current.items()):
+            if sa.spi == entry.spi:
+                del self.current[name]
 
-    def deleted(self, sas: Iterable[LiveSa]) -> list[JournalEntry]:
-        return [SaDeleted(self._group, sa.protocol, sa.spi) for sa in sas]
+    def reserved(self, entry: SpisReserved) -> None:
+        """Note the SPI of the next SA of that name."""
+        self.next_spis[entry.name] = entry.spi
 
-    def claim(self, spis: Iterable[bytes]) -> None:
-        """Keep restored SPIs from being drawn again."""
-        for spi in spis:
-            self._spis.claim(spi)
 
-    def release(self, spis: Iterable[bytes]) -> None:
-        for spi in spis:
-            self._spis.release(spi)
-
-    def take_spi(self, name: str, protocol: int) -> bytes:
-        """Return the SPI announced for the next SA of that name, or a fresh one."""
-        return self.next_spis.pop(name, None) or self._spis.draw(protocol)
-
-    def _reserve(self, name: str, protocol: int) -> JournalEntry:
-        spi = self._spis.draw(protocol)
-        self.next_spis[name] = spi
-        return SpisReserved(self._group, name, protocol, spi)
+def protocol_of(policy: DataSaPolicy | None) -> ProtocolId:
+    """Return the protocol of a Data-Security SA, or that of the Rekey SA."""
+    return policy.protocol if policy is not None else ProtocolId.GIKE_UPDATE
 
 
 def data_gsa_policy(policy: DataSaPolicy, spi: bytes) -> GsaPolicy:

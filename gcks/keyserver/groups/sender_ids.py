@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from gcks.errors import RefusalReason, RegistrationFailed
 
@@ -10,14 +10,11 @@ RESERVED_SHARE: Final = 16
 """One of so many Sender-IDs is kept for who registers between the warning and the new beginning."""
 
 
-class SenderIdCounter:
+class SenderIds(NamedTuple):
     """The next Sender-ID of a group and the first that no longer fits its bits."""
 
-    __slots__ = ("limit", "next")
-
-    def __init__(self, bits: int, first: int = 0) -> None:
-        self.limit = 1 << bits
-        self.next = first
+    next: int
+    limit: int
 
     @property
     def left(self) -> int:
@@ -28,7 +25,7 @@ class SenderIdCounter:
         """Tell whether only the reserve is left."""
         return self.left <= self.limit // RESERVED_SHARE
 
-    def allocate(self, requested: int, at_most: int) -> tuple[int, ...]:
+    def allocated(self, requested: int, at_most: int) -> tuple[int, ...]:
         """Return fresh Sender-IDs: as many as asked for, bounded by policy and supply.
 
         0 and 1 both ask for one (ruling 17); never more than requested (section
@@ -42,5 +39,4 @@ class SenderIdCounter:
                 RefusalReason.NO_SENDER_ID,
                 hint="the group starts over at once; raise sender_id_bits if that happens often",
             )
-        first, self.next = self.next, self.next + count
-        return tuple(range(first, self.next))
+        return tuple(range(self.next, self.next + count))

@@ -17,7 +17,7 @@ from gcks.daemon.screen import Screen
 from gcks.errors import RefusalReason
 from gcks.events import Event, RegistrationRefused, SaCreated
 from gcks.iana import NotifyType, ProtocolId
-from gcks.member.group_member import GroupState
+from gcks.member.phases import MembershipState
 from tests.support.frames import check, frames, has_colour, words
 
 SPI, DATA_SPI = "5f" * 16, "0a1b2c3d"
@@ -43,11 +43,11 @@ def drawn(console: Console) -> str:
 
 def states() -> list[MemberState]:
     """Return a member in every state, by name."""
-    every = ["not started", "starting", *(state.value for state in GroupState)]
+    every = ["not started", "starting", *(state.value for state in MembershipState)]
     return [
         MemberState(
             f"gm{number}", state, SPI if number % 2 else "", (DATA_SPI,), 1234, 12, 7,
-            REFUSED if state == GroupState.WAITING.value else "",
+            REFUSED if state == MembershipState.WAITING.value else "",
         )
         for number, state in enumerate(every)
     ]  # fmt: skip

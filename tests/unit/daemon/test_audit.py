@@ -10,16 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gcks import events as e
-from gcks.daemon import audit
-from gcks.daemon.audit import RECORDED, AuditLog
+from gcks.daemon.audit import AuditLog
 from gcks.daemon.audit_chain import verify
+from gcks.daemon.audit_notes import AuditLost
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.errors import LocalError, RefusalReason
 from gcks.iana import NotifyType
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 
 REFUSED = e.RegistrationRefused(
     "keyid:a",
@@ -30,7 +29,16 @@ REFUSED = e.RegistrationRefused(
     "no",
     "hint",
 )
-SHARE = audit.REFUSALS_OF_A_HOST
+RATE = e.Limit("reason").audit
+SHARE = RATE.of_a_host
+RECORDED = {
+    "member_registered", "member_left", "member_certificate_ended", "members_locked_out",
+    "registration_refused", "peer_authenticated", "sender_ids_exhausted",
+    "group_started", "group_started_over", "group_removed", "group_read_again",
+    "reloaded", "reload_refused",
+    "operator_excluded", "operator_readmitted", "operator_ordered", "order_refused",
+}  # fmt: skip
+"""What an auditor may rely on."""
 ORDERED = e.OperatorOrdered("rekey", "keyid:a", "root (uid 0)")
 
 
@@ -52,11 +60,11 @@ def filled(path: Path, entries: int = 5) -> AuditLog:
 
 def test_what_is_recorded_and_what_not(path: Path) -> None:
     log = opened(path)
-    log.write([sample(kind) for kind in kinds()], 1.0)
+    log.write([sample(kind) for kind in e.KINDS], 1.0)
     log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["n"] for line in lines] == list(range(1, len(lines) + 1))
-    assert {line["event"] for line in lines} == {kind.name for kind in RECORDED} | {"audit_opened"}
+    assert {line["event"] for line in lines} == RECORDED | {"audit_opened"}
     assert lines[0]["at"] == "2027-01-15T08:00:00.000+00:00"
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -129,12 +137,12 @@ def test_strangers_can_not_fill_the_disk(path: Path) -> None:
     log = opened(path)
     strangers = [replace(REFUSED, remote=f"[2001:db8::{number:x}]:500") for number in range(1000)]
     log.write(strangers, 1.0)
-    assert refusals(path) == ([one.remote for one in strangers[: audit.REFUSALS_PER_SECOND]], [])
+    assert refusals(path) == ([one.remote for one in strangers[: RATE.lines]], [])
     log.write([ORDERED], 2.0)
-    assert refusals(path)[1] == [1000 - audit.REFUSALS_PER_SECOND]
+    assert refusals(path)[1] == [1000 - RATE.lines]
     log.write([REFUSED] * 2, 2.0)
     log.close()
-    assert len(refusals(path)[0]) == audit.REFUSALS_PER_SECOND + 2
+    assert len(refusals(path)[0]) == RATE.lines + 2
     assert verify([path]).problem == ""
 
 
@@ -158,14 +166,19 @@ def test_who_may_not_order_fills_no_disk_either(path: Path) -> None:
 
 
 def test_what_was_not_recorded_is_said_at_the_end(path: Path) -> None:
+    told: list[e.Event] = []
+
     async def second() -> None:
-        trail = AuditTrail(path, structlog.get_logger())
+        trail = AuditTrail(path, told.extend)
         trail.write([REFUSED] * 1000, 1.0)
         trail.close()
 
     asyncio.run(second())
     assert refusals(path)[1] == [1000 - SHARE]
-    assert verify([path]).problem == ""
+    begin, end = (event for event in told if isinstance(event, e.AuditCheckpoint))
+    assert verify([path], (begin.number, begin.hash)).problem == ""
+    assert verify([path], (end.number, end.hash)).problem == ""
+    assert end.number == begin.number + SHARE + 1
 
 
 def test_a_full_disk_is_said_and_the_chain_stays_whole(
@@ -216,7 +229,7 @@ def test_a_full_disk_hides_nothing(tmp_path: Path) -> None:
         log.close()
         assert verify([path]).problem == ""
         entries = [json.loads(line) for line in path.read_text().splitlines() if '"prev"' in line]
-        (lost,) = (one["count"] for one in entries if one["event"] == audit.LOST)
+        (lost,) = (one["count"] for one in entries if one["event"] == AuditLost.name)
         assert kept + lost == 101
         assert entries[-1]["event"] == ORDERED.name
     finally:
@@ -254,11 +267,11 @@ async def test_a_disk_that_fails_later_is_said(path: Path, monkeypatch: pytest.M
     def broken(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    with structlog.testing.capture_logs() as said:
-        trail = AuditTrail(path, structlog.get_logger())
-        monkeypatch.setattr(os, "fdatasync", broken)
-        trail.close()
-    assert "Input/output error" in said[-1]["cause"]
+    told: list[e.Event] = []
+    trail = AuditTrail(path, told.extend)
+    monkeypatch.setattr(os, "fdatasync", broken)
+    trail.close()
+    assert isinstance(told[-1], e.AuditFailed) and "Input/output error" in told[-1].cause
 
 
 def test_what_is_no_file_is_refused() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from gcks.daemon.commit import MAX_WAITING, CommitPipeline
 from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import LocalError
-from gcks.journal import GroupRemoved, JournalEntry, StoredGroup
+from gcks.journal import GroupRemoved, JournalEntry
 
 SECONDS = 10.0
 HERE = Endpoint("127.0.0.1", 1)
@@ -25,8 +25,11 @@ class SlowDisk:
         self.written: list[tuple[JournalEntry, ...]] = []
         self.error: Exception | None = None
 
-    def load(self) -> tuple[StoredGroup, ...]:
-        return ()
+    def load(self) -> Iterator[JournalEntry]:
+        return iter(())
+
+    def load_group(self, name: str) -> tuple[JournalEntry, ...]:
+        return tuple(e for entries in self.written for e in entries if e.group == name)
 
     def apply(self, entries: Sequence[JournalEntry]) -> None:
         if not self.may_write.acquire(timeout=SECONDS):
@@ -50,8 +53,13 @@ class Watched:
     def _send(self, transmits: Sequence[Transmit]) -> None:
         self.sent += [transmit.octets for transmit in transmits]
 
-    def submit(self, octets: bytes, journal: Sequence[JournalEntry] = ()) -> None:
-        self.pipeline.submit(journal, [Transmit(octets, Path(HERE, HERE))])
+    def submit(
+        self,
+        octets: bytes,
+        journal: Sequence[JournalEntry] = (),
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        self.pipeline.submit(journal, [Transmit(octets, Path(HERE, HERE))], then)
 
     async def drained(self) -> None:
         async with asyncio.timeout(SECONDS):
@@ -125,6 +133,49 @@ async def test_after_a_failed_commit_nothing_leaves_any_more(
     assert watched.sent == []
     assert len(watched.failed) == 1
     assert str(error) in str(watched.failed[0])
+
+
+async def test_what_follows_is_done_when_all_is_durable_and_sent(watched: Watched) -> None:
+    done: list[list[bytes]] = []
+    watched.submit(b"at once", then=lambda: done.append(list(watched.sent)))
+    assert done == [[b"at once"]]
+    watched.submit(b"one", [entry(1)], then=lambda: done.append(list(watched.sent)))
+    watched.submit(b"two", then=lambda: done.append(list(watched.sent)))
+    await turns()
+    assert done == [[b"at once"]]
+    watched.disk.may_write.release()
+    await watched.drained()
+    assert done == [[b"at once"], [b"at once", b"one", b"two"], [b"at once", b"one", b"two"]]
+
+
+async def test_what_follows_a_failed_commit_is_not_done(watched: Watched) -> None:
+    done: list[str] = []
+    watched.disk.error = LocalError("the disk is full")
+    watched.submit(b"one", [entry(1)], then=lambda: done.append("never"))
+    watched.disk.may_write.release()
+    await watched.drained()
+    await turns()
+    assert watched.failed and not done
+
+
+async def test_the_store_is_read_behind_all_that_was_written(watched: Watched) -> None:
+    watched.submit(b"one", [entry(1)])
+    await turns()
+    reading = asyncio.create_task(watched.pipeline.read(watched.disk.load_group, "keyid:1"))
+    await turns()
+    assert not reading.done()
+    watched.disk.may_write.release()
+    assert await asyncio.wait_for(reading, SECONDS) == (entry(1),)
+
+
+async def test_nothing_leaves_a_closed_pipeline(watched: Watched) -> None:
+    watched.submit(b"one", [entry(1)])
+    await turns()
+    watched.disk.may_write.release()
+    watched.pipeline.close()
+    await turns()
+    assert watched.disk.written == [(entry(1),)]
+    assert watched.sent == []
 
 
 async def test_full_once_too_much_waits_and_not_after(watched: Watched) -> None:

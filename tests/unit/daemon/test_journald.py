@@ -23,7 +23,7 @@ from gcks.daemon.log_queue import LOG_QUEUE
 from gcks.daemon.logs import EventLog, configure
 from gcks.errors import RefusalReason
 from gcks.iana import NotifyType
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 
 
 class Journal:
@@ -71,7 +71,7 @@ def entry(journal: Journal) -> dict[str, str]:
     return fields
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", e.KINDS, ids=lambda kind: kind.name)
 def test_one_event_is_one_entry_with_every_field(kind: type[e.Event], journal: Journal) -> None:
     EventLog(journal.logger()).write([sample(kind)], 1.0)
     fields = entry(journal)

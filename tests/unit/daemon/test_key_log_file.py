@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import stat
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,23 @@ from gcks.daemon.key_log_file import KeyLogFile, KeyLogOptions, open_key_log, wa
 from gcks.decode.key_log_format import decode_key_log
 from gcks.errors import LocalError
 from gcks.iana import ProtocolId
-from gcks.journal import SaDeleted, SaSaved, StoredGroup
+from gcks.journal import SaDeleted, SaSaved
 from tests.support.gsa_policies import ESP, REKEY
 from tests.support.sample_messages import IKE
 
 
 def saved(spi: bytes = ESP.spi, *, retired: bool = False) -> SaSaved:
-    return SaSaved("keyid:demo", ProtocolId.ESP, spi, "a", ESP.encode(), b"k" * 36, 0, 9, retired)
+    return SaSaved(
+        "keyid:demo",
+        ProtocolId.ESP,
+        spi,
+        "a",
+        ESP.encode(),
+        b"k" * 36,
+        0,
+        9,
+        5.0 if retired else inf,
+    )
 
 
 def test_what_is_appended_can_be_read_again(tmp_path: Path) -> None:
@@ -31,7 +42,7 @@ def test_what_is_appended_can_be_read_again(tmp_path: Path) -> None:
     first = KeyLogFile(path)
     first(IKE)
     first.journal([saved(), saved(retired=True), SaDeleted("keyid:demo", 3, ESP.spi)])
-    KeyLogFile(path).restored([StoredGroup("keyid:demo", (rekey, saved(retired=True)))])
+    assert len(list(KeyLogFile(path).restored([rekey, saved(retired=True)]))) == 2
     content = decode_key_log(path.read_text())
     assert [getattr(one, "protocol", None) for one in content.entries] == [None, 3, 6, 3]
     assert path.read_text().count("gcks-key-log") == 1

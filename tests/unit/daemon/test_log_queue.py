@@ -116,8 +116,8 @@ def test_what_finds_no_room_is_counted_and_told_when_there_is_room(
     stuck.let_go()
     assert queue.flush()
     assert stuck.taken == [str(number) for number in range(10)]
-    log.write([], 2.0)
-    log.write([], 3.0)
+    told = [log.write([], 2.0), log.write([], 3.0)]
+    assert told == [(e.LogLinesLost(15),), ()], "whoever doesn't read the log knows, too"
     (line,) = map(json.loads, stream.getvalue().splitlines())
     assert (line["event"], line["count"], line["level"]) == ("log_lines_lost", 15, "warning")
     queue.put(partial(stuck.write, "goes on"), 10)

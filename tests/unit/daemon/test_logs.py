@@ -11,17 +11,10 @@ import pytest
 
 from gcks import events as e
 from gcks.daemon.config.loaded import LogOptions
-from gcks.daemon.logs import (
-    LEVELS,
-    LIMITED_BY,
-    MAX_LINES_OF_A_HOST,
-    MAX_LINES_PER_SECOND,
-    EventLog,
-    configure,
-)
+from gcks.daemon.logs import EventLog, configure
 from gcks.errors import DropReason, RefusalReason
 from gcks.iana import NotifyType
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 
 
 def event_log(format: str = "json", level: str = "debug") -> tuple[EventLog, io.StringIO]:
@@ -33,11 +26,7 @@ def lines_of(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_every_event_has_a_level() -> None:
-    assert set(LEVELS) == set(kinds())
-
-
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", e.KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_one_event_is_one_line(kind: type[e.Event], format: str) -> None:
     log, stream = event_log(format)
@@ -46,7 +35,7 @@ def test_one_event_is_one_line(kind: type[e.Event], format: str) -> None:
     assert kind.name in stream.getvalue()
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", e.KINDS, ids=lambda kind: kind.name)
 def test_a_line_holds_every_field_by_its_name(kind: type[e.Event]) -> None:
     log, stream = event_log()
     log.write([sample(kind)], 1.0)
@@ -88,6 +77,7 @@ def test_the_level_is_kept() -> None:
         (sample(e.DatagramDropped, reason=DropReason.LATE_COPY), "debug"),
         (sample(e.DatagramDropped, reason=DropReason.UNPROVED_REFUSAL), "debug"),
         (sample(e.DatagramDropped, reason=DropReason.STALE), "info"),
+        (sample(e.DatagramDropped, reason=DropReason.INTERNAL_ERROR), "error"),
         (sample(e.RekeyReceived, reminder=True), "debug"),
         (sample(e.RekeyReceived, reminder=False), "info"),
         (sample(e.MemberStopping, failed=True), "error"),
@@ -115,7 +105,12 @@ def test_what_is_not_shown_is_not_said_to_be_left_out() -> None:
     assert lines_of(stream) == []
 
 
-OF_STRANGERS = sorted(set(LIMITED_BY) - {e.OrderRefused}, key=lambda kind: kind.name)
+OF_STRANGERS = {
+    kind: kind.limit.log
+    for kind in e.KINDS
+    if kind.limit is not None and kind is not e.OrderRefused
+}
+NAMES = [kind.name for kind in OF_STRANGERS]
 
 
 def test_who_may_not_order_fills_no_disk() -> None:
@@ -125,19 +120,19 @@ def test_who_may_not_order_fills_no_disk() -> None:
     assert [line["order"] for line in lines_of(stream)] == ["reload", "reload", "rekey"]
 
 
-@pytest.mark.parametrize("kind", OF_STRANGERS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(("kind", "rate"), OF_STRANGERS.items(), ids=NAMES)
 def test_a_flood_gives_a_few_lines_a_second_and_says_what_it_left_out(
-    kind: type[e.Event],
+    kind: type[e.Event], rate: e.Rate
 ) -> None:
     log, stream = event_log()
     for number in range(10_000):
         stranger = sample(kind, remote=f"[2001:db8::{number:x}]:500")
         log.write([stranger], 7.0 + number / 10_001)
-    assert len(lines_of(stream)) == MAX_LINES_PER_SECOND
+    assert len(lines_of(stream)) == rate.lines
     log.write([], 8.0)
     last = lines_of(stream)[-1]
     assert last["event"] == f"{kind.name}_not_logged"
-    assert last["count"] == 10_000 - MAX_LINES_PER_SECOND
+    assert last["count"] == 10_000 - rate.lines
     log.write([sample(kind)], 8.0)
     assert lines_of(stream)[-1]["event"] == kind.name
 
@@ -149,15 +144,15 @@ def test_one_kind_of_drop_does_not_hide_another() -> None:
     assert lines_of(stream)[-1]["reason"] == "bad_signature"
 
 
-@pytest.mark.parametrize("kind", OF_STRANGERS, ids=lambda kind: kind.name)
-def test_a_noisy_host_does_not_hide_the_others(kind: type[e.Event]) -> None:
+@pytest.mark.parametrize(("kind", "rate"), OF_STRANGERS.items(), ids=NAMES)
+def test_a_noisy_host_does_not_hide_the_others(kind: type[e.Event], rate: e.Rate) -> None:
     log, stream = event_log()
     noise = [sample(kind, remote=f"192.0.2.1:{port}") for port in range(1000, 2000)]
     log.write([*noise, sample(kind, remote="192.0.2.2:500")], 1.0)
     lines = lines_of(stream)
-    assert [line["remote"] for line in lines[MAX_LINES_OF_A_HOST:]] == ["192.0.2.2:500"]
+    assert [line["remote"] for line in lines[rate.of_a_host :]] == ["192.0.2.2:500"]
     log.write([], 2.0)
-    assert lines_of(stream)[-1]["count"] == len(noise) - MAX_LINES_OF_A_HOST
+    assert lines_of(stream)[-1]["count"] == len(noise) - rate.of_a_host
 
 
 @pytest.mark.parametrize("evil", ["a\nb", "\x1b[2J", "\r", "\x9b31m", "\u202e", "a\u2028b", "\0"])

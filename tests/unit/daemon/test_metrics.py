@@ -13,12 +13,11 @@ from gcks import events as e
 from gcks.daemon.metrics import (
     MEMBER_ROWS,
     SERVER_ROWS,
-    SERVER_UNCOUNTED,
     MemberMetrics,
     ServerMetrics,
 )
 from gcks.errors import DropReason, RefusalReason
-from tests.support.event_samples import kinds, sample
+from tests.support.event_samples import sample
 from tests.support.metrics_states import GROUP, Member, Server
 from tests.support.repository import ROOT
 
@@ -56,11 +55,11 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 
 def test_every_event_is_counted_or_said_not_to_be() -> None:
     counted = {row.event for row in (*SERVER_ROWS, *MEMBER_ROWS)}
-    assert counted | SERVER_UNCOUNTED == set(kinds())
+    assert counted == {kind for kind in e.KINDS if kind.counted}
 
 
 def test_every_event_can_be_counted(metrics: ServerMetrics | MemberMetrics) -> None:
-    metrics.count([sample(kind) for kind in kinds()])
+    metrics.count([sample(kind) for kind in e.KINDS])
     rows = SERVER_ROWS if isinstance(metrics, ServerMetrics) else MEMBER_ROWS
     text = generate_latest(metrics.registry).decode()
     for row in rows:
@@ -71,7 +70,7 @@ def test_every_event_can_be_counted(metrics: ServerMetrics | MemberMetrics) -> N
 
 def test_names_and_labels_are_as_they_should_be(metrics: ServerMetrics | MemberMetrics) -> None:
     """Prefix, base units, _total on counters only, bounded labels, a help text."""
-    metrics.count([sample(kind) for kind in kinds()])
+    metrics.count([sample(kind) for kind in e.KINDS])
     text = generate_latest(metrics.registry).decode()
     families = list(text_string_to_metric_families(text))
     assert len(families) > 15

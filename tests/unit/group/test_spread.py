@@ -16,6 +16,7 @@ from gcks.group.spread import (
     spread_of,
 )
 from gcks.iana import FIRST_PRIVATE_STATUS_TYPE, LAST_NOTIFY_TYPE, NotifyType
+from gcks.keyserver.groups.departing import order_exclusion
 from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.wire.delete import Delete
 from gcks.wire.notify import Notify
@@ -83,11 +84,11 @@ def test_a_registration_tells_it_with_our_vendor_id() -> None:
     stage = Stage()
     stage.group.cost = lambda: 2.0
     joined = [stage.register("s1", sender=True), stage.register("gm1"), stage.register("gm2")]
-    told = [one.registration.payloads[-2:] for one in joined]
+    told = [one.payloads[-2:] for one in joined]
     assert told == [
         (SPREAD_VENDOR, spread_notify(Spread(*seconds))) for seconds in ((5, 4), (8, 4), (12, 4))
     ]
-    again = stage.register("gm2").registration.payloads
+    again = stage.register("gm2").payloads
     assert read_spread(again) == (12, 4), "who comes again is no further member"
 
 
@@ -110,11 +111,11 @@ def test_the_message_that_starts_over_tells_it_for_those_who_were_members() -> N
     for name in ("gm2", "gm3"):
         stage.register(name)
     stage.group.cost = lambda: 10.0
-    outcome = stage.group.order_exclusion(IDENTITY, ["fqdn:gm3.dev"], stage.now, "test")
+    outcome = stage.decide(order_exclusion, IDENTITY, ["fqdn:gm3.dev"], "test")
     assert listener.hear(outcome.transmits) == 1
     assert any(isinstance(one, Delete) for one in listener.last)
     assert read_spread(listener.last) == (40, 1)
-    assert len(stage.group.members) == 0
+    assert len(stage.group.state.members) == 0
 
 
 def test_until_something_is_measured_a_default_counts() -> None:

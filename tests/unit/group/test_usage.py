@@ -9,9 +9,9 @@ import pytest
 
 from gcks.errors import InvalidSyntax, NoProposalChosen
 from gcks.group.usage import Usage, read_usage
-from gcks.iana import Kwa, NotifyType
+from gcks.iana import NotifyType
+from gcks.keyserver.groups.admitting import push
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.groups.registration import KeyWrap
 from gcks.keyserver.groups.rekeying import reminder_payloads
 from gcks.keyserver.groups.rules import MAX_DATA_SAS
 from gcks.keyserver.groups.sa_rules import MAX_LABEL_CHARACTERS
@@ -22,7 +22,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa_usage import AggFrag, IpComp
 from gcks.wire.traffic_selector import TrafficSelector
-from tests.support.group_stage import KWK, Stage, esp, group_policy, single
+from tests.support.group_stage import Stage, esp, group_policy, single
 
 AGGFRAG = group_policy(single("one", "fqdn:s1.dev", "192.0.2.7"), aggfrag=True)
 IPCOMP = group_policy(ipcomp="deflate")
@@ -43,7 +43,7 @@ def usage_notifies(payloads: Iterable[Payload]) -> list[Notify]:
 def test_a_registration_tells_how_sas_are_used(policy: GroupPolicy, notify: Notify) -> None:
     """RFC 9838 section 6.3: USE_AGGFRAG beside GSA, no congestion control; ruling: CPI 2."""
     joined = Stage(policy).register(announced=CAN_ALL)
-    assert usage_notifies(joined.registration.payloads) == [notify]
+    assert usage_notifies(joined.payloads) == [notify]
 
 
 @pytest.mark.parametrize(("policy", "notify"), TOLD)
@@ -55,9 +55,8 @@ def test_rekeys_tell_it_too(policy: GroupPolicy, notify: Notify) -> None:
     assert usage_notifies(listener.last) == [notify]
     assert reminder_payloads(stage.group.sas, bytes(32), policy, stage.now)[2:] == (notify,)
     inband = Stage(replace(policy, evaluate_sag=False, rekey=None))
-    wrap = KeyWrap(Kwa.KW_5649_256, KWK.kwk)
-    pushed = inband.group.inband_payloads("fqdn:gm1.dev", "192.0.2.9", wrap, 1000.0, sender=False)
-    assert usage_notifies(pushed) == [notify]
+    news = push(inband.group, "fqdn:gm1.dev", "192.0.2.9", 1000.0, sender=False)
+    assert usage_notifies(news.notifies) == [notify]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_the_cpi_of_an_announcement_is_ignored() -> None:
 def test_who_announces_more_than_the_group_uses_is_welcome() -> None:
     """RFC 9838 section 6.3: only what the group uses is indicated."""
     joined = Stage().register(announced=CAN_ALL)
-    assert usage_notifies(joined.registration.payloads) == []
+    assert usage_notifies(joined.payloads) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gcks.datagrams import Endpoint, Path, Transmit
 from gcks.errors import Discard, DropReason
 from gcks.group.spread import DEFAULT_COST_SECONDS
 from gcks.keyserver.load import (
@@ -18,10 +17,8 @@ from gcks.keyserver.load import (
     Load,
     unmetered,
 )
-from gcks.outcome import Outcome
 from tests.support.world import SERVER_SETTINGS
 
-ANSWER = Outcome(transmits=(Transmit(b"", Path(Endpoint("", 1), Endpoint("", 2))),))
 MANY = 400
 """Registrations after which the first ones don't count any more."""
 
@@ -38,10 +35,10 @@ class Bench:
         self.at = 100.0
         self.load = Load(lambda: self.at)
 
-    def work(self, seconds: float, outcome: Outcome = ANSWER) -> Callable[[], Outcome]:
-        def work() -> Outcome:
+    def work(self, seconds: float, *, done: bool = True) -> Callable[[], bool]:
+        def work() -> bool:
             self.at += seconds
-            return outcome
+            return done
 
         return work
 
@@ -49,7 +46,7 @@ class Bench:
         """Do registrations that cost so much in all."""
         for _ in range(times):
             work = self.work(seconds / WHOLE_PER_AUTH)
-            assert self.load.measured(Half(), work, waited) is ANSWER  # type: ignore[arg-type]
+            self.load.measure(Half(), work, waited)  # type: ignore[arg-type]
 
     @property
     def limit(self) -> int:
@@ -74,7 +71,7 @@ def test_the_mean_follows_what_registrations_cost() -> None:
 def test_a_meter_that_stands_still_measures_nothing() -> None:
     load = Load(unmetered)
     for _ in range(MANY):
-        load.measured(Half(), lambda: ANSWER, 0.0)  # type: ignore[arg-type]
+        load.measure(Half(), lambda: True, 0.0)  # type: ignore[arg-type]
     assert load.cost_seconds == DEFAULT_COST_SECONDS
 
 
@@ -82,9 +79,9 @@ def test_fragments_count_together_and_once() -> None:
     bench, other = Bench(), Bench()
     half = Half()
     for _ in range(3):
-        bench.load.measured(half, bench.work(0.5, Outcome()), 0.0)  # type: ignore[arg-type]
+        bench.load.measure(half, bench.work(0.5, done=False), 0.0)  # type: ignore[arg-type]
     assert bench.load.cost_seconds == DEFAULT_COST_SECONDS
-    bench.load.measured(half, bench.work(0.5), 0.0)  # type: ignore[arg-type]
+    bench.load.measure(half, bench.work(0.5), 0.0)  # type: ignore[arg-type]
     other.register(2.0 * WHOLE_PER_AUTH)
     assert bench.load.cost_seconds > DEFAULT_COST_SECONDS
     assert bench.load.cost_seconds == pytest.approx(other.load.cost_seconds)
@@ -94,13 +91,13 @@ def test_garbage_counts_nothing() -> None:
     """Anybody can send it to a half-open IKE SA: it makes the server neither slow nor fast."""
     bench, half = Bench(), Half()
 
-    def garbage() -> Outcome:
+    def garbage() -> bool:
         bench.at += 1.0
         raise Discard(DropReason.BAD_INTEGRITY)
 
     for _ in range(MANY):
         with pytest.raises(Discard):
-            bench.load.measured(half, garbage, 0.0)  # type: ignore[arg-type]
+            bench.load.measure(half, garbage, 0.0)  # type: ignore[arg-type]
     assert (bench.load.cost_seconds, half.spent_seconds) == (DEFAULT_COST_SECONDS, 0.0)
 
 

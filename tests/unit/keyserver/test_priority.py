@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gcks.journal import MemberSaved, StoredGroup
+from gcks.journal import MemberSaved
 from gcks.keyserver import priority
 from gcks.keyserver.commands import Reload
+from gcks.keyserver.groups.membership import Membership
 from gcks.keyserver.groups.policy import MANY, SINGLE
 from gcks.keyserver.priority import PREFERRED_PER_SECOND, KnownSenders
 from gcks.keyserver.rates import BURST_SECONDS
@@ -36,9 +37,11 @@ def test_a_host_is_known_by_its_address_however_written() -> None:
 
 def test_stored_senders_are_known_and_receivers_are_not() -> None:
     known = KnownSenders()
-    members = (saved("10.1.1.1", sender=True), saved("10.1.1.2", sender=False))
-    stored = StoredGroup("g", members=members)
-    known.learn((), (stored,))
+    members = Membership()
+    members.put(saved("10.1.1.1", sender=True))
+    members.put(saved("10.1.1.2", sender=False))
+    for address in members.sender_addresses():
+        known.add(address)
     assert "10.1.1.1" in known
     assert "10.1.1.2" not in known
 
@@ -86,7 +89,7 @@ def test_who_registers_as_a_sender_stays_known_when_the_group_starts_over() -> N
     other = replace(group_policy(), key_management="lkh")
     reload = Reload(SERVER_SETTINGS, PSK, {other.name: other})
     world.network.server_did(world.server.command(reload, world.network.now))
-    assert len(world.server.groups["keyid:demo"].members) == 0
+    assert len(world.server.groups["keyid:demo"].state.members) == 0
     assert SENDER in world.server.senders
 
 

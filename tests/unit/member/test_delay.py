@@ -8,8 +8,8 @@ from gcks.errors import Discard
 from gcks.events import Reregistering
 from gcks.group.spread import MOST_SECONDS, SPREAD_VENDOR, Spread, spread_notify
 from gcks.iana import NotifyType, ProtocolId
+from gcks.member.change import MemberChange
 from gcks.member.delay import LEAST_SECONDS, UNTOLD_SECONDS, Delay, Reach
-from gcks.member.effects import Effects
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.vendor import VendorId
@@ -125,7 +125,7 @@ def test_a_message_that_is_not_authentic_tells_nothing() -> None:
     stranger = LittleGcks(rekey_spi=gcks.rekey_spi, keymats=gcks.keymats)
     with pytest.raises(Discard):
         member.receive(stranger.message((spread_notify(Spread(1, 1)),)))
-    assert member.group.delay.told == (600, 20)
+    assert member.group.planner.delay.told == (600, 20)
 
 
 def test_a_new_registration_forgets_what_another_server_told() -> None:
@@ -137,8 +137,7 @@ def test_a_new_registration_forgets_what_another_server_told() -> None:
 def test_a_lost_rekey_waits_for_a_tenth() -> None:
     """Others may have it; but a network that loses one may lose it for many."""
     _, member = joined(*TOLD)
-    effects = Effects()
-    member.group.notice_lost_rekey(100.0, effects)
+    member.group.lose_rekey("lost", 100.0, MemberChange())
     assert member.group.due == 160.0
 
 
@@ -146,7 +145,7 @@ def test_nobody_waits_until_what_it_holds_is_over() -> None:
     """Half of what is left is for the registration."""
     gcks, member = LittleGcks(), Member()
     member.register(gcks.registration(esp(1, lifetime=300), notifies=TOLD))
-    member.group.notice_lost_rekey(200.0, Effects())
+    member.group.lose_rekey("lost", 200.0, MemberChange())
     assert member.group.due == 250.0
 
 
@@ -155,4 +154,4 @@ def test_a_registration_that_is_refused_leaves_all_as_it_was() -> None:
     unsupported = Notify(NotifyType.USE_AGGFRAG, b"\0")
     with pytest.raises(Exception, match="not supported"):
         member.register(gcks.registration(esp(2), notifies=(unsupported, SPREAD_VENDOR)), 50.0)
-    assert member.group.delay.told == (600, 20)
+    assert member.group.planner.delay.told == (600, 20)

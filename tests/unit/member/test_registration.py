@@ -11,6 +11,7 @@ from gcks.events import NothingToSendOn
 from gcks.group.key_download import key_download
 from gcks.iana import Kwa, NotifyType, ProtocolId
 from gcks.member.ceiling import Ceiling, PolicyUnacceptable
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import (
     ActivateSa,
     Direction,
@@ -20,7 +21,7 @@ from gcks.member.data_plane import (
     Mode,
     RemoveSa,
 )
-from gcks.member.effects import Effects
+from gcks.member.opening import KeySource
 from gcks.wire.gsa import GroupSecurityAssociation
 from gcks.wire.kd import KeyDownload, MemberKeyBag
 from gcks.wire.notify import Notify
@@ -240,7 +241,8 @@ def test_the_key_wraps_of_ike_sa_and_rekey_sa_may_differ() -> None:
     kwk = b"\x16" * 16
     keys = [(policy.protocol, policy.spi, gcks.keymat(policy)) for policy in gsa.policies]
     payloads = (gsa, key_download(keys, kwk, gcks.auth_key))
-    member.group.accept_registration(payloads, Kwa.KW_5649_128, kwk, 0.0, Effects())
+    source = KeySource(Kwa.KW_5649_128, kwk)
+    member.group.accept_registration(payloads, source, 0.0, MemberChange())
     assert len(gcks.gsk_w) == 32
     member.receive(gcks.rekey(esp(2)))
     (install,) = member.of(InstallSa)

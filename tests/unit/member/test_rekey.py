@@ -12,6 +12,7 @@ from gcks.errors import Discard, DropReason
 from gcks.events import PolicyRefused, RekeyReceived, Reregistering
 from gcks.iana import ProtocolId
 from gcks.member.ceiling import Ceiling
+from gcks.member.change import MemberChange
 from gcks.member.data_plane import (
     ActivateSa,
     InstallSa,
@@ -20,36 +21,25 @@ from gcks.member.data_plane import (
     RemoveSa,
 )
 from gcks.member.delay import UNTOLD_SECONDS
-from gcks.member.group_member import GroupState
 from gcks.member.key_path import PathKey
+from gcks.member.phases import AwaitingRekeys, MembershipState
 from gcks.wire.delete import Delete
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
 from gcks.wire.kd import GroupKeyBag, KeyDownload, MemberKeyBag
 from tests.support.little_gcks import (
     ATD,
     DTD,
+    ESP1,
+    ESP2,
+    ESP3,
     LittleGcks,
     Member,
     delete,
     esp,
+    joined,
     with_message_id,
     wrapped,
 )
-
-ESP1, ESP2, ESP3 = b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"
-ALLOWING = Ceiling(allow_implicit_authentication=True)
-
-
-def joined(*, sender: bool = False, gcks: LittleGcks | None = None) -> tuple[LittleGcks, Member]:
-    """Register a member and let its first SA become active."""
-    gcks = gcks or LittleGcks()
-    member = Member(sender=sender, ceiling=ALLOWING if gcks.implicit else None)
-    numbers = {"sender_ids": (3,), "bits": 8} if sender else {}
-    member.register(gcks.registration(esp(1), **numbers))  # type: ignore[arg-type]
-    member.at(ATD)
-    member.commands.clear()
-    member.events.clear()
-    return gcks, member
 
 
 def dropped(member: Member, datagram: bytes, now: float = 10.0) -> DropReason:
@@ -103,7 +93,8 @@ def test_a_new_rekey_sa_replaces_the_old_one_after_dtd() -> None:
     gcks, member = joined()
     old = gcks.rekey_spi
     member.receive(gcks.rekey(new_rekey_spi=b"\x08" * 16), 100.0)
-    assert member.group.holding.current_rekey_spi == b"\x08" * 16
+    rekey = member.group.holding.current_rekey
+    assert rekey is not None and rekey.spi == b"\x08" * 16
     assert member.group.holding.rekey_sa(old) is not None
     assert member.commands == []  # the address is the same: nothing to join
     member.at(100.0 + DTD)
@@ -118,7 +109,7 @@ def test_the_first_message_over_a_new_rekey_sa_is_number_zero() -> None:
     member.receive(gcks.rekey(new_rekey_spi=b"\x08" * 16), 100.0)
     assert gcks.message_id == 0
     member.receive(gcks.rekey(esp(2)), 101.0)
-    assert member.group.rekeys == 2
+    assert member.group.history.rekeys == 2
 
 
 def test_a_new_rekey_address_is_joined_and_the_old_one_left_after_dtd() -> None:
@@ -174,18 +165,18 @@ def test_message_ids_that_never_came_are_counted() -> None:
     gcks, member = joined()
     messages = [gcks.rekey(esp(number)) for number in (2, 3, 4, 5)]
     member.receive(messages[0])
-    assert member.group.rekeys_missed == 0
+    assert member.group.reception.missed == 0
     member.receive(messages[3])
     member.receive(messages[3])
     with pytest.raises(Discard):
         member.receive(messages[1])
-    assert (member.group.rekeys_missed, member.group.rekeys) == (2, 2)
+    assert (member.group.reception.missed, member.group.history.rekeys) == (2, 2)
     member.receive(gcks.rekey(new_rekey_spi=b"\x08" * 16))
     member.receive(gcks.rekey(esp(6)))
-    assert member.group.rekeys_missed == 2
+    assert member.group.reception.missed == 2
     gcks.message_id += 3
     member.receive(gcks.rekey(esp(7)))
-    assert member.group.rekeys_missed == 5
+    assert member.group.reception.missed == 5
 
 
 def test_the_first_rekey_may_be_missed_too() -> None:
@@ -193,14 +184,14 @@ def test_the_first_rekey_may_be_missed_too() -> None:
     gcks, member = joined(gcks=LittleGcks(message_id=17))
     gcks.message_id = 19
     member.receive(gcks.rekey(esp(2)))
-    assert member.group.rekeys_missed == 2
+    assert member.group.reception.missed == 2
 
 
 def test_the_first_message_id_may_equal_the_initial_one() -> None:
     """RFC 9838 section 2.3.3: greater or equal to GSA_INITIAL_MESSAGE_ID."""
     gcks, member = joined(gcks=LittleGcks(message_id=17))
     member.receive(gcks.rekey(esp(2)))
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_below_the_initial_message_id_is_a_replay() -> None:
@@ -214,7 +205,7 @@ def test_without_initial_message_id_zero_is_the_first() -> None:
     gcks, member = joined()
     assert gcks.message_id == 0
     member.receive(gcks.rekey(esp(2)))
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_a_new_message_over_a_replaced_rekey_sa_is_stale() -> None:
@@ -241,7 +232,7 @@ def test_another_signer_is_refused_before_anything_changes() -> None:
     insider = replace(gcks, key=SigningKey.generate("ed25519"))
     assert dropped(member, insider.rekey(esp(2))) is DropReason.BAD_SIGNATURE
     member.receive(gcks.rekey(esp(2)))  # the Message ID wasn't used up
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_an_unsigned_message_is_refused_where_signatures_are_used() -> None:
@@ -256,7 +247,7 @@ def test_implicit_authentication_needs_no_signature_and_admits_none() -> None:
     signing = replace(gcks, implicit=False)
     assert dropped(member, signing.rekey(esp(2))) is DropReason.BAD_SIGNATURE
     member.receive(gcks.rekey(esp(2)))
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 @pytest.mark.parametrize("flags", [0x10, 0x20, 0x01, 0x80])
@@ -279,7 +270,7 @@ def test_another_version_is_dropped() -> None:
 def test_every_signature_algorithm_is_followed(kind: str) -> None:
     gcks, member = joined(gcks=LittleGcks(key=SigningKey.generate(kind)))
     member.receive(gcks.rekey(esp(2)))
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_auth_key_is_replaced_for_the_messages_that_follow() -> None:
@@ -292,7 +283,7 @@ def test_auth_key_is_replaced_for_the_messages_that_follow() -> None:
     assert dropped(member, gcks.rekey(esp(3))) is DropReason.BAD_SIGNATURE
     gcks.key = new
     member.receive(gcks.rekey(esp(3)))
-    assert member.group.rekeys == 2
+    assert member.group.history.rekeys == 2
 
 
 def test_auth_key_of_another_kind_is_refused() -> None:
@@ -303,7 +294,7 @@ def test_auth_key_of_another_kind_is_refused() -> None:
         member.receive(gcks.rekey(esp(2), member_bags=(bag,)))
     assert member.commands == []
     member.receive(gcks.rekey(esp(3)))
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_auth_key_under_implicit_authentication_is_refused() -> None:
@@ -343,7 +334,18 @@ def test_authentic_nonsense_changes_nothing_and_is_not_tried_twice(name: str) ->
     assert caught.value.reason is DropReason.MALFORMED
     assert member.commands == []
     member.receive(datagram)  # a known copy by now
-    assert member.group.rekeys == 0
+    assert member.group.history.rekeys == 0
+
+
+@pytest.mark.parametrize("name", list(BAD_CONTENTS))
+def test_a_half_bad_rekey_changes_nothing_but_its_message_id(name: str) -> None:
+    """What is right in it isn't done either."""
+    gcks, member = joined()
+    datagram, held = BAD_CONTENTS[name](gcks), member.group.holding
+    with pytest.raises(Discard):
+        member.receive(datagram)
+    assert member.group.phase == AwaitingRekeys(held.with_message(0, datagram))
+    assert member.commands == [] and member.events == []
 
 
 def test_a_policy_beyond_the_ceiling_is_refused_loudly() -> None:
@@ -383,7 +385,7 @@ def test_a_zero_spi_deletes_all_data_sas_after_dtd(protocol: ProtocolId) -> None
     member.receive(gcks.message((delete(protocol, bytes(4)),)), 100.0)
     assert member.at(100.0 + DTD - 1) == []
     assert member.at(100.0 + DTD) == [RemoveSa("keyid:demo", ProtocolId.ESP, ESP1)]
-    assert member.group.state is GroupState.REGISTERED
+    assert member.group.state is MembershipState.REGISTERED
 
 
 def test_a_zero_spi_spares_the_sas_of_the_same_message() -> None:
@@ -429,7 +431,7 @@ def test_an_unknown_spi_to_delete_is_no_error() -> None:
     gcks, member = joined()
     member.receive(gcks.message((delete(ProtocolId.ESP, b"\xff" * 4),)))
     assert member.commands == []
-    assert member.group.rekeys == 1
+    assert member.group.history.rekeys == 1
 
 
 def test_deleting_the_rekey_sa_alone_ends_in_registration() -> None:
@@ -469,7 +471,7 @@ def test_without_sender_id_the_counter_mode_sas_of_others_are_received() -> None
 def test_a_member_follows_a_key_tree_without_knowing_it() -> None:
     """RFC 9838 section 3.3."""
     gcks, member = joined()
-    member.group.holding.path = (PathKey(1, b"\1" * 32), PathKey(7, b"\7" * 32))
+    member.plant_path(PathKey(1, b"\1" * 32), PathKey(7, b"\7" * 32))
     member.receive(_tree_rekey(gcks, around=7, key=b"\7" * 32))
     assert [key.key_id for key in member.group.holding.path] == [15, 7]
     member.receive(gcks.rekey(esp(2)))
@@ -479,7 +481,7 @@ def test_a_member_follows_a_key_tree_without_knowing_it() -> None:
 def test_without_a_key_path_the_member_is_excluded() -> None:
     """RFC 9838 section 3.3."""
     gcks, member = joined()
-    member.group.holding.path = (PathKey(8, b"\7" * 32),)
+    member.plant_path(PathKey(8, b"\7" * 32))
     member.receive(_tree_rekey(gcks, around=7, key=b"\7" * 32))
     assert {type(one) for one in member.commands} == {RemoveSa, LeaveMulticast}
     assert "Key Path" in member.of(Reregistering)[0].cause
@@ -539,10 +541,10 @@ def test_an_exclusion_during_a_registration_outlives_its_answer() -> None:
     """The answer may have been made before the GCKS deleted the group's SAs."""
     gcks, member = joined()
     answer = gcks.registration(esp(1))
-    member.group.begin_registration()
+    member.group.begin_registration(99.0, MemberChange())
     member.receive(gcks.message((delete(ProtocolId.GIKE_UPDATE, bytes(16)),)), 100.0)
     member.register(answer, 100.5)
-    assert member.group.state is GroupState.REGISTERED
+    assert member.group.state is MembershipState.REGISTERED
     assert member.group.wants_registration(105.0)
 
 

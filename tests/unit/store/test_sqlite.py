@@ -10,6 +10,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gcks.crypto.aead_box import AeadBox
 from gcks.errors import LocalError
 from gcks.store.schema import SCHEMA_VERSION
 from gcks.store.sqlite import SqliteStore
-from tests.support.memory_store import replay
+from tests.support.memory_store import StoredGroup, replay
 
 KEY = bytes(range(32))
 SECRET = b"a secret that must never touch a disk"
@@ -90,7 +91,7 @@ HEIGHTS, NUMBERS = st.integers(0, 2), st.integers(0, 5)
 ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
     j.SaSaved: st.builds(
         j.SaSaved, GROUPS, st.sampled_from([2, 3, 6]), SPIS, st.sampled_from(["", "data"]),
-        OCTETS, OCTETS, TIMES, TIMES, st.booleans(),
+        OCTETS, OCTETS, TIMES, TIMES, TIMES | st.just(inf),
     ),
     j.SaDeleted: st.builds(j.SaDeleted, GROUPS, st.sampled_from([2, 3, 6]), SPIS),
     j.SpisReserved: st.builds(
@@ -132,7 +133,9 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
         j.ExclusionLifted, GROUPS, st.sampled_from(["identity", "certificate"]),
         st.sampled_from(["fqdn:x", "fqdn:*"]),
     ),
-    j.RenewalDue: st.builds(j.RenewalDue, GROUPS, st.booleans()),
+    j.StepPlanned: st.builds(
+        j.StepPlanned, GROUPS, st.sampled_from(["shut_out", "renew_sa a"]), TIMES | st.just(inf)
+    ),
     j.GroupRemoved: st.builds(j.GroupRemoved, GROUPS),
 }  # fmt: skip
 JOURNALS = st.lists(st.one_of(*ENTRIES.values()), max_size=30)
@@ -149,7 +152,7 @@ def test_every_journal_entry_can_be_written(
     store.close()
 
 
-def sorted_parts(groups: tuple[j.StoredGroup, ...]) -> dict[str, j.StoredGroup]:
+def sorted_parts(groups: tuple[StoredGroup, ...]) -> dict[str, StoredGroup]:
     """Without an order where none is promised; without groups of which nothing is left."""
     found = {}
     for group in groups:
@@ -179,7 +182,10 @@ def test_any_journal_comes_back_as_it_was_told(
         rest = rest[cut:]
     store.apply(rest)
     store = reopened(store, path)
-    assert sorted_parts(store.load()) == sorted_parts(replay(journal))
+    assert sorted_parts(replay(store.load())) == sorted_parts(replay(journal))
+    for group in replay(journal):
+        one = replay(store.load_group(group.group))
+        assert sorted_parts(one) == sorted_parts((group,))
     store.close()
 
 
@@ -189,7 +195,7 @@ def test_a_hundred_thousand_members_load_within_seconds(store: SqliteStore, path
         for n in range(100_000)
     ]
     store.apply([SA, *members])
-    (group,) = reopened(store, path).load()
+    (group,) = replay(reopened(store, path).load())
     assert len(group.members) == 100_000
     assert path.stat().st_size < 100_000 * 150
 
@@ -200,7 +206,7 @@ def test_a_batch_is_applied_as_a_whole_or_not_at_all(store: SqliteStore, path: P
     with pytest.raises((LocalError, OverflowError)):
         store.apply([AUTH, REKEY_SA, wrong])
     store.apply([j.SenderIdsReserved("keyid:a", 7)])
-    (group,) = reopened(store, path).load()
+    (group,) = replay(reopened(store, path).load())
     assert (group.sas, group.auth_key, group.next_sender_id) == ((SA,), None, 7)
 
 
@@ -213,7 +219,7 @@ def test_what_is_applied_survives_the_process(path: Path) -> None:
         "os.kill(os.getpid(), 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30).returncode == -9
-    (group,) = SqliteStore(path, KEY).load()
+    (group,) = replay(SqliteStore(path, KEY).load())
     assert group.sas[0].spi == b"abcd"
 
 
@@ -261,7 +267,7 @@ def test_sealed_rows_can_not_be_swapped(store: SqliteStore, path: Path, swap: st
     store.close()
     change(path, swap)
     with pytest.raises(LocalError, match="restore a backup"):
-        SqliteStore(path, KEY).load()
+        list(SqliteStore(path, KEY).load())
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
@@ -310,7 +316,7 @@ def test_a_refusal_leaves_the_file_free(store: SqliteStore, path: Path) -> None:
 def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
     """As the first version made it (schema_1.sql), filled by hand."""
     box = AeadBox(KEY, os.urandom)
-    sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0, retired=False)
+    sa = j.SaSaved("keyid:a", 3, b"spi1", "one", b"policy", b"k" * 36, 1.0, 2.0)
     keymat = box.seal(sa.keymat, b"sas.keymat/keyid:a/3/" + sa.spi.hex().encode())
     with sqlite3.connect(path) as db:
         db.executescript((Path(__file__).parent / "schema_1.sql").read_text())
@@ -325,19 +331,20 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = SqliteStore(path, KEY)
-    (group,) = again.load()
+    (group,) = replay(again.load())
     member = j.MemberSaved("keyid:a", "fqdn:x", "192.0.2.1", (4,), b"", 1.0)
     last = j.RekeyMessageSaved("keyid:a", b"\1\2", 3, (), 1.5)
     assert (group.sas, group.members, group.rekeys) == ((sa,), (member,), (last,))
     assert (group.next_sender_id, group.terms) == (
         5, j.TermsSaved("keyid:a", "implicit", "tunnel", 16)
     )  # fmt: skip
-    full = replace(member, reassembles=True, certificate_ends=9.0, leaf=7, sender=True)
+    full = member._replace(reassembles=True, certificate_ends=9.0, leaf=7, sender=True)
     out = j.ExclusionSaved("keyid:a", "certificate", "00", 2.0, "uid 0", "CN=x")
-    again.apply([full, AUTH, REKEY_SA, j.RenewalDue("keyid:a", due=True), out])
-    (group,) = reopened(again, path).load()
+    again.apply([full, AUTH, REKEY_SA, j.StepPlanned("keyid:a", "shut_out", 3.0), out])
+    (group,) = replay(reopened(again, path).load())
     assert group.exclusions == (out,)
-    assert (group.members, group.auth_key, group.renewal_due) == ((full,), AUTH, True)
+    assert (group.members, group.auth_key) == ((full,), AUTH)
+    assert group.steps == {"shut_out": 3.0}
 
 
 def test_a_newer_schema_is_refused(store: SqliteStore, path: Path) -> None:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from structlog.testing import capture_logs
 
 from gcks.crypto.revocation import Revocation
 from gcks.daemon import credential_watch
 from gcks.daemon.config.check import Report, check_file
-from gcks.daemon.config.loaded import CredentialSource, LogOptions
+from gcks.daemon.config.loaded import CredentialSource
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.credential_watch import CredentialWatch
-from gcks.daemon.logs import configure
+from gcks.events import CredentialsNotRenewed, CredentialsRenewed, Event
 from gcks.iana import CertEncoding
 from gcks.ike.credentials import Credentials
 from gcks.member.settings import OwnAuthentication
@@ -174,15 +173,22 @@ class Watched:
         text = SERVER.format(server=PAIR, authentication="trust_anchors: [ca.pem], crls: [ca.crl]")
         config = load_server(write(directory, text))
         self.taken: list[Credentials] = []
-        logger = configure(LogOptions())
+        self.told: list[str] = []
         assert config.credential_source is not None
         self.source = config.credential_source
-        self.watch = CredentialWatch(self.source, self.taken.append, logger)
+        self.watch = CredentialWatch(self.source, self.taken.append, self.tell)
 
     def look(self) -> list[str]:
-        with capture_logs() as lines:
-            asyncio.run(self.watch.look())
-        return [line["event"] for line in lines]
+        asyncio.run(self.watch.look())
+        return self.take()
+
+    def tell(self, events: Sequence[Event]) -> None:
+        self.told += [event.name for event in events]
+
+    def take(self) -> list[str]:
+        """Return what was told since the last time."""
+        told, self.told = self.told, []
+        return told
 
 
 @pytest.fixture
@@ -256,17 +262,16 @@ async def test_the_watch_outlives_what_nobody_thought_of(
         taken.set()
 
     failed: list[Credentials] = []
-    with capture_logs() as lines:
-        watch = CredentialWatch(watched.source, take_over, structlog.get_logger())
-        watch.start()
-        watched.authority.crl("member")
-        async with asyncio.timeout(20):
-            while not lines:
-                await asyncio.sleep(0.01)
-            watched.authority.crl()
-            await taken.wait()
-        watch.stop()
-    assert [line["event"] for line in lines] == ["internal_error", "credentials_renewed"]
+    watch = CredentialWatch(watched.source, take_over, watched.tell)
+    watch.start()
+    watched.authority.crl("member")
+    async with asyncio.timeout(20):
+        while not watched.told:
+            await asyncio.sleep(0.01)
+        watched.authority.crl()
+        await taken.wait()
+    watch.stop()
+    assert watched.told == ["internal_error", "credentials_renewed"]
 
 
 def test_a_file_of_the_configuration_that_is_away_is_no_end(
@@ -280,15 +285,13 @@ def test_a_file_of_the_configuration_that_is_away_is_no_end(
     path = write(directory, f"include: [psk.yaml]\n{text}")
     path.chmod(0o600)
     taken: list[Credentials] = []
-    watch = CredentialWatch(
-        load_server(path).credential_source, taken.append, structlog.get_logger()
-    )
+    told: list[Event] = []
+    watch = CredentialWatch(load_server(path).credential_source, taken.append, told.extend)
     (directory / "psk.yaml").unlink()
-    for expected in (["credentials_not_renewed"], ["credentials_renewed"]):
+    for expected in (CredentialsNotRenewed, CredentialsRenewed):
         authority.leaf("server", "gcks.example")
-        with capture_logs() as lines:
-            asyncio.run(watch.look())
-        assert [line["event"] for line in lines] == expected
+        asyncio.run(watch.look())
+        assert isinstance(told.pop(), expected) and not told
         (directory / "psk.yaml").write_text(psk)
         (directory / "psk.yaml").chmod(0o600)
     assert len(taken) == 1

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
 from gcks.errors import AuthorizationFailed, LocalError
-from gcks.journal import ExclusionSaved, RenewalDue
+from gcks.journal import ExclusionSaved, StepPlanned
 from gcks.keyserver.groups import exclusions
-from gcks.keyserver.groups.excluding import Way
+from gcks.keyserver.groups.departing import (
+    Way,
+    lift_exclusion,
+    named,
+    order_exclusion,
+    way_without,
+)
 from gcks.keyserver.groups.exclusions import CERTIFICATE, IDENTITY, Exclusions
 from gcks.keyserver.groups.policy import LKH
-from gcks.keyserver.groups.registration import RegistrationRequest
-from gcks.wire.identification import Identity
-from tests.support.group_stage import KWK, Stage, group_policy
+from tests.support.group_stage import Stage, group_policy
 
 LEAF, CA = b"L" * 16, b"C" * 16
 
 
 def names(*given: str, kind: str = IDENTITY) -> Exclusions:
     made = Exclusions("keyid:a")
-    made.add(kind, given, 1.0, "root")
+    add(made, *given, kind=kind)
     return made
+
+
+def add(made: Exclusions, *given: str, kind: str = IDENTITY) -> int:
+    """Have entries made and applied; return how many."""
+    new = made.new(kind, given, 1.0, "root")
+    for entry in new:
+        made.put(entry)
+    return len(new)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +61,13 @@ def test_a_certificate_counts_wherever_it_stands_in_the_chain() -> None:
 def test_each_is_journaled_once_and_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exclusions, "MAX_EXCLUSIONS", 2)
     made = Exclusions("keyid:a")
-    assert len(made.add(IDENTITY, ["fqdn:a", "fqdn:a", "fqdn:b"], 1.0, "root")) == 2
-    assert made.add(IDENTITY, ["fqdn:a"], 2.0, "root") == []
+    assert add(made, "fqdn:a", "fqdn:a", "fqdn:b") == 2
+    assert add(made, "fqdn:a") == 0
     with pytest.raises(LocalError, match="use a pattern"):
-        made.add(IDENTITY, ["fqdn:c"], 1.0, "root")
+        add(made, "fqdn:c")
     assert len(made) == 2 and not made.names("fqdn:c")
     with pytest.raises(LocalError, match="fqdn:c is not excluded"):
-        made.lift(IDENTITY, ["fqdn:a", "fqdn:c"])
+        made.lifted(IDENTITY, ["fqdn:a", "fqdn:c"])
     assert made.names("fqdn:a")
 
 
@@ -64,43 +77,37 @@ def test_patterns_are_few_and_in_small_orders(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(exclusions, "MAX_GLOBS_AT_ONCE", 2)
     made = names("fqdn:a*", "fqdn:b*", "fqdn:c", "fqdn:d", "fqdn:e")
     with pytest.raises(LocalError, match="3 patterns, and 2 are the most"):
-        made.add(IDENTITY, ["fqdn:x*", "fqdn:y*", "fqdn:z*"], 1.0, "root")
+        add(made, "fqdn:x*", "fqdn:y*", "fqdn:z*")
     with pytest.raises(LocalError, match="more than 3 excluded patterns"):
-        made.add(IDENTITY, ["fqdn:x*", "fqdn:y*"], 1.0, "root")
+        add(made, "fqdn:x*", "fqdn:y*")
     assert len(made) == 5 and not made.names("fqdn:x1")
-    made.add(IDENTITY, ["fqdn:b*", "fqdn:x*"], 1.0, "root")
-    made.lift(IDENTITY, ["fqdn:a*"])
+    add(made, "fqdn:b*", "fqdn:x*")
+    for entry in made.lifted(IDENTITY, ["fqdn:a*"]):
+        made.remove(entry)
     assert not made.names("fqdn:a1") and made.names("fqdn:b1") and made.names("fqdn:x1")
     again = Exclusions("keyid:a")
-    again.restore([*made, *names("fqdn:p*", "fqdn:q*")])
+    for saved in (*made, *names("fqdn:p*", "fqdn:q*")):
+        again.put(saved)
     assert again.names("fqdn:q1") and again.names("fqdn:x1"), "what is stored stays"
 
 
 def test_by_certificate_members_go_and_cannot_come_back() -> None:
     stage = Stage(group_policy(key_management=LKH))
-
-    def register(name: str, certificates: bytes) -> None:
-        identity = Identity.parse(f"fqdn:{name}.dev")
-        request = RegistrationRequest(
-            identity, "192.0.2.7", False, 0, None, True, certificates=certificates
-        )
-        stage.journal += stage.group.register(request, KWK, stage.now).journal
-
-    register("gm1", LEAF + CA)
-    register("gm2", b"x" * 16 + CA)
-    register("gm3", b"y" * 16)
+    stage.register("gm1", certificates=LEAF + CA)
+    stage.register("gm2", certificates=b"x" * 16 + CA)
+    stage.register("gm3", certificates=b"y" * 16)
     stage.register("gm4")
-    assert stage.group.named(CERTIFICATE, [CA.hex()]) == ["fqdn:gm1.dev", "fqdn:gm2.dev"]
-    stage.take(stage.group.order_exclusion(CERTIFICATE, [CA.hex()], stage.now, "root"))
-    assert set(stage.group.members.identities()) == {"fqdn:gm3.dev", "fqdn:gm4.dev"}
+    assert named(stage.group, CERTIFICATE, [CA.hex()]) == ["fqdn:gm1.dev", "fqdn:gm2.dev"]
+    stage.decide(order_exclusion, CERTIFICATE, [CA.hex()], "root")
+    assert set(stage.group.state.members.identities()) == {"fqdn:gm3.dev", "fqdn:gm4.dev"}
     for _ in range(2):
         with pytest.raises(AuthorizationFailed, match="operator has excluded"):
-            register("gm5", b"z" * 16 + CA)
+            stage.register("gm5", certificates=b"z" * 16 + CA)
         stage.restart()
     assert [one.by for one in stage.of(ExclusionSaved)] == ["root"]
-    stage.take(stage.group.lift_exclusion(CERTIFICATE, [CA.hex()]))
+    stage.decide(lift_exclusion, CERTIFICATE, [CA.hex()])
     stage.restart()
-    register("gm5", b"z" * 16 + CA)
+    stage.register("gm5", certificates=b"z" * 16 + CA)
 
 
 @pytest.mark.parametrize(
@@ -116,25 +123,21 @@ def test_by_certificate_members_go_and_cannot_come_back() -> None:
 )
 def test_how_a_group_goes_on(options: dict[str, object], sender: bool, way: Way) -> None:
     stage = Stage(group_policy(**options))
-    identity = Identity.parse("fqdn:s1.dev")
-    request = RegistrationRequest(identity, "192.0.2.7", sender, 0, None, True)
-    stage.journal += stage.group.register(request, KWK, stage.now).journal
-    assert stage.group.way_without(["fqdn:s1.dev"], stage.policy) is way
-    assert stage.group.way_without([], stage.policy) is Way.AS_IT_IS
+    stage.register("s1", sender=sender)
+    assert way_without(stage.group, ["fqdn:s1.dev"], stage.policy) is way
+    assert way_without(stage.group, [], stage.policy) is Way.AS_IT_IS
 
 
 def test_who_left_in_band_loses_the_data_keys_even_if_the_server_is_killed() -> None:
     """RFC 9838 section 3.2.1; no stale leaf of a tree would tell the next run."""
     stage = Stage(group_policy(rekey=None, forward_access=True, exclusion_window_seconds=30.0))
-    identity = Identity.parse("fqdn:gm1.dev")
-    request = RegistrationRequest(identity, "192.0.2.7", False, 0, None, True)
-    stage.journal += stage.group.register(request, KWK, stage.now).journal
+    stage.register("gm1")
     known = {sa.keymat for sa in stage.group.sas.data}
-    stage.take(stage.group.leave("fqdn:gm1.dev", "left", stage.now))
+    stage.leave("gm1")
     stage.restart()
-    stage.until(stage.now + 1.0)
+    stage.until(stage.now + 31.0)
     assert not known & {sa.keymat for sa in stage.group.sas.data}
-    assert [one.due for one in stage.of(RenewalDue)] == [True, False]
+    assert [entry.at < inf for entry in stage.of(StepPlanned)] == [True, False]
     fresh = {sa.keymat for sa in stage.group.sas.data}
     stage.restart()
     stage.until(stage.now + 1.0)
@@ -143,7 +146,7 @@ def test_who_left_in_band_loses_the_data_keys_even_if_the_server_is_killed() -> 
 
 def test_exclusions_of_a_group_that_never_had_sas_are_kept() -> None:
     stage = Stage()
-    stage.take(stage.group.order_exclusion(IDENTITY, ["fqdn:gm1.dev"], stage.now, "root"))
+    stage.decide(order_exclusion, IDENTITY, ["fqdn:gm1.dev"], "root")
     stage.restart(policy=replace(stage.policy, mode="transport"))
     with pytest.raises(AuthorizationFailed):
         stage.register("gm1")

@@ -14,7 +14,7 @@ from gcks.journal import MemberSaved
 from gcks.keyserver.groups.copies import interval_seconds
 from gcks.keyserver.groups.membership import MAX_SHARED_SAGS, Membership
 from gcks.keyserver.groups.schedule import overlap_seconds, renewal_age
-from gcks.keyserver.groups.sender_ids import SenderIdCounter
+from gcks.keyserver.groups.sender_ids import SenderIds
 from gcks.keyserver.groups.spi import SpiPool
 from gcks.wire.transform import Transform
 
@@ -43,11 +43,11 @@ def test_released_spis_can_come_again() -> None:
 
 def test_supply_bounds_what_is_allocated() -> None:
     """RFC 9838 section 4.5.3.3: fewer, if it is running out; never more."""
-    counter = SenderIdCounter(bits=2, first=2)
-    assert counter.allocate(4, at_most=16) == (2, 3)
+    assert SenderIds(next=2, limit=4).allocated(4, at_most=16) == (2, 3)
+    assert SenderIds(next=2, limit=16).allocated(4, at_most=3) == (2, 3, 4)
     with pytest.raises(RegistrationFailed):
-        counter.allocate(1, at_most=16)
-    assert counter.next == 4 and counter.left == 0
+        SenderIds(next=4, limit=4).allocated(1, at_most=16)
+    assert SenderIds(next=4, limit=4).left == 0
 
 
 @pytest.mark.parametrize(

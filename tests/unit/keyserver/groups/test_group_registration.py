@@ -135,8 +135,8 @@ def test_delays_and_mode() -> None:
     assert tunnel.gsa.group_wide is not None
     assert (tunnel.gsa.group_wide.atd_seconds, tunnel.gsa.group_wide.dtd_seconds) == (ATD, DTD)
     notify = Notify(NotifyType.USE_TRANSPORT_MODE)
-    assert notify not in tunnel.registration.payloads
-    assert transport.registration.payloads[2] == notify
+    assert notify not in tunnel.payloads
+    assert transport.payloads[2] == notify
 
 
 def test_no_delays_no_group_wide_policy() -> None:
@@ -148,9 +148,9 @@ def test_no_delays_no_group_wide_policy() -> None:
 def test_one_encoding_serves_a_second() -> None:
     stage = Stage()
     first, second = stage.register("gm1"), stage.register("gm2")
-    assert first.registration.payloads[0] is second.registration.payloads[0]
+    assert first.payloads[0] is second.payloads[0]
     stage.now += 1
-    assert stage.register("gm3").registration.payloads[0] is not first.registration.payloads[0]
+    assert stage.register("gm3").payloads[0] is not first.payloads[0]
 
 
 # --- replaced SAs that others still send on -------------------------------------------------
@@ -264,7 +264,7 @@ def test_exhaustion_refuses_senders_and_nobody_else() -> None:
     stage.until(stage.now + 3000)  # rekeys don't bring them back
     with pytest.raises(RegistrationFailed, match="no Sender-ID is left"):
         stage.register("s3", sender=True)
-    assert stage.group.members.get("fqdn:s3.dev") is None
+    assert stage.group.state.members.get("fqdn:s3.dev") is None
     assert stage.register("gm1").data
 
 
@@ -330,17 +330,17 @@ def test_a_full_group_refuses_newcomers_and_keeps_members() -> None:
     stage.register("gm2")
     with pytest.raises(RegistrationFailed, match="full: 2"):
         stage.register("gm3")
-    assert stage.register("gm1").registration.again
+    assert stage.register("gm1").admitted.again
 
 
 def test_leaving_removes_the_member_and_makes_room() -> None:
     """RFC 9838 section 2.3.2: the GCKS MUST remove the GM from the group."""
     stage = Stage(group_policy(capacity=1))
     stage.register("gm1")
-    stage.take(stage.group.leave("fqdn:gm1.dev", "NO_PROPOSAL_CHOSEN", 0.0))
+    stage.leave("gm1", "NO_PROPOSAL_CHOSEN")
     assert stage.of(MemberRemoved) == [MemberRemoved("keyid:demo", "fqdn:gm1.dev")]
-    assert not stage.register("gm2").registration.again
-    assert stage.group.leave("fqdn:gm1.dev", "again", 0.0).journal == ()
+    assert not stage.register("gm2").admitted.again
+    assert stage.leave("gm1", "again").journal == []
 
 
 # --- SAg ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gcks.crypto.key_wrap import wrap
 from gcks.errors import Discard
 from gcks.iana import Kwa
+from gcks.keyserver.groups import key_tree
 from gcks.keyserver.groups.key_tree import DEGREE, KeyTree, NodeKey, Place, TreeChange
 from gcks.member.key_path import KeyPath, OpenedSaKey, open_sa_key
 from gcks.wire.kd import WrappedKey
@@ -40,7 +41,7 @@ class Site:
         self.disk: dict[tuple[int, int], NodeKey] = {}
 
     def join(self) -> int:
-        slot, new = self.tree.join()
+        slot, new = self.tree.leaf_for_newcomer()
         self.keep(new)
         assert slot not in self.members
         gsk_w = self.random.randbytes(32)
@@ -61,22 +62,25 @@ class Site:
     def exclude(self, *slots: int) -> TreeChange:
         """Shut members out in one message; the others follow it."""
         for slot in slots:
-            for place in self.tree.leave(slot):
+            places = self.tree.nodes_without(slot)
+            self.tree.remove(places)
+            for place in places:
                 self.disk.pop(tuple(place), None)
             self.out.append(self.members.pop(slot))
-        change = self.tree.renew(slots)
+        change = self.tree.renewal(slots)
         self.keep(change.saved)
         self.follow(change)
         return change
 
     def renew(self) -> TreeChange:
         """Give nodes that the tree has grown over their keys."""
-        change = self.tree.renew()
+        change = self.tree.renewal()
         self.keep(change.saved)
         self.follow(change)
         return change
 
     def keep(self, nodes: tuple[NodeKey, ...]) -> None:
+        self.tree.put(nodes)
         for node in nodes:
             self.disk[node.height, node.number] = node
 
@@ -101,12 +105,21 @@ class Site:
             path = tree.path(slot)
             assert path[0][0] == self.members[slot].path[-1].key_id
             assert len({key_id for key_id, _ in path}) == len(path) <= tree.height
+        for many in (False, True):
+            again = self.restored(many=many)
+            assert again.height == tree.height and len(again) == len(tree)
+            assert [again.path(slot) for slot in slots] == [tree.path(slot) for slot in slots]
+            assert again.tops() == tree.tops()
+            assert again.leaf_for_newcomer()[0] == tree.leaf_for_newcomer()[0]
+
+    def restored(self, *, many: bool) -> KeyTree:
+        """Fold what the disk holds, node by node or all at once."""
         again = KeyTree(KEY_OCTETS, self.random.randbytes)
-        again.restore(self.disk.values())
-        assert again.height == tree.height and len(again) == len(tree)
-        assert [again.path(slot) for slot in slots] == [tree.path(slot) for slot in slots]
-        assert again.tops() == tree.tops()
-        assert sorted(again._free) == sorted(s for s in tree._free if s < again._used)
+        nodes = sorted(self.disk.values())
+        padding = nodes[:1] * key_tree._MANY
+        for some in [[*padding, *nodes]] if many else [[node] for node in nodes]:
+            again.put(some)
+        return again
 
 
 def read(
@@ -197,7 +210,7 @@ def test_a_tree_that_has_grown_needs_no_message_to_each() -> None:
     assert [node[:2] for node in change.saved] == [(1, 0), (2, 0)]
     assert len(change.wrap_keys) == 8
     assert len(change.tops) == 2
-    assert site.tree.renew().saved == ()
+    assert site.tree.renewal().saved == ()
 
 
 def test_slots_are_taken_from_below_and_levels_go_when_empty() -> None:
@@ -210,7 +223,9 @@ def test_slots_are_taken_from_below_and_levels_go_when_empty() -> None:
 
 def test_leaving_takes_leaf_and_empty_nodes_away() -> None:
     site = grown(9)
-    assert site.tree.leave(8) == (Place(0, 8), Place(1, 2))
+    assert site.tree.nodes_without(8) == (Place(0, 8), Place(1, 2))
+    assert site.tree.has(8)
+    site.exclude(8)
     assert not site.tree.has(8) and site.tree.has(7) and not site.tree.has(-1)
 
 

@@ -73,7 +73,7 @@ def test_one_member_that_takes_no_fragments_is_enough_to_send_none() -> None:
 def test_who_leaves_no_longer_counts() -> None:
     stage = Stage(large())
     stage.register("gm1", reassembles=False)
-    stage.take(stage.group.leave("fqdn:gm1.dev", "REGISTRATION_FAILED", 0.0))
+    stage.leave("gm1", "REGISTRATION_FAILED")
     assert len(rekeyed(stage)) > 1
 
 

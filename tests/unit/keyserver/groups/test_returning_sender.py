@@ -9,8 +9,9 @@ from math import inf
 
 import pytest
 
-from gcks.keyserver.groups.group import MIN_RENEWAL_SECONDS
+from gcks.keyserver.groups.admitting import MIN_RENEWAL_SECONDS
 from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.groups.steps import renew_sa
 from tests.support.group_stage import Stage, esp, group_policy, single
 
 ADDRESS = "192.0.2.8"
@@ -25,8 +26,9 @@ def spi(stage: Stage, name: str = "one") -> bytes:
 
 
 def join(stage: Stage, name: str = "s1", *, sender: bool = True) -> float:
-    joined = stage.register(name, sender=sender, count=1 if sender else 0, address=ADDRESS)
-    return joined.registration.due
+    """Return when the SA is renewed because of it; infinite: not early."""
+    stage.register(name, sender=sender, count=1 if sender else 0, address=ADDRESS)
+    return stage.state.steps.get(renew_sa("one"), inf)
 
 
 def test_its_sa_is_renewed_when_it_comes_back_and_only_that() -> None:

@@ -1,4 +1,7 @@
-"""A group that comes back from its journal: members notice nothing, nothing is used twice."""
+"""A group that comes back from its journal: members notice nothing, nothing is used twice.
+
+Shows gcks/keyserver/groups/beginning.py.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def test_a_restart_keeps_keys_spis_members_and_numbers() -> None:
     assert after.keys == before.keys and after.auth_key == before.auth_key
     assert [p.lifetime_seconds for p in after.gsa.policies] == [2890, 490]
     assert [p.next_spis for p in after.gsa.policies] == [p.next_spis for p in before.gsa.policies]
-    assert len(stage.group.members) == 3
+    assert len(stage.group.state.members) == 3
     assert stage.register("s1", sender=True).sender_ids == (3,)
     assert listener.hear(stage.rekey().transmits) == 1 and in_step(stage, listener)
     assert GroupStarted("keyid:demo", restored=True, members=3) in stage.of(GroupStarted)

@@ -8,7 +8,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/gcks
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY gcks gcks
 COPY config config
 COPY systemd systemd
@@ -16,6 +16,7 @@ COPY docs/man docs/man
 RUN python -m pip --python /opt/gcks/bin/python install --no-cache-dir .
 
 FROM python:3.13-slim
+LABEL org.opencontainers.image.title="gcks" org.opencontainers.image.licenses="Apache-2.0"
 # On the host's network ports 500 and 848 are privileged, and a capability of the container
 # (--cap-add) doesn't reach a user other than root: the interpreter has to carry it.
 RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \

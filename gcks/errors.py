@@ -1,6 +1,7 @@
 """The error families, and the one map from error to what the peer is told.
 
-- `WireError`: the octets are malformed.  Only `gcks.wire` raises it.
+- `WireError`: the octets are malformed.  `gcks.wire` raises it, and `gcks.ike.protect` for
+  fragments and padding.
 - `PeerError`: well-formed, and refused.  Each subclass carries its notification.
 - `Discard`: never answered, always counted (bad ICV, replay, unknown SPI ...).
 - `LocalError`: our own bug, misuse, or something the operator must mend.
@@ -42,7 +43,6 @@ class DropReason(Enum):
     UNPROVED_REFUSAL = "unproved_refusal"
     """In clear: believed if nothing better comes in time."""
     LIMIT = "limit"
-    OVERLOAD = "overload"
     NO_KEY_PATH = "no_key_path"
     INTERNAL_ERROR = "internal_error"
 
@@ -137,22 +137,10 @@ class UnsupportedCriticalPayload(PeerError):
     notify = NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD
 
 
-class InvalidMajorVersion(PeerError):
-    """RFC 7296 section 2.5."""
-
-    notify = NotifyType.INVALID_MAJOR_VERSION
-
-
 class InvalidSyntax(PeerError):
     """RFC 7296 section 2.21; also what an authenticated `WireError` becomes."""
 
     notify = NotifyType.INVALID_SYNTAX
-
-
-class InvalidMessageId(PeerError):
-    """RFC 7296 section 2.3."""
-
-    notify = NotifyType.INVALID_MESSAGE_ID
 
 
 class NoProposalChosen(PeerError):
@@ -214,7 +202,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorAnswer:
     """What the peer is told, and whether the IKE SA survives."""
 
     notify: NotifyType | None
@@ -225,7 +213,7 @@ class Answer:
 _FATAL_WHEN_ESTABLISHED = (InvalidSyntax,)
 
 
-def answer(error: GcksError, phase: Phase) -> Answer:
+def answer(error: GcksError, phase: Phase) -> ErrorAnswer:
     """Map an error to its answer (RFC 7296 section 2.21, RFC 9838 section 2.3).
 
     In clear, malformed octets are dropped (section 2.21.1: an answer would only
@@ -233,11 +221,11 @@ def answer(error: GcksError, phase: Phase) -> Answer:
     """
     if isinstance(error, WireError):
         if phase is Phase.CLEAR:
-            return Answer(None, b"", keep=False)
-        return Answer(NotifyType.INVALID_SYNTAX, b"", keep=False)
+            return ErrorAnswer(None, b"", keep=False)
+        return ErrorAnswer(NotifyType.INVALID_SYNTAX, b"", keep=False)
     if isinstance(error, PeerError):
-        return Answer(error.notify, error.data, keep=_survives(error, phase))
-    return Answer(None, b"", keep=True)
+        return ErrorAnswer(error.notify, error.data, keep=_survives(error, phase))
+    return ErrorAnswer(None, b"", keep=True)
 
 
 def _survives(error: PeerError, phase: Phase) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 DONE: Final = 0
@@ -20,14 +20,6 @@ _CHECK: Final = {
     USAGE: _USAGE,
 }
 _VERSION: Final = {DONE: "printed", USAGE: _USAGE}
-
-GENERAL: Final = {
-    DONE: "done",
-    REFUSED: "refused, not possible, or something is wrong. Standard error says what and why; what "
-    "check, plan, audit and decode find stands on standard output",
-    USAGE: _USAGE,
-}
-"""What holds for all commands of both programs."""
 
 EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
     "gcks": {
@@ -58,20 +50,20 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "rekey": {
             DONE: "the group has new keys",
-            REFUSED: "no such group, or you may not order",
+            REFUSED: "no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "exclude": {
             DONE: "shut out; with --dry-run: said what would happen",
-            REFUSED: "no such group, you may not order, or all others would have to register "
-            "again and nobody said yes",
+            REFUSED: "no such group, you may not give orders, or all others would have to "
+            "register again and you didn't say yes",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
         "readmit": {
             DONE: "may register again",
-            REFUSED: "not excluded under that name, no such group, or you may not order",
+            REFUSED: "not excluded under that name, no such group, or you may not give orders",
             USAGE: _USAGE,
             NO_DAEMON: _NO_SERVER,
         },
@@ -88,7 +80,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "decode": {
             DONE: "explained",
-            REFUSED: "not readable; or a damaged capture, of which standard output explains what "
+            REFUSED: "not readable; or a damaged capture: standard output explains the part that "
             "could be read",
             USAGE: _USAGE,
         },
@@ -114,7 +106,7 @@ EXITS: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
         },
         "leave": {
             DONE: "the member leaves and ends",
-            REFUSED: "you may not order, or 32 programs are asking already",
+            REFUSED: "you may not give orders, or 32 programs are asking already",
             USAGE: _USAGE,
             NO_DAEMON: _NO_MEMBER,
         },
@@ -128,28 +120,3 @@ def sentence(program: str, command: str) -> str:
     """Say the codes of one command in a sentence, without the one that is everywhere."""
     codes = EXITS[program][command].items()
     return ", ".join(f"{code} ({text})" for code, text in codes if code != USAGE)
-
-
-def table() -> str:
-    """Return docs/exit-codes.md."""
-    lines = [
-        "<!-- Made by docs/generate of gcks/cli/exits.py. -->",
-        "",
-        "# Exit codes",
-        "",
-        *(f"- **{code}**: {text}." for code, text in GENERAL.items()),
-        f"- **{NO_DAEMON}**: no server, or no member, answers at the control socket.",
-        "",
-        "Who isn't let in by the control socket gets 1: there is somebody to talk to.",
-    ]
-    for program, commands in EXITS.items():
-        lines += ["", *_rows(program, commands)]
-    return "\n".join(lines) + "\n"
-
-
-def _rows(program: str, commands: Mapping[str, Mapping[int, str]]) -> Iterator[str]:
-    codes = sorted({code for meanings in commands.values() for code in meanings})
-    yield f"| {program} | {' | '.join(map(str, codes))} |"
-    yield f"| --- |{' --- |' * len(codes)}"
-    for command, meanings in commands.items():
-        yield f"| `{command}` | {' | '.join(meanings.get(code, '') for code in codes)} |"

@@ -28,7 +28,7 @@ def groups(ctx: typer.Context, incomplete: str) -> list[str]:
     with suppress(LocalError), _client(ctx) as client:
         answer = client.ask("show", what="groups")
         names = (row["group"] for row in answer["groups"])
-        return [*islice((one for one in names if one.startswith(incomplete)), MAX_NAMES)]
+        return [*islice((name for name in names if name.startswith(incomplete)), MAX_NAMES)]
     return []
 
 
@@ -41,7 +41,7 @@ def matching(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete a pattern by what it is looked for in: members, senders or exclusions."""
     # Behind an option without its value yet, words that were typed are left where they were.
     typed = (*ctx.args, ctx.params.get("what"))
-    what = next((str(one) for one in typed if one in _FIELDS), None)
+    what = next((str(word) for word in typed if word in _FIELDS), None)
     return _names(ctx, incomplete, what) if what is not None else []
 
 
@@ -66,9 +66,9 @@ def _names(ctx: typer.Context, incomplete: str, what: str) -> list[str]:
         return []
     known = set(ctx.params.get("names") or ())
     with suppress(LocalError), _client(ctx) as client:
-        found = _asked(client, what, ctx.params.get("group"), incomplete)
-        fresh = (row[_FIELDS[what]] for row in found if _can_be_named(row))
-        return [*islice((one for one in fresh if one not in known), MAX_NAMES)]
+        rows = _asked(client, what, ctx.params.get("group"), incomplete)
+        fresh = (row[_FIELDS[what]] for row in rows if _can_be_named(row))
+        return [*islice((name for name in fresh if name not in known), MAX_NAMES)]
     return []
 
 

@@ -102,8 +102,8 @@ def show(
     def ask(client: Client) -> dict[str, Any]:
         if what not in _OF_ONE_GROUP or group is not None:
             return _pages(client, what, group, match)
-        groups = [one["group"] for one in client.ask("show", what="groups")["groups"]]
-        answers = [_pages(client, what, one, match) for one in groups]
+        groups = [row["group"] for row in client.ask("show", what="groups")["groups"]]
+        answers = [_pages(client, what, group, match) for group in groups]
         if len(answers) == 1:
             return answers[0]
         rows = [row for answer in answers for row in answer[what.value]]

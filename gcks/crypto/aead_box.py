@@ -26,11 +26,15 @@ class AeadBox:
         self._entropy = entropy
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
+        """Return nonce, ciphertext and tag: 28 octets more than `plaintext` (NIST SP 800-38D)."""
         nonce = self._entropy(_NONCE_OCTETS)
         return nonce + self._aead.encrypt(nonce, plaintext, associated)
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
-        """Undo `seal`.  Raises `IntegrityError`: another key, another place, or changed."""
+        """Undo `seal`, for the same `associated`.
+
+        Raises `IntegrityError`: another key, another place, or changed.
+        """
         try:
             nonce, ciphertext = sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:]
             return self._aead.decrypt(nonce, ciphertext, associated)

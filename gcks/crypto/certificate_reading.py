@@ -35,7 +35,10 @@ UNREADABLE: Final = (
 
 
 def parse(der: bytes) -> x509.Certificate:
-    """Read one certificate.  Raises `CertificateInvalid`."""
+    """Read one certificate, DER of at most `MAX_CERTIFICATE_OCTETS` (RFC 5280 section 4.1).
+
+    Raises `CertificateInvalid` for what is larger or can't be read.
+    """
     if len(der) > MAX_CERTIFICATE_OCTETS:
         raise CertificateInvalid(f"a certificate of {len(der)} octets")
     try:
@@ -45,7 +48,7 @@ def parse(der: bytes) -> x509.Certificate:
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """Name a certificate for a human reader."""
+    """Name a certificate for a human reader, as RFC 4514 writes names."""
     try:
         return certificate.subject.rfc4514_string() or "certificate without subject"
     except ValueError:
@@ -53,7 +56,10 @@ def subject(certificate: x509.Certificate) -> str:
 
 
 def issuer(der: bytes) -> str:
-    """Return the name of a certificate's CA, for people."""
+    """Return the name of a certificate's CA, for people; `der` is the certificate.
+
+    Raises `CertificateInvalid` for what can't be read.
+    """
     try:
         return parse(der).issuer.rfc4514_string() or "a CA without name"
     except ValueError:
@@ -61,14 +67,18 @@ def issuer(der: bytes) -> str:
 
 
 def validity(der: bytes) -> tuple[float, float]:
-    """Return from when and until when a certificate is valid, POSIX seconds."""
+    """Return from when and until when a certificate is valid, POSIX seconds.
+
+    RFC 5280 section 4.1.2.5; `der` is the certificate.  Raises `CertificateInvalid` for
+    what can't be read.
+    """
     certificate = parse(der)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return begins.timestamp(), ends.timestamp()
 
 
 def public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
-    """Return the key.  Raises `CertificateInvalid`."""
+    """Return the key.  Raises `CertificateInvalid` for a kind that the library lacks."""
     try:
         return certificate.public_key()
     except UNREADABLE:
@@ -76,14 +86,21 @@ def public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
 
 
 def key_digest(certificate: x509.Certificate) -> bytes:
-    """Return SHA-1 of the SubjectPublicKeyInfo: how CERTREQ names a CA (RFC 7296 3.7)."""
+    """Return SHA-1 of the SubjectPublicKeyInfo, 20 octets: how CERTREQ names a CA.
+
+    RFC 7296 section 3.7.  Raises `CertificateInvalid` for a kind of key that the
+    library lacks.
+    """
     key = public_key(certificate)
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return sha1(spki, usedforsecurity=False).digest()
 
 
 def reference(issuer: x509.Name, serial: int) -> bytes:
-    """Return what a certificate is known by, to us and in CRLs: issuer and serial number."""
+    """Return what a certificate is known by, to us and in CRLs: `REFERENCE_OCTETS` octets.
+
+    Issuer and serial number name it (RFC 5280 section 4.1.2.2).
+    """
     number = serial.to_bytes((serial.bit_length() + 7) // 8 or 1, "big")
     return sha256(issuer.public_bytes() + number).digest()[:REFERENCE_OCTETS]
 
@@ -117,7 +134,10 @@ def has_strong_key(certificate: x509.Certificate) -> bool:
 
 
 def read_extensions(certificate: x509.Certificate) -> x509.Extensions:
-    """Return the extensions.  Raises `CertificateInvalid`."""
+    """Return the extensions (RFC 5280 section 4.2).
+
+    Raises `CertificateInvalid` where one can't be read or is there twice.
+    """
     try:
         return certificate.extensions
     except UNREADABLE:

@@ -29,7 +29,10 @@ _PERMITTED_EKU: Final = frozenset(
 
 
 def check_leaf(leaf: x509.Certificate, identity: Identity) -> None:
-    """Check key usage and identity of an end entity.  Raises `CertificateInvalid`."""
+    """Check key usage and identity of an end entity (RFC 4945 sections 3.1 and 5.1.3).
+
+    Raises `CertificateInvalid`.
+    """
     extensions = read_extensions(leaf)
     usage = find(extensions, x509.KeyUsage)
     if usage and not (usage.digital_signature or usage.content_commitment):
@@ -39,7 +42,7 @@ def check_leaf(leaf: x509.Certificate, identity: Identity) -> None:
 
 
 def check_intermediate(authority: x509.Certificate) -> None:
-    """Hold a CA that is restricted to other uses to it.  Raises `CertificateInvalid`.
+    """Refuse an intermediate CA that is restricted to other uses.  Raises `CertificateInvalid`.
 
     RFC 5280 leaves extended key usage of a CA open; that it limits what lies
     below is what CAs mean by it and OpenSSL does.  OpenSSL has checked
@@ -84,8 +87,8 @@ def _alternative_names(extensions: x509.Extensions, kind: int) -> list[bytes]:
     if names is None:
         return []
     if kind == IdType.ID_FQDN:
-        found = names.get_values_for_type(x509.DNSName)
-        return [name.encode() for name in found if "*" not in name]
+        dns_names = names.get_values_for_type(x509.DNSName)
+        return [name.encode() for name in dns_names if "*" not in name]
     if kind == IdType.ID_RFC822_ADDR:
         return [name.encode() for name in names.get_values_for_type(x509.RFC822Name)]
     if kind in (IdType.ID_IPV4_ADDR, IdType.ID_IPV6_ADDR):

@@ -48,11 +48,11 @@ __all__ = [
 MAX_CERTIFICATES: Final = 8
 MAX_JUDGED: Final = 4096
 JUDGED_SECONDS: Final = 60.0
-"""A good chain is believed so long without another look: storms of members that come back."""
+"""A good chain isn't checked again for so long: it helps when all members come back at once."""
 
 
 class Validated(NamedTuple):
-    """A good chain: the leaf's key, and what can end its being good."""
+    """A good chain: the leaf's key, and what ends the chain."""
 
     key: PublicKey
     ends_at: float
@@ -83,7 +83,7 @@ _REASONS: Final = {
 
 
 class TrustStore:
-    """Trust anchors, and nothing else, decide which chains are good; CRLs which no longer."""
+    """Only trust anchors decide which chains are good; CRLs and OCSP say which no longer are."""
 
     __slots__ = (
         "_anchors", "_judged", "_second", "_store", "anchors", "authorities", "revocation",
@@ -117,8 +117,9 @@ class TrustStore:
     ) -> Validated:
         """Check leaf and intermediates (DER, leaf first) at POSIX time `at`.
 
-        `ocsp` are DER responses that came with them (RFC 4806).  Raises
-        `CertificateInvalid` with the cause.
+        RFC 5280 section 6, RFC 4945.  `ocsp` are DER responses that came with them (RFC
+        4806).  Raises `CertificateInvalid` with the cause, also for no certificate,
+        more than `MAX_CERTIFICATES`, or more than `MAX_OCSP_RESPONSES`.
         """
         if not 0 < len(chain) <= MAX_CERTIFICATES:
             raise CertificateInvalid(f"{len(chain)} certificates")
@@ -140,14 +141,18 @@ class TrustStore:
         leaf, *rest = [parse(der) for der in chain]
         if not is_strongly_signed(leaf):
             raise CertificateInvalid(f"{subject(leaf)}: signed with a weak hash")
-        path = self._build_path(leaf, [one for one in rest if is_strong(one)], at)
+        path = self._build_path(
+            leaf, [certificate for certificate in rest if is_strong(certificate)], at
+        )
         for authority in path[1:-1]:
             check_intermediate(authority)
         check_leaf(leaf, identity)
         self.revocation.check(path, ocsp, at)
         below = path[:-1] or path
-        ends_at = min(one.not_valid_after_utc.timestamp() for one in below)
-        references = b"".join(reference(one.issuer, one.serial_number) for one in below)
+        ends_at = min(certificate.not_valid_after_utc.timestamp() for certificate in below)
+        references = b"".join(
+            reference(certificate.issuer, certificate.serial_number) for certificate in below
+        )
         try:
             return Validated(usable_key(public_key(leaf)), ends_at, references)
         except InvalidPublicKey as error:
@@ -173,7 +178,7 @@ class TrustStore:
         except openssl.X509StoreContextError as error:
             reason = _REASONS.get(error.errors[0], RefusalReason.CERTIFICATE_UNFIT)
             raise CertificateInvalid(f"{subject(leaf)}: {error}", reason) from None
-        return [leaf, *(one.to_cryptography() for one in path[1:])]
+        return [leaf, *(certificate.to_cryptography() for certificate in path[1:])]
 
     def _store_at(self, at: float) -> openssl.X509Store:
         """Return a store for one second: OpenSSL keeps the first time set on a store.
@@ -196,14 +201,16 @@ def authorities_above(chain: Sequence[bytes], anchors: Iterable[bytes]) -> froze
     `chain` and `anchors` are DER; only CAs among them are known.  Raises `CertificateInvalid`.
     """
     pool = [parse(der) for der in (*chain[1:], *anchors)]
-    found: dict[bytes, x509.Certificate] = {}
+    authorities: dict[bytes, x509.Certificate] = {}
     below = [parse(chain[0])] if chain else []
     while below:
-        above = [one for one in pool for child in below if _has_issued(one, child)]
-        new = {key_digest(one): one for one in above}
-        below = [one for digest, one in new.items() if digest not in found]
-        found.update(new)
-    return frozenset(found)
+        above = [
+            authority for authority in pool for child in below if _has_issued(authority, child)
+        ]
+        new = {key_digest(authority): authority for authority in above}
+        below = [authority for digest, authority in new.items() if digest not in authorities]
+        authorities.update(new)
+    return frozenset(authorities)
 
 
 def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:

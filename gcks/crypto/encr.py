@@ -45,18 +45,30 @@ class Cipher(Protocol):
     block_octets: int
 
     def seal(self, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
-        """Return ciphertext | ICV; plaintext is padded to `block_octets`."""
+        """Return ciphertext and ICV; `iv` has `iv_octets`, and is never used twice.
+
+        `plaintext` is padded to a multiple of `block_octets`; the result is
+        `icv_octets` longer.
+        """
 
     def open(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
-        """Return the plaintext with its padding.  Raises `IntegrityError`."""
+        """Return the plaintext with its padding; `sealed` are ciphertext and ICV.
+
+        Raises `IntegrityError` where anything was changed.
+        """
 
 
 def is_aead(encr: int) -> bool:
+    """Tell whether the transform needs no integrity algorithm beside it (RFC 5282)."""
     return encr in AEAD
 
 
 def encr_key_octets(encr: int, key_bits: int | None) -> int:
-    """Return how much keying material the transform takes, salt included."""
+    """Return how much keying material the transform takes, salt included.
+
+    RFC 7296 section 3.3.5; `key_bits` is its Key Length attribute.  Raises
+    `UnsupportedAlgorithm`, also where the attribute doesn't fit.
+    """
     if key_bits not in _KEY_BITS.get(encr, ()):
         raise UnsupportedAlgorithm(f"{Encr(encr)} with a key of {key_bits} bits")
     key = _CHACHA_KEY_OCTETS if key_bits is None else key_bits // 8
@@ -64,10 +76,15 @@ def encr_key_octets(encr: int, key_bits: int | None) -> int:
 
 
 def integ_key_octets(integ: int) -> int:
+    """Return how much keying material the transform takes; 0 for NONE (RFC 4868).
+
+    Raises `UnsupportedAlgorithm`.
+    """
     return _integ(integ)[1]
 
 
 def integ_icv_octets(integ: int) -> int:
+    """Return how long its ICV is; 0 for NONE (RFC 4868).  Raises `UnsupportedAlgorithm`."""
     return _integ(integ)[2]
 
 
@@ -79,7 +96,11 @@ def _integ(integ: int) -> tuple[str, int, int]:
 
 
 def make_cipher(encr: int, integ: int, key_e: bytes, key_a: bytes) -> Cipher:
-    """Make the cipher of a suite; `key_e` includes the salt, `key_a` is empty for AEAD."""
+    """Make the cipher of a suite; `key_e` includes the salt, `key_a` is empty for AEAD.
+
+    Both have the sizes that `encr_key_octets` and `integ_key_octets` tell.  Raises
+    `UnsupportedAlgorithm`, also for INTEG beside AEAD (RFC 5282 section 8).
+    """
     if encr in AEAD and integ == Integ.NONE:  # RFC 5282 section 8: no INTEG beside AEAD
         return _AeadCipher(encr, key_e)
     if encr == Encr.AES_CBC and integ != Integ.NONE:

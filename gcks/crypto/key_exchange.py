@@ -32,7 +32,11 @@ class KeyPair(Protocol):
     public: bytes
 
     def agree(self, peer: bytes) -> bytes:
-        """Return g^ir for the peer's Key Exchange Data.  Raises `InvalidPublicKey`."""
+        """Return g^ir for the peer's Key Exchange Data, of the size that the method has.
+
+        RFC 7296 section 2.14.  Raises `InvalidPublicKey` for another size, or a value
+        that RFC 6989 forbids.
+        """
 
 
 class _X25519:
@@ -110,12 +114,13 @@ _METHODS: Final[dict[int, Callable[[], KeyPair]]] = {
     Ke.MODP_3072: lambda: _Modp(PRIMES[Ke.MODP_3072]),
     Ke.MODP_4096: lambda: _Modp(PRIMES[Ke.MODP_4096]),
 }
-KE_METHODS: Final = frozenset(_METHODS)
-"""The key exchange methods that gcks implements."""
 
 
 def generate(method: int) -> KeyPair:
-    """Make an ephemeral key pair of the key exchange method."""
+    """Make an ephemeral key pair of the key exchange method (RFC 7296 section 3.3.2).
+
+    Raises `UnsupportedAlgorithm`.
+    """
     try:
         return _METHODS[method]()
     except KeyError:

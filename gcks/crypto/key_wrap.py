@@ -25,7 +25,10 @@ _MIN_WRAPPED_OCTETS: Final = 16
 
 
 def kwk_octets(kwa: int) -> int:
-    """Return the size of the key wrap algorithm's keys in octets."""
+    """Return the size of the key wrap algorithm's keys: 16, 24 or 32 octets.
+
+    RFC 9838 section 4.4.2.1.2.  Raises `UnsupportedAlgorithm`.
+    """
     try:
         return _KWK_OCTETS[kwa]
     except KeyError:
@@ -33,12 +36,18 @@ def kwk_octets(kwa: int) -> int:
 
 
 def wrap(kwk: bytes, key: bytes) -> bytes:
-    """Wrap `key`, of any size, under `kwk` of 16, 24 or 32 octets."""
+    """Wrap `key`, of any size, under `kwk` of 16, 24 or 32 octets (RFC 5649 section 4.1).
+
+    The result is the next multiple of 8 octets, and 8 more.
+    """
     return aes_key_wrap_with_padding(kwk, key)
 
 
 def unwrap(kwk: bytes, encrypted_key: bytes) -> bytes:
-    """Undo `wrap`.  Raises `IntegrityError` where key or octets are wrong."""
+    """Undo `wrap` (RFC 5649 section 4.2); `encrypted_key` has 16 octets or more.
+
+    Raises `IntegrityError` where key or octets are wrong.
+    """
     if len(encrypted_key) < _MIN_WRAPPED_OCTETS or len(encrypted_key) % 8:
         raise IntegrityError(f"a wrapped key of {len(encrypted_key)} octets")
     try:

@@ -20,7 +20,10 @@ _MAX_BLOCKS: Final = 255
 
 
 def prf_octets(prf_id: int) -> int:
-    """Return the output, and preferred key, size in octets."""
+    """Return the output, and preferred key, size in octets (RFC 7296 section 2.13).
+
+    Raises `UnsupportedAlgorithm`.
+    """
     try:
         return _HASHES[prf_id][1]
     except KeyError:
@@ -28,7 +31,10 @@ def prf_octets(prf_id: int) -> int:
 
 
 def prf(prf_id: int, key: bytes, data: bytes) -> bytes:
-    """Compute prf(key, data)."""
+    """Compute prf(key, data), `prf_octets` long (RFC 7296 section 2.13).
+
+    Raises `UnsupportedAlgorithm`.
+    """
     try:
         return digest(key, data, _HASHES[prf_id][0])
     except KeyError:
@@ -36,7 +42,10 @@ def prf(prf_id: int, key: bytes, data: bytes) -> bytes:
 
 
 def prf_plus(prf_id: int, key: bytes, seed: bytes, octets: int) -> bytes:
-    """Compute the first `octets` of prf+(key, seed) (RFC 7296 section 2.13)."""
+    """Compute the first `octets` of prf+(key, seed) (RFC 7296 section 2.13).
+
+    Raises `UnsupportedAlgorithm`, and ValueError for more than 255 times `prf_octets`.
+    """
     size = prf_octets(prf_id)
     blocks = -(-octets // size)
     if blocks > _MAX_BLOCKS:

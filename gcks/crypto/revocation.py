@@ -57,10 +57,12 @@ class Revocation(Enum):
     SOFT = "soft"
     """What is known to be revoked is refused."""
     HARD = "hard"
-    """So is what a current CRL or OCSP response doesn't say good of."""
+    """What no current CRL or OCSP response calls good is refused, too."""
 
 
 class Status(Enum):
+    """What a CRL or an OCSP response says of a certificate."""
+
     GOOD = "good"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
@@ -79,7 +81,7 @@ class Crl:
             self._list = x509.load_der_x509_crl(der)
             self.issuer = self._list.issuer
             self._check_scope()
-            self._revoked = frozenset(one.serial_number for one in self._list)
+            self._revoked = frozenset(entry.serial_number for entry in self._list)
             self.this_update = self._list.last_update_utc.timestamp()
             after = self._list.next_update_utc
         except UNREADABLE:
@@ -125,7 +127,10 @@ class Crl:
             return False
 
     def status(self, certificate: x509.Certificate, at: float) -> Status:
-        """Judge a certificate of this CRL's issuer.  What was revoked once stays so."""
+        """Judge a certificate of this CRL's issuer, at POSIX time `at` (RFC 5280 section 6.3.3).
+
+        What was revoked once stays so, also after the next update was due.
+        """
         if self.this_update > at + CLOCK_SKEW_SECONDS:
             return Status.UNKNOWN
         if certificate.serial_number in self._revoked:
@@ -133,7 +138,7 @@ class Crl:
         return Status.GOOD if at <= self.next_update else Status.UNKNOWN
 
     def references(self) -> set[bytes]:
-        """Return the references of all certificates it revokes."""
+        """Return the references of all certificates it revokes, `REFERENCE_OCTETS` each."""
         return {reference(self.issuer, serial) for serial in self._revoked}
 
 
@@ -151,7 +156,12 @@ class RevocationCheck:
     def check(
         self, path: Sequence[x509.Certificate], responses: Sequence[bytes], at: float
     ) -> None:
-        """Judge every certificate of a path but the anchor.  Raises `CertificateInvalid`."""
+        """Judge every certificate of a path but the anchor, at POSIX time `at`.
+
+        RFC 5280 section 6.3; `responses` are DER (RFC 4806).  Raises
+        `CertificateInvalid` for one that is revoked and, in mode HARD, one that nothing
+        current says good of.
+        """
         if self.mode is Revocation.OFF:
             return
         for certificate, issuer in pairwise(path):
@@ -175,9 +185,9 @@ class RevocationCheck:
     ) -> Status:
         """Return the worst that any source says; one that says good beats silence."""
         lists = self._by_issuer.get(certificate.issuer, ())
-        found = {crl.status(certificate, at) for crl in lists if crl.is_from(issuer)}
-        found |= {ocsp_status(one, certificate, issuer, at) for one in responses}
-        return next((s for s in (Status.REVOKED, Status.GOOD) if s in found), Status.UNKNOWN)
+        statuses = {crl.status(certificate, at) for crl in lists if crl.is_from(issuer)}
+        statuses |= {ocsp_status(response, certificate, issuer, at) for response in responses}
+        return next((s for s in (Status.REVOKED, Status.GOOD) if s in statuses), Status.UNKNOWN)
 
     def revoked(self) -> set[bytes]:
         """Return the references of all certificates that the CRLs revoke.
@@ -193,7 +203,10 @@ class RevocationCheck:
 def ocsp_status(
     der: bytes, certificate: x509.Certificate, issuer: x509.Certificate, at: float
 ) -> Status:
-    """Read an OCSP response; UNKNOWN for one that doesn't tell about this certificate now."""
+    """Read an OCSP response (DER, RFC 6960 section 4.2) at POSIX time `at`.
+
+    UNKNOWN for one that doesn't tell about this certificate now, or can't be read.
+    """
     if len(der) > MAX_OCSP_OCTETS:
         return Status.UNKNOWN
     try:
@@ -209,7 +222,10 @@ def ocsp_status(
 
 
 def check_ocsp(der: bytes) -> None:
-    """Refuse a file that holds no successful OCSP response.  Raises `CertificateInvalid`."""
+    """Refuse a file that holds no successful OCSP response (RFC 6960 section 4.2.1).
+
+    Raises `CertificateInvalid`, also for more than `MAX_OCSP_OCTETS`.
+    """
     try:
         status = ocsp.load_der_ocsp_response(der).response_status
     except UNREADABLE:
@@ -259,8 +275,8 @@ def _is_current(single: ocsp.OCSPSingleResponse, at: float) -> bool:
 
 def _is_authentic(response: ocsp.OCSPResponse, issuer: x509.Certificate, at: float) -> bool:
     """RFC 6960 section 4.2.2.2: signed by the CA itself, or by whom it appointed."""
-    signers = [issuer, *(one for one in response.certificates if _is_delegate(one, issuer, at))]
-    return any(_is_signed_by(response, one) for one in signers)
+    delegates = (signer for signer in response.certificates if _is_delegate(signer, issuer, at))
+    return any(_is_signed_by(response, signer) for signer in (issuer, *delegates))
 
 
 def _is_delegate(certificate: x509.Certificate, issuer: x509.Certificate, at: float) -> bool:

@@ -32,7 +32,7 @@ PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
-"""A longer modulus only buys the peer our time: a certificate has room for 60,000 bits."""
+"""A longer modulus would only cost us time: a certificate has room for 60,000 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,6 @@ _GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
     "rsa-pss": lambda: rsa.generate_private_key(public_exponent=65537, key_size=3072),
 }
 _WANTED_KEYS: Final = "neither Ed25519, ECDSA on a NIST curve, nor RSA of 2048 to 8192 bits"
-KEY_KINDS: Final = frozenset(_GENERATORS)
-"""The kinds of key that `SigningKey.generate` makes."""
 
 
 class SigningKey:
@@ -129,11 +127,19 @@ class SigningKey:
 
     @classmethod
     def generate(cls, kind: str) -> SigningKey:
+        """Make a key: ed25519, ecdsa-p256, ecdsa-p384 or rsa-pss (3072 bits).
+
+        Raises KeyError for another kind.
+        """
         return cls(_GENERATORS[kind]())
 
     @classmethod
     def from_pkcs8(cls, der: bytes) -> SigningKey:
-        """Read a private key.  Raises `KeyUnusable`."""
+        """Read a private key (DER, RFC 5958).
+
+        Raises `KeyUnusable` for what can't be read, or none of the kinds and sizes that
+        gcks uses.
+        """
         try:
             key = load_der_private_key(der, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -145,6 +151,7 @@ class SigningKey:
         return cls(key)
 
     def to_pkcs8(self) -> bytes:
+        """Return the private key (DER, RFC 5958), not encrypted."""
         return self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
     def algorithms(self, announced: Collection[int] = HASHES) -> list[SignatureAlgorithm]:
@@ -154,19 +161,26 @@ class SigningKey:
         """
         wanted = _preferred_hash(self._key)
         fitting = [a for a in ALGORITHMS.values() if a.kind == self.kind and a.hash_id in announced]
-        return sorted(fitting, key=lambda one: one.hash_id != wanted)
+        return sorted(fitting, key=lambda algorithm: algorithm.hash_id != wanted)
 
     def algorithm(self) -> SignatureAlgorithm:
         """Return the one that we like best."""
         return self.algorithms()[0]
 
     def auth_key(self, algorithm: SignatureAlgorithm) -> bytes:
-        """Return the public key as AUTH_KEY wants it (RFC 9838 section 4.5.3.2, ruling 5)."""
+        """Return the public key as AUTH_KEY wants it, a SubjectPublicKeyInfo.
+
+        RFC 9838 section 4.5.3.2, ruling 5.
+        """
         if self.kind != "rsa":
             return self.public_spki
         return spki_codec.join(algorithm.identifier, spki_codec.split(self.public_spki)[1])
 
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
+        """Return the signature value (RFC 7427 section 3).
+
+        Raises `SignatureInvalid` where `algorithm` is for another kind of key.
+        """
         key, digest = self._key, algorithm.hash
         if isinstance(key, Ed25519PrivateKey):
             return key.sign(data)
@@ -178,7 +192,10 @@ class SigningKey:
 
 
 def load_public_key(spki: bytes) -> PublicKey:
-    """Read a SubjectPublicKeyInfo, RSASSA-PSS ones included.  Raises `InvalidPublicKey`."""
+    """Read a SubjectPublicKeyInfo (DER), RSASSA-PSS ones included (RFC 4055 section 1.2).
+
+    Raises `InvalidPublicKey`, also for kinds and sizes that gcks doesn't use.
+    """
     algorithm, bit_string = spki_codec.split(spki)
     plain = spki
     if algorithm in BY_IDENTIFIER and BY_IDENTIFIER[algorithm].kind == "rsa":
@@ -218,7 +235,10 @@ def check_auth_key(spki: bytes, identifier: bytes) -> None:
 
 
 def find_algorithm(identifier: bytes) -> SignatureAlgorithm:
-    """Return the table's row for a DER AlgorithmIdentifier.  Raises `SignatureInvalid`."""
+    """Return the table's row for a DER AlgorithmIdentifier (RFC 7427 section 3).
+
+    Raises `SignatureInvalid`.
+    """
     try:
         return BY_IDENTIFIER[identifier]
     except KeyError:
@@ -233,7 +253,11 @@ def verify(
     *,
     allow_pkcs1_v15: bool = False,
 ) -> None:
-    """Check a signature.  Raises `SignatureInvalid`."""
+    """Check a signature (RFC 7427 section 3); `identifier` is a DER AlgorithmIdentifier.
+
+    `allow_pkcs1_v15` also accepts RSASSA-PKCS1-v1_5.  Raises `SignatureInvalid`, also
+    where the algorithm isn't acceptable or doesn't fit the key.
+    """
     legacy = PKCS1_V15.get(identifier) if allow_pkcs1_v15 else None
     algorithm = legacy or find_algorithm(identifier)
     if algorithm.kind != _kind(key):

@@ -20,7 +20,8 @@ RSA_ENCRYPTION: Final = bytes.fromhex("300d06092a864886f70d0101010500")
 def split(spki: bytes) -> tuple[bytes, bytes]:
     """Return the DER AlgorithmIdentifier and the DER BIT STRING after it.
 
-    Raises `InvalidPublicKey` unless both lengths are DER and fill the octets.
+    RFC 5280 section 4.1.2.7.  Raises `InvalidPublicKey` unless both lengths are DER and
+    fill the octets, of which there are at most `MAX_SPKI_OCTETS`.
     """
     if len(spki) > MAX_SPKI_OCTETS:
         raise InvalidPublicKey(f"a SubjectPublicKeyInfo of {len(spki)} octets")
@@ -32,7 +33,7 @@ def split(spki: bytes) -> tuple[bytes, bytes]:
 
 
 def join(algorithm_identifier: bytes, bit_string: bytes) -> bytes:
-    """Undo `split`."""
+    """Undo `split`: return the SubjectPublicKeyInfo of its two parts."""
     content = algorithm_identifier + bit_string
     if len(content) < _LONG_FORM:
         return bytes((_SEQUENCE, len(content))) + content

@@ -41,7 +41,9 @@ def interface_index(interface: str | None, address: str) -> int:
 
 def described(interfaces: Iterable[str]) -> str:
     """Name interfaces with their addresses: eth0 (192.0.2.11), wlan0 (no address)."""
-    known = {one.name: ", ".join(map(_address, one.ips)) for one in ifaddr.get_adapters()}
+    known = {
+        adapter.name: ", ".join(map(_address, adapter.ips)) for adapter in ifaddr.get_adapters()
+    }
     return ", ".join(f"{name} ({known.get(name) or 'no address'})" for name in interfaces)
 
 

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from gcks.daemon.audit_trail import AuditTrail
 from gcks.daemon.config.loaded import ControlOptions, LogOptions
 from gcks.daemon.control.event_lines import Wanted
-from gcks.daemon.control.listener import Answer, ControlSocket, Read, Request, open_control
+from gcks.daemon.control.listener import Answer, ControlSocket, NumberedRequest, Read, open_control
 from gcks.daemon.http import serve_metrics
 from gcks.daemon.logs import EventLog, configure
 from gcks.datagrams import Endpoint
 from gcks.events import Event
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=NumberedRequest)
 Watch = Callable[[Sequence[Event]], None]
 
 
@@ -37,6 +37,8 @@ class Audience(Generic[R]):
         """`watch`: a screen, if there is one."""
         self._log = EventLog(configure(logs))
         self._watch = watch
+        self._early: list[Event] | None = []
+        """What was told before the control socket could be opened; None: that is over."""
         self._metrics: Metrics | None = None
         self._http: asyncio.Server | None = None
         self._control: ControlSocket[R] | None = None
@@ -53,6 +55,9 @@ class Audience(Generic[R]):
     ) -> None:
         """Open the control socket.  Raises `LocalError`."""
         self._control = await open_control(options, read, answer, self.tell)
+        if self._control is not None and self._early is not None:
+            self._control.tell(self._early)
+        self._early = None
 
     def use_logs(self, logs: LogOptions) -> None:
         """Log from now on as another configuration says."""
@@ -67,6 +72,8 @@ class Audience(Generic[R]):
             self._watch(events)
         if self._control is not None:
             self._control.tell(events)
+        elif self._early is not None:
+            self._early += events
         if self.audit is not None:
             self.audit.write(events, now)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gcks.change import Waiting
 from gcks.daemon.commit import CommitPipeline, Fail
-from gcks.daemon.engine_loop import Decision
+from gcks.daemon.engine_loop import LoopDecision
 from gcks.daemon.key_log_file import KeyLogFile
 from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.server_sockets import ServerSockets
@@ -20,7 +20,7 @@ from gcks.journal import JournalEntry
 from gcks.store.interface import Store
 
 
-class ServerDecision(Decision, Protocol):
+class ServerDecision(LoopDecision, Protocol):
     """What has to be carried out in order."""
 
     @property

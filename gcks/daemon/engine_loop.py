@@ -23,7 +23,7 @@ TICK_SECONDS: Final = 0.02
 """Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
 
 
-class Decision(Protocol):
+class LoopDecision(Protocol):
     """What the loop itself looks at; the rest is for whoever carries it out."""
 
     @property
@@ -33,11 +33,11 @@ class Decision(Protocol):
     def next_timeout(self) -> float | None: ...
 
 
-D = TypeVar("D", bound=Decision)
-D_co = TypeVar("D_co", bound=Decision, covariant=True)
+D = TypeVar("D", bound=LoopDecision)
+D_co = TypeVar("D_co", bound=LoopDecision, covariant=True)
 
 
-class Engine(Protocol[D_co]):
+class DrivenEngine(Protocol[D_co]):
     """What both engines are asked by the loop itself."""
 
     def receive(self, datagram: bytes, path: Path, now: float) -> D_co: ...
@@ -54,7 +54,7 @@ class EngineLoop(Generic[D]):
 
     def __init__(
         self,
-        engine: Engine[D],
+        engine: DrivenEngine[D],
         carry: Callable[[D], None],
         tell: Callable[[Sequence[Event]], None],
         fail: Callable[[LocalError], None],

@@ -100,7 +100,7 @@ def certificate_ends(prefix: str, credentials: Credentials) -> Iterator[Metric]:
     family = GaugeMetricFamily(
         f"{prefix}certificate_expiry_timestamp_seconds", text, labels=["kind"]
     )
-    own = [der for one in credentials.own for der in one.chain]
+    own = [der for credential in credentials.own for der in credential.chain]
     anchors = credentials.trust.anchors if credentials.trust is not None else ()
     for kind, certificates in (("own", own), ("trust_anchor", anchors)):
         ends = _ends(certificates)
@@ -119,9 +119,9 @@ def packets_without_sa(statistics: Path) -> Iterator[Metric]:
         lines = statistics.read_text().splitlines()
     except OSError:
         return
-    found = dict(line.split() for line in lines if len(line.split()) == 2)
-    if _WITHOUT_SA in found:
+    counters = dict(line.split() for line in lines if len(line.split()) == 2)
+    if _WITHOUT_SA in counters:
         text = "IPsec packets to this host without an SA for them (XfrmInNoStates)"
         yield CounterMetricFamily(
-            "gcks_member_host_packets_without_sa", text, value=int(found[_WITHOUT_SA])
+            "gcks_member_host_packets_without_sa", text, value=int(counters[_WITHOUT_SA])
         )

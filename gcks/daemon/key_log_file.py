@@ -86,7 +86,9 @@ class KeyLogFile:
     def journal(self, entries: Iterable[JournalEntry]) -> None:
         """Append the SAs that are new; a replaced one stands there already."""
         self.add(
-            _entry(one) for one in entries if isinstance(one, SaSaved) and one.retire_at == inf
+            _entry(entry)
+            for entry in entries
+            if isinstance(entry, SaSaved) and entry.retire_at == inf
         )
 
     def _write(self, line: str) -> None:

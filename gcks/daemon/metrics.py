@@ -150,6 +150,11 @@ SERVER_ROWS: Final = (
         _GROUP, _group),
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
+    Row(e.GroupReadAgain, "groups_read_again",
+        "Times that an error in gcks itself broke a group, which was then read from the store",
+        _GROUP, _group),
+    Row(e.GroupDelayed, "groups_delayed", "Times that what a group waits for could not be had",
+        _GROUP, _group),
     Row(
         e.MemberCertificateEnded, "certificates_ended",
         "Registered members whose certificate expired or was revoked",

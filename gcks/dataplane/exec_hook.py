@@ -93,7 +93,7 @@ def _plain(value: object) -> object:
 
 
 class _Complaint:
-    """The last of what a hook writes to standard error, however much, whoever keeps it open."""
+    """The end of what a hook writes to standard error, even if it writes much or leaves it open."""
 
     def __init__(self) -> None:
         self._fd, self.end = os.pipe()
@@ -145,7 +145,7 @@ class ExecDataPlane:
         await self._run(as_json(command).encode())
 
     async def _run(self, octets: bytes) -> None:
-        """Run the hook to its own end: what it leaves running is its own matter."""
+        """Run the hook until it ends; nobody waits for processes that it leaves running."""
         complaint = _Complaint()
         try:
             process = await self._start(octets, complaint)

@@ -80,14 +80,14 @@ class XfrmSocket:
     def dump(self, kind: int, payload: bytes, what: str) -> list[bytes]:
         """Return the content of every message of a dump.  Raises `NetlinkError`."""
         self._send(kind, payload, NLM_F_REQUEST | NLM_F_DUMP)
-        found: list[bytes] = []
+        contents: list[bytes] = []
         for message_kind, content in self._messages():
             if message_kind == _NLMSG_DONE:
                 break
             if message_kind == _NLMSG_ERROR:
                 raise NetlinkError(what, -_ERROR.unpack_from(content)[0])
-            found.append(content)
-        return found
+            contents.append(content)
+        return contents
 
     def _send(self, kind: int, payload: bytes, flags: int) -> None:
         self._sequence += 1

@@ -30,6 +30,6 @@ def features_of(options: DataPlaneOptions) -> frozenset[Feature]:
       traffic pass in clear where no policy without a label blocks it; that wants a
       kernel with SELinux to be tested on, and isn't done;
     - AGGFRAG: since Linux 6.14, not done;
-    - IPComp: wants a second state and template for each SA, not done.
+    - IPComp: needs a second state and template for each SA, not done.
     """
     return {"none": EVERYTHING, "exec": options.hook_features}.get(options.kind, NOTHING)

@@ -59,7 +59,7 @@ class XfrmDataPlane:
     """Carries out the member's commands over netlink."""
 
     def __init__(self) -> None:
-        """Raise `LocalError` where the kernel or our privileges don't do."""
+        """Raise `LocalError` where the kernel has no XFRM, or we have no privilege to use it."""
         self._socket = XfrmSocket()
         self._installed: dict[SaKey, _Installed] = {}
         self._active: dict[bytes, SaKey] = {}
@@ -166,7 +166,7 @@ def _key(command: InstallSa) -> SaKey:
 
 
 def refuse_features(command: InstallSa) -> None:
-    """Never install an SA without what belongs to it; the member's ceiling refuses it before.
+    """Refuse what XFRM can't do with an SA; the member's ceiling refuses it before.
 
     Raises `LocalError`.
     """
@@ -270,15 +270,15 @@ def _algorithms(command: InstallSa) -> list[wire.Algorithm]:
     if command.encr is not None and command.encr.id in _AEAD:
         name, icv_bits = _AEAD[command.encr.id]
         return [wire.Algorithm(wire.ATTR_AEAD, name, command.key_e, icv_bits)]
-    found: list[wire.Algorithm] = []
+    algorithms: list[wire.Algorithm] = []
     if command.integ is not None:
         if command.integ.id not in _AUTH:
             raise LocalError(f"{command.integ}: not available with the kernel's data plane")
         bits = integ_icv_octets(command.integ.id) * 8
         name = _AUTH[command.integ.id]
-        found.append(wire.Algorithm(wire.ATTR_AUTH_TRUNC, name, command.key_a, bits))
+        algorithms.append(wire.Algorithm(wire.ATTR_AUTH_TRUNC, name, command.key_a, bits))
     if command.encr is not None:
         if command.encr.id not in _CRYPT:
             raise LocalError(f"{command.encr}: not available with the kernel's data plane")
-        found.append(wire.Algorithm(wire.ATTR_CRYPT, _CRYPT[command.encr.id], command.key_e))
-    return found
+        algorithms.append(wire.Algorithm(wire.ATTR_CRYPT, _CRYPT[command.encr.id], command.key_e))
+    return algorithms

@@ -42,8 +42,6 @@ _TEMPLATE: Final = Struct("=24sH2x16sIBBBx3I")
 _ALGORITHM: Final = Struct("=64sI")
 _ALGORITHM_TRUNC: Final = Struct("=64sII")
 
-SA_INFO_OCTETS: Final = 224
-POLICY_INFO_OCTETS: Final = 168
 _REQID_AT: Final = 208
 _PRIORITY_AT: Final = 152
 _POLICY_DIR_AT: Final = 160

@@ -94,7 +94,6 @@ def _cut(position: int) -> CaptureError:
 
 # --- pcapng ---------------------------------------------------------------------------
 
-_SECTION_HEADER: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
 _OLD_PACKET: Final = 2
 _SIMPLE_PACKET: Final = 3
@@ -115,13 +114,13 @@ class _Interface:
 
 
 @dataclass(slots=True)
-class _Section:
+class _CaptureSection:
     order: str = "<"
     interfaces: list[_Interface] = field(default_factory=list)
 
 
 def _read_pcapng(octets: bytes) -> Iterator[Packet]:
-    section, position, number = _Section(), 0, 0
+    section, position, number = _CaptureSection(), 0, 0
     while position < len(octets):
         if octets[position : position + 4] == _PCAPNG_MAGIC:
             section = _begin_section(octets, position)
@@ -133,11 +132,11 @@ def _read_pcapng(octets: bytes) -> Iterator[Packet]:
             yield _packet(kind, body, section, number)
 
 
-def _begin_section(octets: bytes, position: int) -> _Section:
+def _begin_section(octets: bytes, position: int) -> _CaptureSection:
     order = _BYTE_ORDER.get(octets[position + 8 : position + 12])
     if order is None:
         raise CaptureError(f"no byte order in the section at octet {position}")
-    return _Section(order)
+    return _CaptureSection(order)
 
 
 def _block(octets: bytes, position: int, order: str) -> tuple[int, bytes, int]:
@@ -153,7 +152,7 @@ def _block(octets: bytes, position: int, order: str) -> tuple[int, bytes, int]:
     return kind, octets[position + 8 : end - 4], end
 
 
-def _add_interface(section: _Section, body: bytes) -> None:
+def _add_interface(section: _CaptureSection, body: bytes) -> None:
     if len(body) < 8 or len(section.interfaces) == MAX_INTERFACES:
         raise CaptureError("an interface description that is too short, or too many of them")
     (link_type,) = Struct(f"{section.order}H").unpack_from(body)
@@ -209,7 +208,7 @@ _PACKETS: Final = {
 """What reads the head of a packet block, and its octets."""
 
 
-def _packet(kind: int, body: bytes, section: _Section, number: int) -> Packet:
+def _packet(kind: int, body: bytes, section: _CaptureSection, number: int) -> Packet:
     read, least = _PACKETS[kind]
     if len(body) < least:
         raise CaptureError(f"packet {number} is shorter than its header")

@@ -229,4 +229,4 @@ class _Stream:
 
 
 MAX_HEXADECIMAL_OCTETS: Final = 4 * MAX_MESSAGE_OCTETS * 16
-"""Of text: some messages, generously spaced."""
+"""Octets of text: room for some messages with many spaces."""

@@ -14,7 +14,7 @@ from gcks.wire.traffic_selector import MAX_PORT, SecurityLabel, Selector, Traffi
 from gcks.wire.transform import Transform
 
 _SHOWN_OCTETS: Final = 64
-"""Of a field in hexadecimal; the rest is only counted."""
+"""Octets of a field that are shown in hexadecimal; the rest is only counted."""
 _IP_PROTOCOLS: Final = {0: "any protocol", 1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
 
 _SN_MEANINGS: Final = {
@@ -50,8 +50,8 @@ def identity_text(identity: Identity) -> str:
 
 def signature_name(identifier: bytes) -> str:
     """Name an AlgorithmIdentifier (RFC 7427 appendix A)."""
-    found = BY_IDENTIFIER.get(identifier) or PKCS1_V15.get(identifier)
-    return found.name if found is not None else f"AlgorithmIdentifier {octets_text(identifier)}"
+    known = BY_IDENTIFIER.get(identifier) or PKCS1_V15.get(identifier)
+    return known.name if known is not None else f"AlgorithmIdentifier {octets_text(identifier)}"
 
 
 def transform_item(transform: Transform) -> Item:

@@ -102,11 +102,11 @@ def decode_key_log(text: str) -> KeyLogContent:
     problems: list[str] = []
     for number, line in lines:
         try:
-            found = _decode_line(line)
+            decoded = _decode_line(line)
         except (ValueError, KeyError, TypeError, CryptoError) as error:
             problems.append(f"line {number} of the key log can't be used: {_said(error)}")
             continue
-        entries.extend(found)
+        entries.extend(decoded)
     return KeyLogContent(tuple(entries), tuple(problems))
 
 
@@ -207,10 +207,10 @@ def _read_algorithms(fields: dict[str, Any]) -> tuple[Encr | None, int | None, I
 
 
 def _member_of(registry: type[R], name: object) -> R:
-    found = registry.__members__.get(name) if isinstance(name, str) else None
-    if found is None:
+    number = registry.__members__.get(name) if isinstance(name, str) else None
+    if number is None:
         raise ValueError(f"an unknown {registry.__name__}")
-    return found
+    return number
 
 
 def _hexadecimal(fields: dict[str, Any], name: str) -> bytes:

@@ -21,7 +21,7 @@ from gcks.wire.header import HEADER_OCTETS, LAYOUT, MAJOR_VERSION, Header, decod
 from gcks.wire.payloads import CRITICAL, MAX_PAYLOADS, Payload, decode_chain
 
 MAX_REMEMBERED: Final = 100_000
-"""Messages of which repetitions are told."""
+"""How many messages are remembered, to tell repetitions."""
 
 _ENCRYPTED: Final = frozenset({PayloadType.SK, PayloadType.SKF})
 

@@ -39,7 +39,7 @@ class ExplainedPayload:
 
 
 class Protection(Enum):
-    """What stood between the capture and the payloads."""
+    """How the payloads of a message were protected."""
 
     CLEAR = "clear"
     DECRYPTED = "decrypted"

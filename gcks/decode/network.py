@@ -30,10 +30,10 @@ class IpPacket(NamedTuple):
     destination: str
     protocol: int
     body: bytes
-    fragment: Fragment | None = None
+    fragment: IpFragment | None = None
 
 
-class Fragment(NamedTuple):
+class IpFragment(NamedTuple):
     """Where a fragment belongs (RFC 791 section 3.2, RFC 8200 section 4.5)."""
 
     identification: int
@@ -147,7 +147,7 @@ def _ipv4(octets: bytes) -> IpPacket:
     if end > len(octets):
         raise NotOurs("cut off by the snapshot length")
     offset, more = (flags & _OFFSET_V4) * 8, bool(flags & _MORE_V4)
-    fragment = Fragment(number, offset, more) if offset or more else None
+    fragment = IpFragment(number, offset, more) if offset or more else None
     return IpPacket(_text(source), _text(destination), protocol, octets[start:end], fragment)
 
 
@@ -171,9 +171,9 @@ def _ipv6(octets: bytes) -> IpPacket:
     raise NotOurs("malformed IP")
 
 
-def _fragment_v6(header: bytes) -> Fragment:
+def _fragment_v6(header: bytes) -> IpFragment:
     place = int.from_bytes(header[2:4], "big")
-    return Fragment(int.from_bytes(header[4:8], "big"), place & 0xFFF8, bool(place & 1))
+    return IpFragment(int.from_bytes(header[4:8], "big"), place & 0xFFF8, bool(place & 1))
 
 
 _VERSIONS: Final[dict[int, Callable[[bytes], IpPacket]]] = {4: _ipv4, 6: _ipv6}
@@ -202,7 +202,7 @@ class _Parts:
         self.total: int | None = None
         """How long the datagram is, once its last part is there."""
 
-    def add(self, where: Fragment, body: bytes) -> None:
+    def add(self, where: IpFragment, body: bytes) -> None:
         if where.offset in self.bodies or not body:
             return
         if where.offset + len(body) > _MAX_DATAGRAM_OCTETS:

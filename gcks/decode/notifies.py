@@ -81,11 +81,13 @@ def _group(data: bytes) -> tuple[Item, ...]:
 def _announcements(data: bytes) -> tuple[Item, ...]:
     return tuple(
         Item(
-            str(AuthMethod(one.method)),
-            signature_name(one.algorithm) if one.algorithm else "",
-            (Item("CA", f"number {one.cert_link} of CERTREQ"),) if one.cert_link else (),
+            str(AuthMethod(announced.method)),
+            signature_name(announced.algorithm) if announced.algorithm else "",
+            (Item("CA", f"number {announced.cert_link} of CERTREQ"),)
+            if announced.cert_link
+            else (),
         )
-        for one in decode_announcements(data)
+        for announced in decode_announcements(data)
     )
 
 
@@ -106,8 +108,9 @@ def _aggfrag(data: bytes) -> tuple[Item, ...]:
 
 
 def _ipcomp(data: bytes) -> tuple[Item, ...]:
-    found = decode_ipcomp(data)
-    return Item("algorithm", str(IpcompTransform(found.transform))), Item("CPI", str(found.cpi))
+    content = decode_ipcomp(data)
+    algorithm = IpcompTransform(content.transform)
+    return Item("algorithm", str(algorithm)), Item("CPI", str(content.cpi))
 
 
 def _gateway(data: bytes) -> tuple[Item, ...]:

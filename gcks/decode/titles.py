@@ -74,5 +74,5 @@ def payload_title(kind: int, context: Context) -> Title:
     """Return what a payload is called in its message."""
     if kind == P.NONCE:
         return PAYLOADS[kind]._replace(short=_NONCES[context.is_response])
-    found = _IN_EXCHANGE.get((context.exchange, kind)) or PAYLOADS.get(kind)
-    return found or Title(str(int(kind)), "unknown payload", "RFC 7296 section 3.2")
+    title = _IN_EXCHANGE.get((context.exchange, kind)) or PAYLOADS.get(kind)
+    return title or Title(str(int(kind)), "unknown payload", "RFC 7296 section 3.2")

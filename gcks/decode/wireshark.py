@@ -102,7 +102,7 @@ def _key(key: bytes) -> str:
 
 
 def _address(selector: str) -> str:
-    """Return a single address, for many "*"; without a scope, in which a quote may stand."""
+    """Return an address, "*" for a range; without an IPv6 scope, which could have a quote in it."""
     try:
         return str(ip_address(ip_address(selector).packed))
     except ValueError:

@@ -120,7 +120,7 @@ class AuditCheckpoint(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class AuditFailed(ServerEvent):
-    """The audit log could not be written or opened again, or can be once more."""
+    """The audit log could not be written or opened; or it can be written again."""
 
     name = "audit_failed"
     usual_level = Level.ERROR

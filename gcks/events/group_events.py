@@ -65,7 +65,7 @@ class GroupDelayed(ServerEvent):
 class GroupEnded(ServerEvent):
     """A group is no longer configured: its keys and members are forgotten.
 
-    Members are told where the server still knows the group's keys: by a reload.
+    Its members are told only by a reload, while the server still knows the group's keys.
     """
 
     name = "group_removed"
@@ -144,7 +144,7 @@ class SenderIdsExhausted(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class MembersLockedOut(ServerEvent):
-    """A changed policy asks for what some members say that they can't."""
+    """A changed policy requires something that some members say they don't support."""
 
     name = "members_locked_out"
     usual_level = Level.WARNING

@@ -61,7 +61,7 @@ class RegistrationAttemptFailed(MemberEvent):
 
 @dataclass(frozen=True, slots=True)
 class PolicyRefused(MemberEvent):
-    """The server's policy is beyond this member's ceiling."""
+    """This member's ceiling doesn't allow the server's policy."""
 
     name = "policy_refused"
     usual_level = Level.ERROR
@@ -147,7 +147,7 @@ class SaChange(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DataPlaneFailed(MemberEvent):
-    """The data plane could not do it: the group's packets may not get through."""
+    """The data plane could not do something with an SA: the group's packets may get lost."""
 
     name = "data_plane_failed"
     usual_level = Level.ERROR
@@ -203,7 +203,7 @@ class MemberStopping(MemberEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerNotTold(MemberEvent):
-    """This member has left, and the server, which still counts it in, couldn't be told."""
+    """This member has left, but the server couldn't be told and still counts it as a member."""
 
     name = "server_not_told"
     usual_level = Level.WARNING

@@ -57,7 +57,7 @@ class OperatorOrdered(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class OrderRefused(ServerEvent):
-    """Somebody wanted to order something over the control socket and may not."""
+    """A user who may not give orders has given one over the control socket."""
 
     name = "order_refused"
     usual_level = Level.WARNING

@@ -141,7 +141,7 @@ class RegistrationAbandoned(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(ServerEvent):
-    """A member is none any more: it left by itself, was excluded, or its certificate ended."""
+    """A member left the group: by itself, excluded, or because its certificate ended."""
 
     name = "member_left"
     usual_level = Level.INFO
@@ -156,13 +156,13 @@ class MemberLeft(ServerEvent):
 
     @property
     def level(self) -> Level:
-        """Warning where it has a hint: something is to be mended."""
+        """Warning where it has a hint: something has to be repaired."""
         return Level.WARNING if self.hint else self.usual_level
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRefused(ServerEvent):
-    """A peer doesn't accept our proof of who we are; its memberships are as they were."""
+    """A peer doesn't accept our proof of who we are; its memberships stay as they were."""
 
     name = "server_refused"
     usual_level = Level.WARNING
@@ -184,4 +184,4 @@ class MemberCertificateEnded(ServerEvent):
     identity: str
     cause: str
     removed: bool
-    """Whether it had to leave for it (`certificate_end`)."""
+    """Whether it had to leave because of that (`certificate_end`)."""

@@ -36,7 +36,7 @@ class Occurs(Enum):
     NONE = (0, 0)
 
 
-class Item(Enum):
+class TableItem(Enum):
     """What the tables count, and the section that defines it."""
 
     GSA_KEY_LIFETIME = "GSA_KEY_LIFETIME (section 4.4.2.2.1)"
@@ -51,48 +51,48 @@ class Item(Enum):
     GCAUTH = "GCAUTH (section 4.4.2.1.1)"
 
 
-Table = Mapping[Item, Occurs]
+Table = Mapping[TableItem, Occurs]
 
 MULTICAST_REGISTRATION: Final[Table] = {
-    Item.GSA_KEY_LIFETIME: Occurs.S,
-    Item.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,
-    Item.GSA_NEXT_SPI: Occurs.MAYBE_M,
-    Item.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,  # note 1: `_check_note_1`
-    Item.DATA_SA_KEY: Occurs.S,
-    Item.REKEY_SA_KEY: Occurs.S,  # note 2
-    Item.WRAP_KEY: Occurs.MAYBE_M,
-    Item.AUTH_KEY: Occurs.MAYBE_S,  # note 4: `_check_gcauth`
-    Item.GM_SENDER_ID: Occurs.MAYBE_M,  # note 1
-    Item.GCAUTH: Occurs.S,
+    TableItem.GSA_KEY_LIFETIME: Occurs.S,
+    TableItem.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,
+    TableItem.GSA_NEXT_SPI: Occurs.MAYBE_M,
+    TableItem.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,  # note 1: `_check_note_1`
+    TableItem.DATA_SA_KEY: Occurs.S,
+    TableItem.REKEY_SA_KEY: Occurs.S,  # note 2
+    TableItem.WRAP_KEY: Occurs.MAYBE_M,
+    TableItem.AUTH_KEY: Occurs.MAYBE_S,  # note 4: `_check_gcauth`
+    TableItem.GM_SENDER_ID: Occurs.MAYBE_M,  # note 1
+    TableItem.GCAUTH: Occurs.S,
 }
 GSA_REKEY: Final[Table] = {
-    Item.GSA_KEY_LIFETIME: Occurs.S,
-    Item.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,  # and then zero: ruling 8
-    Item.GSA_NEXT_SPI: Occurs.MAYBE_M,
-    Item.GWP_SENDER_ID_BITS: Occurs.NONE,
-    Item.DATA_SA_KEY: Occurs.S,
-    Item.REKEY_SA_KEY: Occurs.M,
-    Item.WRAP_KEY: Occurs.MAYBE_M,  # ruling 1
-    Item.AUTH_KEY: Occurs.MAYBE_S,
-    Item.GM_SENDER_ID: Occurs.NONE,
-    Item.GCAUTH: Occurs.NONE,  # the method MUST NOT change by rekey
+    TableItem.GSA_KEY_LIFETIME: Occurs.S,
+    TableItem.GSA_INITIAL_MESSAGE_ID: Occurs.MAYBE_S,  # and then zero: ruling 8
+    TableItem.GSA_NEXT_SPI: Occurs.MAYBE_M,
+    TableItem.GWP_SENDER_ID_BITS: Occurs.NONE,
+    TableItem.DATA_SA_KEY: Occurs.S,
+    TableItem.REKEY_SA_KEY: Occurs.M,
+    TableItem.WRAP_KEY: Occurs.MAYBE_M,  # ruling 1
+    TableItem.AUTH_KEY: Occurs.MAYBE_S,
+    TableItem.GM_SENDER_ID: Occurs.NONE,
+    TableItem.GCAUTH: Occurs.NONE,  # the method MUST NOT change by rekey
 }
 INBAND_REGISTRATION: Final[Table] = {
-    Item.GSA_KEY_LIFETIME: Occurs.MAYBE_S,
-    Item.GSA_INITIAL_MESSAGE_ID: Occurs.NONE,
-    Item.GSA_NEXT_SPI: Occurs.NONE,
-    Item.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,
-    Item.DATA_SA_KEY: Occurs.S,
-    Item.REKEY_SA_KEY: Occurs.S,
-    Item.WRAP_KEY: Occurs.NONE,
-    Item.AUTH_KEY: Occurs.NONE,
-    Item.GM_SENDER_ID: Occurs.MAYBE_M,
-    Item.GCAUTH: Occurs.NONE,
+    TableItem.GSA_KEY_LIFETIME: Occurs.MAYBE_S,
+    TableItem.GSA_INITIAL_MESSAGE_ID: Occurs.NONE,
+    TableItem.GSA_NEXT_SPI: Occurs.NONE,
+    TableItem.GWP_SENDER_ID_BITS: Occurs.MAYBE_S,
+    TableItem.DATA_SA_KEY: Occurs.S,
+    TableItem.REKEY_SA_KEY: Occurs.S,
+    TableItem.WRAP_KEY: Occurs.NONE,
+    TableItem.AUTH_KEY: Occurs.NONE,
+    TableItem.GM_SENDER_ID: Occurs.MAYBE_M,
+    TableItem.GCAUTH: Occurs.NONE,
 }
 INBAND_REKEY: Final[Table] = {
     **INBAND_REGISTRATION,
-    Item.GWP_SENDER_ID_BITS: Occurs.NONE,
-    Item.GM_SENDER_ID: Occurs.NONE,
+    TableItem.GWP_SENDER_ID_BITS: Occurs.NONE,
+    TableItem.GM_SENDER_ID: Occurs.NONE,
 }
 
 TRANSFORMS: Final[Mapping[int, Mapping[int, Occurs]]] = {
@@ -161,33 +161,33 @@ def _check(gsa: GroupSecurityAssociation, kd: KeyDownload, table: Table) -> None
         raise RuleViolation("policies and key bags name different SAs (section 4.5)")
 
 
-Counted = Iterator[tuple[Item, int, str]]
+Counted = Iterator[tuple[TableItem, int, str]]
 
 
 def _count_gsa(gsa: GroupSecurityAssociation) -> Counted:
     for policy in gsa.policies:
         place = _title(policy.protocol, policy.spi)
-        yield Item.GSA_KEY_LIFETIME, int(policy.lifetime_seconds is not None), place
-        yield Item.GSA_NEXT_SPI, len(policy.next_spis), place
+        yield TableItem.GSA_KEY_LIFETIME, int(policy.lifetime_seconds is not None), place
+        yield TableItem.GSA_NEXT_SPI, len(policy.next_spis), place
         initial = int(policy.initial_message_id is not None)
         if policy.protocol == ProtocolId.GIKE_UPDATE:
-            yield Item.GSA_INITIAL_MESSAGE_ID, initial, place
-            yield Item.GCAUTH, _number_of(TransformType.GCAUTH, policy), place
+            yield TableItem.GSA_INITIAL_MESSAGE_ID, initial, place
+            yield TableItem.GCAUTH, _number_of(TransformType.GCAUTH, policy), place
         elif initial:
             raise RuleViolation(f"GSA_INITIAL_MESSAGE_ID in {place} (section 4.4.2.2.2)")
     bits = gsa.group_wide.sender_id_bits if gsa.group_wide is not None else None
-    yield Item.GWP_SENDER_ID_BITS, int(bits is not None), "the GW policy"
+    yield TableItem.GWP_SENDER_ID_BITS, int(bits is not None), "the GW policy"
 
 
 def _count_kd(kd: KeyDownload) -> Counted:
     for bag in kd.group_bags:
         rekey = bag.protocol == ProtocolId.GIKE_UPDATE
-        item = Item.REKEY_SA_KEY if rekey else Item.DATA_SA_KEY
+        item = TableItem.REKEY_SA_KEY if rekey else TableItem.DATA_SA_KEY
         yield item, len(bag.sa_keys), _title(bag.protocol, bag.spi)
     member = kd.member_bags
-    yield Item.WRAP_KEY, sum(len(bag.wrap_keys) for bag in member), "the KD payload"
-    yield Item.AUTH_KEY, sum(bag.auth_key is not None for bag in member), "the KD payload"
-    yield Item.GM_SENDER_ID, sum(len(bag.sender_ids) for bag in member), "the KD payload"
+    yield TableItem.WRAP_KEY, sum(len(bag.wrap_keys) for bag in member), "the KD payload"
+    yield TableItem.AUTH_KEY, sum(bag.auth_key is not None for bag in member), "the KD payload"
+    yield TableItem.GM_SENDER_ID, sum(len(bag.sender_ids) for bag in member), "the KD payload"
 
 
 def _title(protocol: int, spi: bytes) -> str:
@@ -212,8 +212,8 @@ def _check_transforms(policy: GsaPolicy) -> None:
 
 def _check_integrity(transforms: Iterable[Transform], title: str) -> None:
     """INTEG goes with ciphers that aren't AEAD, and only with them (section 4.4.2.1)."""
-    found = tuple(transforms)
-    encr, integ = (find_transform(found, t) for t in (TransformType.ENCR, TransformType.INTEG))
+    listed = tuple(transforms)
+    encr, integ = (find_transform(listed, t) for t in (TransformType.ENCR, TransformType.INTEG))
     has_integrity = integ is not None and integ.id != Integ.NONE
     needs_integrity = encr is None or not is_aead(encr.id)
     if has_integrity != needs_integrity:

@@ -44,15 +44,15 @@ class Usage:
         aggfrag = (self.aggfrag,) if self.aggfrag is not None else ()
         return (
             *transport,
-            *(Notify(NotifyType.USE_AGGFRAG, one.encode()) for one in aggfrag),
-            *(Notify(NotifyType.IPCOMP_SUPPORTED, one.encode()) for one in self.ipcomp),
+            *(Notify(NotifyType.USE_AGGFRAG, content.encode()) for content in aggfrag),
+            *(Notify(NotifyType.IPCOMP_SUPPORTED, content.encode()) for content in self.ipcomp),
         )
 
 
 def read_usage(payloads: Iterable[Payload]) -> Usage:
     """Return what a message's notifications say.  Raises `InvalidSyntax`."""
-    notifies = [one for one in payloads if isinstance(one, Notify)]
-    transport = any(one.type == NotifyType.USE_TRANSPORT_MODE for one in notifies)
+    notifies = [payload for payload in payloads if isinstance(payload, Notify)]
+    transport = any(notify.type == NotifyType.USE_TRANSPORT_MODE for notify in notifies)
     aggfrag = _read(notifies, NotifyType.USE_AGGFRAG, decode_aggfrag)
     if len(aggfrag) > 1:
         raise InvalidSyntax(f"{len(aggfrag)} USE_AGGFRAG notifications")
@@ -66,10 +66,10 @@ def read_usage(payloads: Iterable[Payload]) -> Usage:
 def _read(
     notifies: Iterable[Notify], kind: NotifyType, decode: Callable[[bytes], T]
 ) -> tuple[T, ...]:
-    found = [one for one in notifies if one.type == kind]
-    if any(one.spi for one in found):
+    asked = [notify for notify in notifies if notify.type == kind]
+    if any(notify.spi for notify in asked):
         raise InvalidSyntax(f"{kind} with an SPI")
     try:
-        return tuple(decode(one.data) for one in found)
+        return tuple(decode(notify.data) for notify in asked)
     except WireError as error:
         raise InvalidSyntax(str(error)) from None

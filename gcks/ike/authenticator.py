@@ -26,19 +26,22 @@ def signed_octets(
     """Return InitiatorSignedOctets or ResponderSignedOctets (RFC 7296 section 2.15).
 
     `real_message` is the signer's own IKE_SA_INIT message as it was sent, `rest_of_id`
-    the body of its ID payload.
+    the body of its ID payload, `sk_p` its SK_pi or SK_pr.
     """
     return real_message + peer_nonce + prf(prf_id, sk_p, rest_of_id)
 
 
 def psk_authentication(prf_id: int, secret: bytes, octets: bytes) -> Authentication:
-    """Make the AUTH payload of a pre-shared key."""
+    """Make the AUTH payload of a pre-shared key (RFC 7296 section 2.15)."""
     data = prf(prf_id, prf(prf_id, secret, PSK_PAD), octets)
     return Authentication(AuthMethod.SHARED_KEY_MIC, data)
 
 
 def verify_psk(prf_id: int, secret: bytes, octets: bytes, auth: Authentication) -> None:
-    """Check a peer's AUTH in constant time.  Raises `AuthenticationFailed`."""
+    """Check a peer's AUTH in constant time (RFC 7296 section 2.15).
+
+    Raises `AuthenticationFailed`: another method, or another key.
+    """
     expected = psk_authentication(prf_id, secret, octets)
     if auth.method != AuthMethod.SHARED_KEY_MIC or not compare_digest(auth.data, expected.data):
         raise AuthenticationFailed(
@@ -53,7 +56,10 @@ def sign(key: SigningKey, algorithm: SignatureAlgorithm, octets: bytes) -> Authe
 
 
 def verify_signature(keys: Sequence[PublicKey], octets: bytes, auth: Authentication) -> None:
-    """Check a peer's digital signature by one of its keys.  Raises `AuthenticationFailed`."""
+    """Check a peer's digital signature by one of its keys (RFC 7427 section 3).
+
+    Raises `AuthenticationFailed`: another method, malformed data, or no key that fits.
+    """
     if auth.method != AuthMethod.DIGITAL_SIGNATURE:
         raise AuthenticationFailed(
             f"expected a digital signature, got {AuthMethod(auth.method)}",

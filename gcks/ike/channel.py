@@ -16,7 +16,7 @@ from gcks.iana import PayloadType
 from gcks.ike.fragments import Reassembly
 from gcks.ike.protect import Fragment, IkeProtection, Inner
 from gcks.ike.retransmission import PendingRequest, Retransmission, first_transmission
-from gcks.ike.window import RequestWindow, Verdict
+from gcks.ike.window import RequestWindow, WindowVerdict
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, Header
 from gcks.wire.payloads import Payload
 
@@ -48,7 +48,7 @@ Received = Request | Response | Repeated | None
 
 
 def addressed(datagrams: Iterable[bytes], path: Path) -> tuple[Transmit, ...]:
-    """Return datagrams to send along a path."""
+    """Return datagrams to send along a path, in their order."""
     return tuple(Transmit(octets, path) for octets in datagrams)
 
 
@@ -81,10 +81,11 @@ class Channel:
     # --- receiving ------------------------------------------------------------------
 
     def receive(self, header: Header, datagram: bytes, now: float) -> Received:
-        """Take one datagram of this SA.
+        """Take one datagram of this SA (RFC 7296 sections 2.1 to 2.3).
 
-        Raises `Discard` for what is replayed, forged or not ours, and `WireError`
-        for a broken layout outside the encrypted part.
+        `datagram` is all of it, `header` its own.  Raises `Discard` for what is
+        replayed, forged or not ours, and `WireError` for a broken layout outside the
+        encrypted part; either way the peer sees nothing.
         """
         if header.from_initiator == self.initiator:
             raise Discard(DropReason.WRONG_ROLE, _WRONG_ROLE[self.initiator])
@@ -94,11 +95,11 @@ class Channel:
 
     def _request(self, header: Header, datagram: bytes, now: float) -> Received:
         verdict = self.window.judge(header.message_id)
-        if verdict is Verdict.IN_HAND:
+        if verdict is WindowVerdict.IN_HAND:
             return None
-        if verdict is Verdict.OUTSIDE:
+        if verdict is WindowVerdict.OUTSIDE:
             raise Discard(DropReason.OUT_OF_WINDOW, f"Message ID {header.message_id}")
-        repeated = verdict is Verdict.REPEATED
+        repeated = verdict is WindowVerdict.REPEATED
         if header.next_payload == PayloadType.SKF:
             return self._request_fragment(header, datagram, now, repeated=repeated)
         first, chain = self.protection.open(datagram, header)
@@ -147,7 +148,7 @@ class Channel:
 
     @property
     def held_octets(self) -> int:
-        """Return how much of an incomplete message is held."""
+        """Return how many octets of an incomplete message are held."""
         return self._reassembly.octets if self._reassembly is not None else 0
 
     def pause(self) -> None:

@@ -42,6 +42,11 @@ class CookieJar:
         now: float,
         puzzle: Puzzle = NO_PUZZLE,
     ) -> bytes:
+        """Return a cookie of 36 octets (RFC 7296 section 2.6).
+
+        `nonce` is the initiator's, `remote` where it has sent from; `puzzle` comes back
+        with it.
+        """
         self._rotate(now)
         return self._cookie(self._number, puzzle.encode_data(), nonce, remote, spi_i)
 

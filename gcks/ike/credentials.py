@@ -18,8 +18,8 @@ from gcks.wire.notify import Notify
 _GLOB = frozenset("*?[")
 
 _SIGNATURES = tuple(
-    AuthAnnouncement(AuthMethod.DIGITAL_SIGNATURE, 0, one.identifier, linked=True)
-    for one in ALGORITHMS.values()
+    AuthAnnouncement(AuthMethod.DIGITAL_SIGNATURE, 0, algorithm.identifier, linked=True)
+    for algorithm in ALGORITHMS.values()
 )
 
 
@@ -77,8 +77,8 @@ class Credentials:
             if _GLOB & set(k.identity)
         )
         self._raw: dict[str, tuple[RawPublicKey, ...]] = {}
-        for one in raw_public_keys:
-            self._raw[one.identity] = (*self._raw.get(one.identity, ()), one)
+        for raw_key in raw_public_keys:
+            self._raw[raw_key.identity] = (*self._raw.get(raw_key.identity, ()), raw_key)
         self.requests = tuple(self._requests())
         """The CERTREQ payloads that tell what we can verify."""
         self.announcement = self._announcement(takes_psk=bool(pre_shared_keys))
@@ -92,7 +92,7 @@ class Credentials:
         return next((k for matches, k in self._patterns if matches(identity)), None)
 
     def raw_public_keys(self, identity: str) -> tuple[RawPublicKey, ...]:
-        """Return the raw public keys of a peer: two while it goes from one to the next."""
+        """Return the raw public keys of a peer: two while it changes its key."""
         return self._raw.get(identity, ())
 
     def _requests(self) -> Iterable[CertificateRequest]:

@@ -32,16 +32,18 @@ class Reassembly:
 
     @property
     def octets(self) -> int:
-        """Return how much is held."""
+        """Return how many octets are held."""
         return self._octets
 
     def add(
         self, fragment: Fragment, *, is_response: bool, message_id: int, now: float
     ) -> Inner | None:
-        """Take one fragment; return the whole once all are there.
+        """Take one authentic fragment; return the whole once all are there.
 
-        A larger Total Fragments replaces the set, a smaller one is dropped: the
-        sender has tried smaller fragments meanwhile.  Raises `Discard`.
+        RFC 7383 section 2.6.  A larger Total Fragments replaces the set, a smaller one
+        is dropped: the sender has tried smaller fragments meanwhile.  Raises `Discard`:
+        one of a set that was replaced, more than `MAX_FRAGMENTS`, or more octets than
+        one message may have.
         """
         if fragment.total > MAX_FRAGMENTS:
             raise Discard(DropReason.LIMIT, f"a message in {fragment.total} fragments")

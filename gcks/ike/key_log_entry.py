@@ -28,7 +28,7 @@ KeyLog = Callable[[IkeKeyLogEntry], None]
 
 
 def log_entry(suite: IkeSuite, spi_i: bytes, spi_r: bytes, keys: IkeKeys) -> IkeKeyLogEntry:
-    """Return what decrypts one IKE SA."""
+    """Return what decrypts one IKE SA; SPIs of 8 octets."""
     return IkeKeyLogEntry(
         spi_i=spi_i,
         spi_r=spi_r,

@@ -28,7 +28,10 @@ class IkeKeys:
 def derive_keys(
     suite: IkeSuite, g_ir: bytes, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
 ) -> IkeKeys:
-    """Derive the keys of a first IKE SA (RFC 7296 section 2.14)."""
+    """Derive the keys of a first IKE SA (RFC 7296 section 2.14).
+
+    `ni` and `nr` are nonces without payload header, the SPIs have 8 octets.
+    """
     skeyseed = prf(suite.prf, ni + nr, g_ir)
     return _expand(suite, skeyseed, ni + nr + spi_i + spi_r)
 
@@ -43,7 +46,11 @@ def rekey_keys(
     spi_i: bytes,
     spi_r: bytes,
 ) -> IkeKeys:
-    """Derive the keys of the IKE SA that replaces another (RFC 7296 section 2.18)."""
+    """Derive the keys of the IKE SA that replaces another (RFC 7296 section 2.18).
+
+    `old` and `old_sk_d` are those of the replaced one, everything else is of the new
+    one.
+    """
     skeyseed = prf(old.prf, old_sk_d, g_ir + ni + nr)
     return _expand(suite, skeyseed, ni + nr + spi_i + spi_r)
 
@@ -60,5 +67,8 @@ def _expand(suite: IkeSuite, skeyseed: bytes, seed: bytes) -> IkeKeys:
 
 
 def derive_gsk_w(suite: IkeSuite, sk_d: bytes) -> bytes:
-    """Derive the default KWK of a unicast IKE SA (RFC 9838 section 3.1.1)."""
+    """Derive the default KWK of a unicast IKE SA (RFC 9838 section 3.1.1).
+
+    It has `suite.gsk_w_octets`: none where no key wrap algorithm was negotiated.
+    """
     return prf_plus(suite.prf, sk_d, GSK_W_LABEL, suite.gsk_w_octets)

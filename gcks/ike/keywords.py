@@ -75,8 +75,12 @@ DEFAULT_IKE: Final = (
 
 
 def parse_ike(proposals: Iterable[str]) -> SecurityAssociation:
-    """Read IKE proposals, most wanted first.  Raises ValueError naming the word."""
-    found = []
+    """Read IKE proposals, most wanted first (RFC 7296 section 3.3).
+
+    Raises `Unfit` naming the word, and for a proposal that isn't complete, or none at
+    all.
+    """
+    complete = []
     for number, text in enumerate(proposals, 1):
         transforms = tuple(_look_up(word, IKE) for word in text.split("-"))
         proposal = Proposal(number, ProtocolId.IKE, b"", transforms)
@@ -86,25 +90,28 @@ def parse_ike(proposals: Iterable[str]) -> SecurityAssociation:
                 "and with aes128 to aes256 an integrity algorithm",
                 f"write it such as {EXAMPLE_IKE}",
             )
-        found.append(proposal)
-    if not found:
+        complete.append(proposal)
+    if not complete:
         raise Unfit("at least one proposal is needed", "add one, or leave the key out")
-    return SecurityAssociation(tuple(found))
+    return SecurityAssociation(tuple(complete))
 
 
 def parse_esp(text: str) -> tuple[Transform, Transform | None]:
-    """Read an ESP or Rekey SA suite: cipher, and integrity algorithm unless it is AEAD."""
+    """Read an ESP or Rekey SA suite: cipher, and integrity algorithm unless it is AEAD.
+
+    Raises `Unfit` naming the word.  That the two fit is for the rules of groups.
+    """
     first, _, second = text.partition("-")
     return _look_up(first, ENCR), _look_up(second, INTEG) if second else None
 
 
 def parse_ah(text: str) -> Transform:
-    """Read an AH suite."""
+    """Read an AH suite: an integrity algorithm.  Raises `Unfit` naming the word."""
     return _look_up(text, INTEG)
 
 
 def parse_kwa(text: str) -> int:
-    """Read a key wrap algorithm."""
+    """Read a key wrap algorithm; return its transform ID.  Raises `Unfit` naming the word."""
     return _look_up(text, KWA).id
 
 

@@ -156,15 +156,17 @@ class Contents:
         return self._by_type[kind][0]  # type: ignore[return-value]
 
     def maybe(self, kind: type[P]) -> P | None:
-        found = self._by_type.get(kind)
-        return found[0] if found else None  # type: ignore[return-value]
+        """Return the payload that the table allows once, or None."""
+        payloads = self._by_type.get(kind)
+        return payloads[0] if payloads else None  # type: ignore[return-value]
 
     def all(self, kind: type[P]) -> list[P]:
+        """Return the payloads of one type in their order."""
         return self._by_type.get(kind, [])  # type: ignore[return-value]
 
     def everything(self) -> list[Payload]:
         """Return all payloads, those of one type in their order."""
-        return [payload for found in self._by_type.values() for payload in found]
+        return [payload for of_one_type in self._by_type.values() for payload in of_one_type]
 
     def notify(self, notify_type: int) -> Notify | None:
         """Return the first notification of the type."""
@@ -174,17 +176,18 @@ class Contents:
 def check(rule: Rule, payloads: Sequence[Payload]) -> Contents:
     """Sort a message's payloads by type and hold them against the table.
 
-    Raises `UnsupportedCriticalPayload` and `InvalidSyntax`.
+    Raises `UnsupportedCriticalPayload` (RFC 7296 section 2.5) and `InvalidSyntax`,
+    which the peer of an IKE SA sees as the notifications of these names.
     """
     counts = TABLE[rule]
     by_type: dict[type, list[Payload]] = {}
     for payload in payloads:
         by_type.setdefault(type(payload), []).append(payload)
     _refuse_critical(by_type)
-    for kind, found in by_type.items():
+    for kind, of_kind in by_type.items():
         most = (counts.get(kind) or _ANYWHERE.get(kind) or (0, _ignored(kind)))[1]
-        if len(found) > most:
-            raise InvalidSyntax(f"{len(found)} {kind.__name__} payloads in {_title(rule)}")
+        if len(of_kind) > most:
+            raise InvalidSyntax(f"{len(of_kind)} {kind.__name__} payloads in {_title(rule)}")
     for kind, (least, _) in counts.items():
         if least and kind not in by_type:
             raise InvalidSyntax(f"no {kind.__name__} payload in {_title(rule)}")

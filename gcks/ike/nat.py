@@ -19,7 +19,10 @@ def _packed(host: str) -> bytes:
 
 
 def address_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
-    """Hash SPIs, address and port; SHA-1 by definition, not for security."""
+    """Hash SPIs of 8 octets, address and port to 20 (RFC 7296 section 2.23).
+
+    SHA-1 by definition, not for security.
+    """
     content = spi_i + spi_r + _packed(endpoint.host) + endpoint.port.to_bytes(2, "big")
     return sha1(content, usedforsecurity=False).digest()
 
@@ -27,7 +30,10 @@ def address_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
 def detection_payloads(
     spi_i: bytes, spi_r: bytes, source: Endpoint, destination: Endpoint
 ) -> tuple[Notify, Notify]:
-    """Make both notifications for a message from `source` to `destination`."""
+    """Make both notifications for a message from `source` to `destination`.
+
+    RFC 7296 section 2.23; the SPIs are those of its header.
+    """
     return (
         Notify(NotifyType.NAT_DETECTION_SOURCE_IP, address_hash(spi_i, spi_r, source)),
         Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, address_hash(spi_i, spi_r, destination)),
@@ -43,7 +49,8 @@ def behind_nat(
 ) -> tuple[bool, bool]:
     """Tell from a received message whether (sender, receiver) is behind a NAT.
 
-    Without notifications nobody is: the peer doesn't do NAT traversal.
+    RFC 7296 section 2.23.  Without notifications nobody is: the peer doesn't do NAT
+    traversal.
     """
     sources, destinations = set(), set()
     for payload in payloads:

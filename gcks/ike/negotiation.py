@@ -48,19 +48,19 @@ class _Mismatch(NamedTuple):
 def choose(
     offer: SecurityAssociation, accepted: SecurityAssociation, *, spi: bytes = b""
 ) -> Choice:
-    """Choose from `offer` what stands first in `accepted`.
+    """Choose from `offer` what stands first in `accepted` (RFC 7296 section 2.7).
 
-    `spi` is our SPI in the answer when an IKE SA is rekeyed.  Raises
+    `spi` is our SPI in the answer when an IKE SA is rekeyed, 8 octets.  Raises
     `NoProposalChosen` whose cause names the first transform that doesn't match.
     """
     misses: list[_Mismatch] = []
     for own in accepted.proposals:
         for proposal in offer.proposals:
-            found = _match(proposal, own)
-            if isinstance(found, _Mismatch):
-                misses.append(found)
+            matched = _match(proposal, own)
+            if isinstance(matched, _Mismatch):
+                misses.append(matched)
             else:
-                answer = Proposal(proposal.number, ProtocolId.IKE, spi, found)
+                answer = Proposal(proposal.number, ProtocolId.IKE, spi, matched)
                 return Choice(suite_of(answer), SecurityAssociation((answer,)))
     closest = max(misses, default=_Mismatch(0, "no proposal offered"))
     raise NoProposalChosen(
@@ -127,11 +127,14 @@ def offers_kwa(offer: SecurityAssociation) -> bool:
 
 
 def is_complete(proposal: Proposal) -> bool:
-    """Tell whether a suite with a key wrap can be chosen from one of our own proposals."""
-    found = _by_type(proposal)
+    """Tell whether a suite with a key wrap can be chosen from one of our own proposals.
+
+    RFC 7296 section 3.3.3, RFC 9838 section 2.3.
+    """
+    by_type = _by_type(proposal)
     needed = {*_NEEDED} - {TransformType.INTEG}
-    aead = {is_aead(t.id) for t in found.get(TransformType.ENCR, ())}
-    return needed <= set(found) and aead == {TransformType.INTEG not in found}
+    aead = {is_aead(t.id) for t in by_type.get(TransformType.ENCR, ())}
+    return needed <= set(by_type) and aead == {TransformType.INTEG not in by_type}
 
 
 def _match(offered: Proposal, own: Proposal) -> tuple[Transform, ...] | _Mismatch:
@@ -176,7 +179,7 @@ def _difference(kind: int, theirs: ByType, ours: ByType) -> str:
 
 
 def _by_type(proposal: Proposal) -> ByType:
-    found: ByType = {}
+    by_type: ByType = {}
     for transform in proposal.transforms:
-        found[transform.type] = (*found.get(transform.type, ()), transform)
-    return found
+        by_type[transform.type] = (*by_type.get(transform.type, ()), transform)
+    return by_type

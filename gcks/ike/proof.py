@@ -37,7 +37,10 @@ ANNOUNCED_HASHES: Final = Notify(
 
 
 def announced_hashes(contents: Contents) -> frozenset[int]:
-    """Return the hashes that the peer announces in IKE_SA_INIT; an odd rest is none."""
+    """Return the hashes that the peer announces in IKE_SA_INIT (RFC 7427 section 4).
+
+    Two octets each; an odd octet at the end is none.
+    """
     notify = contents.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     octets = notify.data if notify is not None else b""
     starts = range(0, len(octets) - 1, _HASH_ID_OCTETS)
@@ -54,11 +57,11 @@ class Wishes(NamedTuple):
 
     def accepts(self, method: int) -> bool:
         """Tell whether the peer can verify an authentication method at all."""
-        return self.methods is None or any(one.method == method for one in self.methods)
+        return self.methods is None or any(announced.method == method for announced in self.methods)
 
 
 class PeerKeys(NamedTuple):
-    """The public keys that a peer may have signed with, and what ends their being good."""
+    """The public keys that a peer may have signed with, and until when they count."""
 
     keys: tuple[PublicKey, ...]
     ends_at: float = inf
@@ -68,10 +71,11 @@ class PeerKeys(NamedTuple):
 
 
 def read_wishes(contents: Contents, hashes: Collection[int]) -> Wishes:
-    """Read a message that holds CERTREQ and SUPPORTED_AUTH_METHODS.
+    """Read a message that holds CERTREQ and SUPPORTED_AUTH_METHODS (RFC 9593).
 
-    An empty announcement says that the list comes in IKE_INTERMEDIATE (RFC 9593
-    section 3.1), which isn't done here: it counts as none.  Raises `WireError`.
+    An empty announcement says that the list comes in IKE_INTERMEDIATE (RFC 9593 section
+    3.1), which isn't done here: it counts as none.  Raises `WireError` as
+    `decode_announcements` does.
     """
     notify = contents.notify(NotifyType.SUPPORTED_AUTH_METHODS)
     methods = decode_announcements(notify.data) if notify and notify.data else None
@@ -83,7 +87,8 @@ def signed_proof(
 ) -> tuple[Payload, ...]:
     """Return CERT payloads and AUTH by the key that suits the peer best.
 
-    Raises `AuthenticationFailed` where it could verify none of them.
+    `octets` are our signed octets (RFC 7296 section 2.15).  Raises
+    `AuthenticationFailed` where the peer could verify none of `own`.
     """
     credential, algorithm = choose(own, wishes)
     return (*_certificates(credential, wishes.requests), sign(credential.key, algorithm, octets))
@@ -97,7 +102,11 @@ def choose(
     CERTREQ is a hint (RFC 7296 section 3.7): where nothing satisfies it, what the
     peer can at least verify the signature of is tried.  Raises `AuthenticationFailed`.
     """
-    usable = [(one, algorithm) for one in own if (algorithm := _algorithm(one, wishes)) is not None]
+    usable = [
+        (credential, algorithm)
+        for credential in own
+        if (algorithm := _algorithm(credential, wishes)) is not None
+    ]
     if not usable:
         raise AuthenticationFailed(
             "the peer can verify no signature of our keys",
@@ -110,10 +119,10 @@ def choose(
 def _algorithm(own: OwnCredential, wishes: Wishes) -> SignatureAlgorithm | None:
     for algorithm in own.key.algorithms(wishes.hashes):
         if wishes.methods is None or any(
-            one.method == AuthMethod.DIGITAL_SIGNATURE
-            and one.algorithm == algorithm.identifier
-            and _is_linked(own, one, wishes.requests)
-            for one in wishes.methods
+            announced.method == AuthMethod.DIGITAL_SIGNATURE
+            and announced.algorithm == algorithm.identifier
+            and _is_linked(own, announced, wishes.requests)
+            for announced in wishes.methods
         ):
             return algorithm
     return None
@@ -125,18 +134,18 @@ def _is_linked(
     """RFC 9593 section 3.2.2: an announcement may be for certificates of one CA only."""
     if not announced.cert_link:
         return True
-    digests = [digest for one in requests for digest in _digests(one)]
+    digests = [digest for request in requests for digest in _digests(request)]
     number = announced.cert_link - 1
     return number < len(digests) and digests[number] in own.authorities
 
 
 def _is_asked_for(own: OwnCredential, requests: Sequence[CertificateRequest]) -> bool:
     if not own.chain:
-        return any(one.encoding == CertEncoding.RAW_PUBLIC_KEY for one in requests)
+        return any(request.encoding == CertEncoding.RAW_PUBLIC_KEY for request in requests)
     return any(
-        one.encoding == CertEncoding.X509_SIGNATURE
-        and (not one.authorities or not own.authorities.isdisjoint(_digests(one)))
-        for one in requests
+        request.encoding == CertEncoding.X509_SIGNATURE
+        and (not request.authorities or not own.authorities.isdisjoint(_digests(request)))
+        for request in requests
     )
 
 
@@ -153,7 +162,9 @@ def _certificates(
     if not own.chain:
         return (Certificate(CertEncoding.RAW_PUBLIC_KEY, own.key.public_spki),)
     chain = tuple(Certificate(CertEncoding.X509_SIGNATURE, der) for der in own.chain)
-    if own.ocsp is None or all(one.encoding != CertEncoding.OCSP_CONTENT for one in requests):
+    if own.ocsp is None or all(
+        request.encoding != CertEncoding.OCSP_CONTENT for request in requests
+    ):
         return chain
     return (*chain, Certificate(CertEncoding.OCSP_CONTENT, own.ocsp))
 
@@ -163,11 +174,12 @@ def peer_keys(
 ) -> PeerKeys:
     """Return the keys that CERT payloads and configuration give a peer, at POSIX time `at`.
 
-    Raises `AuthenticationFailed`.
+    RFC 7296 section 3.6, RFC 7670.  Raises `AuthenticationFailed`: a certificate that
+    isn't good, or a raw public key that isn't configured.
     """
     by_encoding: dict[int, list[bytes]] = {}
-    for one in certificates:
-        by_encoding.setdefault(one.encoding, []).append(one.data)
+    for certificate in certificates:
+        by_encoding.setdefault(certificate.encoding, []).append(certificate.data)
     chain = by_encoding.get(CertEncoding.X509_SIGNATURE)
     sent = by_encoding.get(CertEncoding.RAW_PUBLIC_KEY)
     if chain is None or sent is not None:
@@ -180,11 +192,11 @@ def peer_keys(
         )
     responses = by_encoding.get(CertEncoding.OCSP_CONTENT, [])
     try:
-        found = credentials.trust.validate(chain, identity, at, responses)
+        validated = credentials.trust.validate(chain, identity, at, responses)
     except CertificateInvalid as error:
         hint = _CERTIFICATE_HINTS.get(error.reason, _CHECK)
         raise AuthenticationFailed(str(error), error.reason, hint=hint) from None
-    return PeerKeys((found.key,), found.ends_at, found.references)
+    return PeerKeys((validated.key,), validated.ends_at, validated.references)
 
 
 _CERTIFICATE_HINTS: Final = {
@@ -208,7 +220,7 @@ def _raw_keys(
 ) -> PeerKeys:
     """RFC 7670 section 5: a raw key is as good as the configuration that names its owner."""
     known = credentials.raw_public_keys(str(identity))
-    keys = tuple(one.key for one in known if sent is None or one.spki in sent)
+    keys = tuple(raw_key.key for raw_key in known if sent is None or raw_key.spki in sent)
     if keys:
         return PeerKeys(keys)
     cause = f"no certificate of {identity}" if sent is None else f"another public key of {identity}"

@@ -23,7 +23,7 @@ from gcks.wire.encrypted import (
     read_fragment,
 )
 from gcks.wire.header import HEADER_OCTETS, LAYOUT, MAX_MESSAGE_OCTETS, VERSION_2_0, Header
-from gcks.wire.payloads import Payload, decode_chain, encode_chain
+from gcks.wire.payloads import Payload, encode_chain
 
 _MAX_FRAGMENTS: Final = 65535
 
@@ -47,7 +47,7 @@ class Inner(NamedTuple):
 
 
 def header_octets(envelope: Envelope, next_payload: int, length: int) -> bytes:
-    """Pack the IKE header of a message of `length` octets."""
+    """Pack the IKE header of a message of `length` octets (RFC 7296 section 3.1)."""
     return LAYOUT.pack(
         envelope.spi_i,
         envelope.spi_r,
@@ -61,7 +61,11 @@ def header_octets(envelope: Envelope, next_payload: int, length: int) -> bytes:
 
 
 def seal_chain(cipher: Cipher, iv: bytes, envelope: Envelope, first: int, chain: bytes) -> bytes:
-    """Protect an encoded payload chain as one SK message."""
+    """Protect an encoded payload chain as one SK message (RFC 7296 section 3.14).
+
+    `first` is the type of its first payload, `iv` has `cipher.iv_octets`.  Raises
+    ValueError for a message of more than 65,535 octets.
+    """
     plaintext = _padded(chain, cipher.block_octets)
     length = SK_BODY_AT + cipher.iv_octets + len(plaintext) + cipher.icv_octets
     if length > MAX_MESSAGE_OCTETS:
@@ -72,9 +76,10 @@ def seal_chain(cipher: Cipher, iv: bytes, envelope: Envelope, first: int, chain:
 
 
 def open_chain(cipher: Cipher, datagram: bytes, header: Header) -> Inner:
-    """Undo `seal_chain`.
+    """Undo `seal_chain` (RFC 7296 section 3.14); `datagram` is the whole message.
 
-    Raises `WireError` where the layout is wrong and `Discard` where the ICV is.
+    Raises `WireError` where the layout is wrong and `Discard` where the ICV is; either way
+    the peer sees nothing.
     """
     payload = read_encrypted(datagram, header)
     plaintext = _open(cipher, payload.body, datagram[:SK_BODY_AT])
@@ -89,7 +94,11 @@ def seal_fragments(
     chain: bytes,
     max_octets: int,
 ) -> tuple[bytes, ...]:
-    """Protect a chain as SKF messages of at most `max_octets` each (RFC 7383 section 2.5)."""
+    """Protect a chain as SKF messages of at most `max_octets` each (RFC 7383 section 2.5).
+
+    `next_iv` gives a new IV for each.  Raises ValueError where `max_octets` leaves no
+    room, or there would be more than 65,535 of them.
+    """
     overhead = SKF_BODY_AT + cipher.iv_octets + cipher.icv_octets
     room = max_octets - overhead
     content = room // cipher.block_octets * cipher.block_octets - 1
@@ -119,7 +128,10 @@ class Fragment:
 
 
 def open_fragment(cipher: Cipher, datagram: bytes, header: Header) -> Fragment:
-    """Undo one datagram of `seal_fragments`.  Raises as `open_chain` does."""
+    """Undo one datagram of `seal_fragments` (RFC 7383 section 2.6).
+
+    Raises as `open_chain` does.
+    """
     payload = read_fragment(datagram, header)
     octets = _open(cipher, payload.body, datagram[:SKF_BODY_AT])
     inner = Inner(payload.next_payload, payload.reserved, octets)
@@ -181,14 +193,6 @@ class IkeProtection:
         self._entropy = entropy
         self._ivs = _iv_source(outbound, entropy)
 
-    def seal(
-        self, exchange: int, flags: int, message_id: int, payloads: Sequence[Payload]
-    ) -> bytes:
-        """Build a whole protected message."""
-        first, chain = encode_chain(payloads)
-        envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
-        return seal_chain(self._out, next(self._ivs), envelope, first, chain)
-
     def seal_messages(
         self,
         exchange: int,
@@ -197,7 +201,11 @@ class IkeProtection:
         payloads: Sequence[Payload],
         max_octets: int | None,
     ) -> tuple[bytes, ...]:
-        """Build a protected message, in fragments where it is larger than `max_octets`."""
+        """Build a protected message, in fragments where it is larger than `max_octets`.
+
+        RFC 7296 section 3.14, RFC 7383 section 2.5; None: as one, whatever its size.  Raises
+        ValueError for a message of more than 65,535 octets.
+        """
         first, chain = encode_chain(payloads)
         envelope = Envelope(self.spi_i, self.spi_r, exchange, flags, message_id)
         if max_octets is not None and len(chain) + self._overhead > max_octets:
@@ -214,17 +222,16 @@ class IkeProtection:
         return SK_BODY_AT + cipher.iv_octets + cipher.block_octets + cipher.icv_octets
 
     def open_fragment(self, datagram: bytes, header: Header) -> Fragment:
-        """Return one authentic fragment."""
+        """Return one authentic fragment.  Raises as `open_chain` does."""
         return open_fragment(self._in, datagram, header)
 
     def open(self, datagram: bytes, header: Header) -> tuple[int, bytes]:
-        """Return the first payload's type and the authentic chain, not yet decoded."""
+        """Return the first payload's type and the authentic chain, not yet decoded.
+
+        Raises as `open_chain` does.
+        """
         inner = open_chain(self._in, datagram, header)
         return inner.first, inner.octets
-
-    def open_payloads(self, datagram: bytes, header: Header) -> tuple[Payload, ...]:
-        """Return the authentic payloads."""
-        return decode_chain(*self.open(datagram, header))
 
 
 def _iv_source(cipher: Cipher, entropy: Callable[[int], bytes]) -> Iterator[bytes]:

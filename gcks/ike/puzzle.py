@@ -17,12 +17,16 @@ KEY_OCTETS: Final = 8
 
 
 def can_solve(puzzle: Puzzle) -> bool:
-    """Tell whether we implement the puzzle's PRF."""
+    """Tell whether we implement the puzzle's PRF (RFC 8019 section 7.1.2)."""
     return puzzle.prf in PRFS
 
 
 def is_solved(puzzle: Puzzle, cookie: bytes, solution: bytes) -> bool:
-    """Check a Puzzle Solution: four different keys of one size (sections 7.1.4 and 8.2)."""
+    """Check a Puzzle Solution: four different keys of one size (sections 7.1.4 and 8.2).
+
+    A key has 1 octet up to the PRF's own size; `cookie` is the one that came with the
+    puzzle.
+    """
     size, rest = divmod(len(solution), KEYS)
     if rest or not 0 < size <= prf_octets(puzzle.prf):
         return False
@@ -38,21 +42,21 @@ def _fits(prf_id: int, key: bytes, cookie: bytes, mask: int) -> bool:
 class PuzzleSolver:
     """Looks for a solution in slices, so that nothing else has to wait for it."""
 
-    __slots__ = ("_cookie", "_found", "_next", "_puzzle")
+    __slots__ = ("_cookie", "_keys", "_next", "_puzzle")
 
     def __init__(self, puzzle: Puzzle, cookie: bytes, entropy: Callable[[int], bytes]) -> None:
         self._puzzle, self._cookie = puzzle, cookie
         self._next = int.from_bytes(entropy(KEY_OCTETS), "big") >> 1  # room to count upwards
-        self._found: list[bytes] = []
+        self._keys: list[bytes] = []
 
     def work(self, tries: int) -> bytes | None:
-        """Try so many keys; return the solution when it is found."""
+        """Try so many keys; return the solution of 32 octets when it is found."""
         prf_id, cookie, mask = self._puzzle.prf, self._cookie, (1 << self._puzzle.difficulty) - 1
         for number in range(self._next, self._next + tries):
             key = number.to_bytes(KEY_OCTETS, "big")
             if _fits(prf_id, key, cookie, mask):
-                self._found.append(key)
-                if len(self._found) == KEYS:
-                    return b"".join(self._found)
+                self._keys.append(key)
+                if len(self._keys) == KEYS:
+                    return b"".join(self._keys)
         self._next += tries
         return None

@@ -56,6 +56,9 @@ def first_transmission(
     *,
     tries: int | None = None,
 ) -> PendingRequest:
-    """Make the record of a request that is sent now."""
+    """Make the record of a request that is sent now (RFC 7296 section 2.1).
+
+    `tries` are its transmissions in all; None: as many as `settings` say.
+    """
     due = now + settings.delay(1)
     return PendingRequest(exchange, message_id, datagrams, 1, tries or settings.tries, due)

@@ -32,8 +32,9 @@ class IkeSuite:
 
     @property
     def gsk_w_octets(self) -> int:
-        """The size of the default KWK; 0 where none was negotiated."""
+        """The size of the default KWK (RFC 9838 section 3.1.1); 0 without a key wrap."""
         return 0 if self.kwa is None else kwk_octets(self.kwa)
 
     def make_cipher(self, key_e: bytes, key_a: bytes) -> Cipher:
+        """Make the cipher of one direction, of keys of `key_sizes`."""
         return make_cipher(self.encr, self.integ or Integ.NONE, key_e, key_a)

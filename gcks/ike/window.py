@@ -8,7 +8,7 @@ MESSAGE_ID_BITS = 32
 MAX_MESSAGE_ID = (1 << MESSAGE_ID_BITS) - 1
 
 
-class Verdict(Enum):
+class WindowVerdict(Enum):
     """What to do with a request."""
 
     NEW = "new"
@@ -32,12 +32,13 @@ class RequestWindow:
         self.response: tuple[bytes, ...] | None = None
         """The datagrams of our last response."""
 
-    def judge(self, message_id: int) -> Verdict:
+    def judge(self, message_id: int) -> WindowVerdict:
+        """Tell what to do with a request (RFC 7296 sections 2.2 and 2.3)."""
         if message_id == self.expected:
-            return Verdict.IN_HAND if self.in_hand else Verdict.NEW
+            return WindowVerdict.IN_HAND if self.in_hand else WindowVerdict.NEW
         if message_id == self.expected - 1 and self.response is not None:
-            return Verdict.REPEATED
-        return Verdict.OUTSIDE
+            return WindowVerdict.REPEATED
+        return WindowVerdict.OUTSIDE
 
     def answered(self, response: tuple[bytes, ...]) -> None:
         """Remember the response to the expected request and expect the next one."""

@@ -15,7 +15,7 @@ from gcks.group.usage import Usage
 from gcks.iana import COUNTER_MODE_INTEG, COUNTER_MODES, ProtocolId, Sn, TransformType
 from gcks.member.ceiling import transform_of
 from gcks.member.data_plane import Direction, InstallSa, JoinMulticast, Mode
-from gcks.member.holding import DataSa, RekeySa
+from gcks.member.held_sas import DataSa, RekeySa
 from gcks.member.opening import DataSaKeys, GsaInvalid, RekeySaKeys
 from gcks.wire.gsa import GsaPolicy
 from gcks.wire.traffic_selector import TrafficSelector

@@ -175,12 +175,12 @@ def _check_ipcomp(told: tuple[IpComp, ...]) -> None:
     """RFC 7296 section 2.22: one; RFC 3173 section 3.3: CPI 0 to 63 stand for algorithms."""
     if len(told) > 1:
         raise PolicyUnacceptable("more than one IPCOMP_SUPPORTED")
-    for one in told:
-        if one.transform not in IPCOMP.values() or one.attributes:
-            name = IpcompTransform(one.transform)
+    for ipcomp in told:
+        if ipcomp.transform not in IPCOMP.values() or ipcomp.attributes:
+            name = IpcompTransform(ipcomp.transform)
             raise PolicyUnacceptable(f"{name} is not accepted, or not with its attributes")
-        if one.cpi != one.transform and one.cpi < FIRST_NEGOTIATED_CPI:
-            raise PolicyUnacceptable(f"CPI {one.cpi} is reserved, or another algorithm's")
+        if ipcomp.cpi != ipcomp.transform and ipcomp.cpi < FIRST_NEGOTIATED_CPI:
+            raise PolicyUnacceptable(f"CPI {ipcomp.cpi} is reserved, or another algorithm's")
 
 
 def transform_of(transforms: Iterable[Transform], kind: TransformType) -> Transform | None:
@@ -332,7 +332,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def _among(transform: Transform, accepted: Iterable[Transform]) -> bool:
     return any(
-        transform.id == one.id and transform.key_length == one.key_length for one in accepted
+        transform.id == other.id and transform.key_length == other.key_length for other in accepted
     )
 
 

@@ -7,7 +7,7 @@ all is as it was.  `GroupMember` carries a decision out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gcks.events import RegisterAgain, RekeyReceived
 from gcks.group.sa_key_log_entry import KeyLogEntry
@@ -54,6 +54,8 @@ class Excluded:
 
 
 RekeyDecision = Followed | Excluded
-ALL_KEYS_DELETED = Loss(RegisterAgain.ALL_KEYS_DELETED, "the server deleted all keys of the group")
-REKEY_SA_DELETED = Loss(RegisterAgain.REKEY_SA_DELETED, "the Rekey SA was deleted")
-NO_SENDER_ID = Loss(RegisterAgain.NO_SENDER_ID, "a counter-mode SA needs a Sender-ID")
+ALL_KEYS_DELETED: Final = Loss(
+    RegisterAgain.ALL_KEYS_DELETED, "the server deleted all keys of the group"
+)
+REKEY_SA_DELETED: Final = Loss(RegisterAgain.REKEY_SA_DELETED, "the Rekey SA was deleted")
+NO_SENDER_ID: Final = Loss(RegisterAgain.NO_SENDER_ID, "a counter-mode SA needs a Sender-ID")

@@ -16,7 +16,8 @@ from gcks.member.data_plane import (
     LeaveMulticast,
     RemoveSa,
 )
-from gcks.member.holding import DataSa, Holding
+from gcks.member.held_sas import DataSa
+from gcks.member.holding import Holding
 from gcks.member.opening import SaKey
 
 _Address = tuple[str, int, str | None]

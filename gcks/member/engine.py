@@ -17,6 +17,7 @@ from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
 from gcks.member.ceiling import Ceiling, announcements
 from gcks.member.change import MemberChange
+from gcks.member.delay import Reach
 from gcks.member.group_member import GroupMember
 from gcks.member.ike_session import IkeSession, SessionState
 from gcks.member.registrar import Registrar
@@ -167,7 +168,7 @@ class MemberEngine:
         for group in self.groups:
             if spi in group.holding.next_rekey_spis:
                 # Someone uses the next Rekey SA that we never got (section 4.4.2.2.3).
-                group.lose_rekey("a rekey message was lost", now, change)
+                group.lose_rekey("a rekey message was lost", Reach.SOME, now, change)
             else:
                 group.notice_strange_rekey(path, now, change)
         raise Discard(DropReason.UNKNOWN_SPI)

@@ -144,8 +144,9 @@ class GroupMember:
         self._enter(advanced(self.phase, now), change)
 
     def register_now(self, cause: str, now: float, change: MemberChange) -> None:
-        """Make a registration due at once."""
-        self._enter(planned(self.phase, Attempt(now, cause)), change)
+        """Make a registration due at once, also for a group that was left."""
+        phase = AwaitingTurn(None) if isinstance(self.phase, Left) else self.phase
+        self._enter(planned(phase, Attempt(now, cause)), change)
 
     def begin_registration(self, now: float, change: MemberChange) -> None:
         """Note that a registration is begun."""
@@ -233,11 +234,11 @@ class GroupMember:
         self.reregister(Loss(RegisterAgain.POLICY_REFUSED, why), now, change, recoverable=True)
         self.history.last_error = cause
 
-    def lose_rekey(self, cause: str, now: float, change: MemberChange) -> None:
+    def lose_rekey(self, cause: str, reach: Reach, now: float, change: MemberChange) -> None:
         """Register again, unless a rekey comes that tells what this one did."""
         if isinstance(self.phase, AwaitingRekeys):
             loss = Loss(RegisterAgain.REKEY_LOST, cause)
-            self.reregister(loss, now, change, recoverable=True, reach=Reach.SOME)
+            self.reregister(loss, now, change, recoverable=True, reach=reach)
 
     def notice_strange_rekey(self, path: Path, now: float, change: MemberChange) -> None:
         """Someone sends rekeys of an SA that we don't have to where ours are sent."""

@@ -81,7 +81,7 @@ def _proof(
 def _method(sa: IkeSa, settings: MemberSettings, credentials: Credentials) -> AuthMethod | None:
     """Return the method that we have and the server verifies, the configured one first."""
     has, order = _has(settings, credentials), _ORDER[settings.authentication]
-    return next((one for one in order if has[one] and sa.wishes.accepts(one)), None)
+    return next((method for method in order if has[method] and sa.wishes.accepts(method)), None)
 
 
 def _has(settings: MemberSettings, credentials: Credentials) -> dict[AuthMethod, bool]:

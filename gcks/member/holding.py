@@ -11,106 +11,20 @@ RFC 5374 section 4.2.1).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
-from gcks.crypto.encr import Cipher
 from gcks.group.usage import Usage
-from gcks.ike.fragments import Reassembly
-from gcks.member.data_plane import InstallSa, JoinMulticast
+from gcks.member.held_sas import DataSa, RekeySa, Selectors
 from gcks.member.key_path import KeyPath
 from gcks.member.opening import SaKey
 from gcks.member.verifier import Verifier
 from gcks.wire.gsa import GroupSecurityAssociation, GroupWidePolicy
-from gcks.wire.traffic_selector import TrafficSelector
 
 MAX_REKEY_SAS: Final = 4
 """Rekey SAs held at one time: the current one and those in their DTD."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataSa:
-    """One Data-Security SA; times are monotonic seconds, `inf` for never."""
-
-    install: InstallSa
-    generation: int
-    """The message it came in: SAs of one message never replace each other."""
-    soft_at: float
-    hard_at: float
-    activate_at: float
-    """When sending begins; `inf` once active, and for an inbound SA."""
-    active: bool = False
-    remove_at: float = inf
-
-    @property
-    def key(self) -> SaKey:
-        """What the SA is known by."""
-        return (self.install.protocol, self.install.spi)
-
-    @property
-    def selectors(self) -> tuple[TrafficSelector, TrafficSelector, bytes]:
-        """What the SA is for: two SAs with the same selectors and label replace each other."""
-        return (self.install.source, self.install.destination, self.install.label)
-
-    @property
-    def ends_at(self) -> float:
-        """When the SA is removed."""
-        return min(self.hard_at, self.remove_at)
-
-    def removed_at(self, at: float) -> DataSa:
-        """Return the same, to be removed at that time, or sooner."""
-        return replace(self, remove_at=min(self.remove_at, at))
-
-    def following(self, old: DataSa | None) -> DataSa:
-        """Return this SA in the place of `old`; under the same keys `old` goes on undisturbed.
-
-        Its sequence numbers and its Sender-IDs stay in use, so nothing repeats.
-        """
-        if old is None or not self._is_same(old):
-            return self
-        return replace(self, install=old.install, active=old.active, activate_at=old.activate_at)
-
-    def _is_same(self, old: DataSa) -> bool:
-        """Compare all but Sender-IDs and remaining lifetime."""
-        alike = replace(
-            self.install,
-            sender_ids=old.install.sender_ids,
-            sender_id_bits=old.install.sender_id_bits,
-            lifetime_seconds=old.install.lifetime_seconds,
-        )
-        return alike == old.install
-
-
-@dataclass(frozen=True, slots=True)
-class RekeySa:
-    """One Rekey SA, inbound only (RFC 9838 section 2.3.3)."""
-
-    spi: bytes
-    """16 octets."""
-    cipher: Cipher = field(repr=False)
-    kwa: int
-    gsk_w: bytes = field(repr=False)
-    join: JoinMulticast
-    next_message_id: int
-    """The least Message ID that is new."""
-    soft_at: float
-    hard_at: float
-    remove_at: float = inf
-    last_datagram: bytes = field(default=b"", repr=False)
-    """To tell the copies of the last message from replays; b"" where it came in fragments."""
-    reassembly: Reassembly = field(default_factory=Reassembly, compare=False, repr=False)
-    """Grows with each authentic fragment; no decision rests on it."""
-
-    @property
-    def ends_at(self) -> float:
-        """When the SA is removed."""
-        return min(self.hard_at, self.remove_at)
-
-    def removed_at(self, at: float) -> RekeySa:
-        """Return the same, to be removed at that time, or sooner."""
-        return replace(self, remove_at=min(self.remove_at, at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,20 +112,24 @@ class Holding:
         """Return when the first Data-Security SA ends that nothing replaces; `inf` for never."""
         return min((sa.hard_at for sa in self._unreplaced()), default=inf)
 
-    def _unreplaced(self) -> Iterator[DataSa]:
-        return (sa for sa in self.data_sas if not self._is_replaced(sa))
-
-    def _is_replaced(self, old: DataSa) -> bool:
-        """Tell whether another SA for the same traffic is newer, or lives longer.
+    def _unreplaced(self) -> list[DataSa]:
+        """Return the SAs without another for the same traffic that is newer, or lives longer.
 
         A registration may bring a replaced SA in its last seconds beside its
         successor, for the packets that are still under way.
         """
-        return old.remove_at < inf or any(
-            (new.generation > old.generation or new.hard_at > old.hard_at)
-            and new.selectors == old.selectors
-            for new in self.data_sas
-        )
+        newest: dict[Selectors, int] = {}
+        longest: dict[Selectors, float] = {}
+        for sa in self.data_sas:
+            newest[sa.selectors] = max(sa.generation, newest.get(sa.selectors, 0))
+            longest[sa.selectors] = max(sa.hard_at, longest.get(sa.selectors, 0.0))
+        return [
+            sa
+            for sa in self.data_sas
+            if sa.remove_at == inf
+            and sa.generation == newest[sa.selectors]
+            and sa.hard_at == longest[sa.selectors]
+        ]
 
     # --- what it becomes: each returns another Holding --------------------------------
 

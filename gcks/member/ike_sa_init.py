@@ -162,8 +162,10 @@ def read_retry(
 def repeats_cookie(attempt: InitAttempt, payloads: Sequence[Payload]) -> bool:
     """Tell whether a response asks for the cookie that this attempt has: a copy of the last one."""
     return attempt.cookie is not None and any(
-        isinstance(one, Notify) and one.type == NotifyType.COOKIE and one.data == attempt.cookie
-        for one in payloads
+        isinstance(payload, Notify)
+        and payload.type == NotifyType.COOKIE
+        and payload.data == attempt.cookie
+        for payload in payloads
     )
 
 

@@ -87,7 +87,7 @@ class IkeSession:
             self._path = Path(settings.local, remote, stream=1)
         self._initiation: Initiation | None = Initiation(settings, self._path, entropy)
         """IKE_SA_INIT, until there are keys."""
-        self._sas: list[Secured] = []
+        self.sas: list[Secured] = []
         """Those with keys: the newest last."""
         self._asking: tuple[ExchangeType, tuple[Payload, ...]] | None = None
         """The engine's request under way."""
@@ -104,7 +104,7 @@ class IkeSession:
         return (
             self.state is SessionState.ESTABLISHED
             and self._asking is None
-            and self._current().channel.pending is None
+            and self.current().channel.pending is None
         )
 
     @property
@@ -112,12 +112,13 @@ class IkeSession:
         """When a request is sent again, given up, or begun."""
         if self._initiation is not None:
             return self._initiation.next_timeout
-        return min((sa.wants_at for sa in self._sas), default=inf)
+        return min((sa.wants_at for sa in self.sas), default=inf)
 
-    def _current(self) -> Secured:
-        if not self._sas:
+    def current(self) -> Secured:
+        """Return the IKE SA that is used.  Raises ExchangeFailed before there are keys."""
+        if not self.sas:
             raise ExchangeFailed("the IKE SA has no keys yet")
-        return self._sas[-1]
+        return self.sas[-1]
 
     def start(self, now: float, change: MemberChange) -> None:
         """Send IKE_SA_INIT."""
@@ -129,21 +130,21 @@ class IkeSession:
     ) -> None:
         """Send a protected request; the one before must have been answered."""
         self._asking = exchange, tuple(payloads)
-        current, settings = self._current(), self._settings
+        current, settings = self.current(), self._settings
         change.transmits += current.ask(Asked.EXCHANGE, exchange, payloads, settings, now)
 
     def say(
         self, exchange: ExchangeType, payloads: Sequence[Payload], change: MemberChange
     ) -> None:
         """Send a protected request once, and don't wait: the session ends here."""
-        change.transmits += self._current().channel.say(exchange, payloads)
+        change.transmits += self.current().channel.say(exchange, payloads)
         self.close()
 
     def authenticated(self, payloads: Sequence[Payload], now: float) -> None:
         """Note that the server has proved who it is, and what it announces."""
         self.state = SessionState.ESTABLISHED
         self.proved = True
-        current, codes = self._current(), self._settings.optimized_rekey
+        current, codes = self.current(), self._settings.optimized_rekey
         current.tries = TRIES_WHEN_ESTABLISHED
         current.optimized = codes is not None and any(
             isinstance(payload, Notify) and payload.type == codes.supported for payload in payloads
@@ -154,14 +155,14 @@ class IkeSession:
 
     def hurry(self) -> None:
         """Give up soon where the server doesn't answer: it may have forgotten this IKE SA."""
-        for sa in self._sas:
+        for sa in self.sas:
             sa.tries = TRIES_IN_A_HURRY
 
     def close(self) -> None:
         """End the session without a word."""
         self.state = SessionState.CLOSED
         self._initiation = self._asking = None
-        self._sas.clear()
+        self.sas.clear()
 
     # --- time -----------------------------------------------------------------------
 
@@ -172,12 +173,12 @@ class IkeSession:
             if failed is not None:
                 self.close()
             return failed
-        for sa in [sa for sa in self._sas if sa.wants_at <= now]:
+        for sa in [sa for sa in self.sas if sa.wants_at <= now]:
             pending = sa.channel.pending
             sent = sa.act(self._settings, draw_spi(self._entropy), self._entropy, now)
             if sent is None:
-                self._sas.remove(sa)
-                if not self._sas and pending is not None:
+                self.sas.remove(sa)
+                if not self.sas and pending is not None:
                     return self._unanswered(pending)
             change.transmits += sent or ()
         return None
@@ -229,7 +230,7 @@ class IkeSession:
         return sa
 
     def _of_spis(self, spi_i: bytes, spi_r: bytes) -> Secured | None:
-        for sa in reversed(self._sas):
+        for sa in reversed(self.sas):
             protection = sa.channel.protection
             if (protection.spi_i, protection.spi_r) == (spi_i, spi_r):
                 return sa
@@ -251,7 +252,7 @@ class IkeSession:
         secured = self._secured(sa)
         entry = log_entry(sa.suite, header.spi_i, header.spi_r, sa.keys)
         self.state, self._initiation, self.sa = SessionState.UNAUTHENTICATED, None, sa
-        self._sas.append(secured)
+        self.sas.append(secured)
         change.keys.append(entry)
         return KeysAgreed()
 
@@ -296,8 +297,8 @@ class IkeSession:
 
     def _gone(self, sa: Secured, ended: Ended, now: float, change: MemberChange) -> Ended | None:
         """Forget an IKE SA; the session has `ended` where no other is left to use."""
-        self._sas.remove(sa)
-        if any(other.asked is not Asked.DELETE for other in self._sas):
+        self.sas.remove(sa)
+        if any(other.asked is not Asked.DELETE for other in self.sas):
             self._resume(now, change)
             return None
         self.close()
@@ -313,7 +314,7 @@ class IkeSession:
             case TakeOver():
                 self._take_over(old, decision, now, change)
             case Redundant(made):
-                self._sas.insert(0, ours := self._successor(old, made, now, change))
+                self.sas.insert(0, ours := self._successor(old, made, now, change))
                 change.transmits += ours.delete(self._settings, now)
             case AskAgain(wanted):
                 spi = draw_spi(self._entropy)
@@ -334,7 +335,7 @@ class IkeSession:
         made, rival = decision.made, None
         if decision.rival is not None:
             rival = self._of_spis(decision.rival.spi_i, decision.rival.spi_r)
-        self._sas.append(self._successor(old, made, now, change))
+        self.sas.append(self._successor(old, made, now, change))
         change.transmits += hand_over(old, made, rival, self._settings, now)
         self._resume(now, change)
         server, identity = str(self._settings.server), str(self._settings.server_identity)
@@ -370,9 +371,9 @@ class IkeSession:
 
     def _resume(self, now: float, change: MemberChange) -> None:
         """Ask on the newest IKE SA what an old one has left unanswered."""
-        if self._asking is None or any(sa.asked is Asked.EXCHANGE for sa in self._sas):
+        if self._asking is None or any(sa.asked is Asked.EXCHANGE for sa in self.sas):
             return
-        if self._current().channel.pending is None:
+        if self.current().channel.pending is None:
             self.request(*self._asking, now, change)
 
     def _answer(

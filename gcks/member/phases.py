@@ -126,6 +126,8 @@ def begun(phase: Phase, now: float) -> AwaitingAnswer:
 
 def planned(phase: Phase, attempt: Attempt) -> Phase:
     """End what is under way, and hold on to what still counts until that attempt."""
+    if isinstance(phase, Left):
+        return phase
     holding = _counting(phase)
     return AwaitingTurn(attempt) if holding is None else AwaitingRekeys(holding, attempt)
 
@@ -183,6 +185,10 @@ def with_loss(phase: Phase, attempt: Attempt) -> Phase:
 
 def emptied(phase: Phase, attempt: Attempt) -> Phase:
     """Give up all; what is under way goes on, and must be asked again."""
-    if isinstance(phase, AwaitingAnswer):
-        return replace(phase, holding=None, again=attempt)
-    return AwaitingTurn(attempt)
+    match phase:
+        case AwaitingAnswer():
+            return replace(phase, holding=None, again=attempt)
+        case Left():
+            return phase
+        case _:
+            return AwaitingTurn(attempt)

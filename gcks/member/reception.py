@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from gcks.datagrams import Path
-from gcks.member.holding import RekeySa
+from gcks.member.held_sas import RekeySa
 
 PATIENCE_SECONDS: Final = 60.0
 """So long strange rekeys must have come without one of ours: a late copy is no trouble."""

@@ -74,7 +74,9 @@ def follow_rekey(
         raise Discard(DropReason.MALFORMED, str(error)) from error
     except Exception:
         # What is held is as it was, or as the message wants it; but the message is used up.
-        group.lose_rekey("a rekey could not be followed: internal error", now, change)
+        # Who runs the same code has the same trouble: everybody registers again.
+        cause = "a rekey could not be followed: internal error"
+        group.lose_rekey(cause, Reach.EVERYBODY, now, change)
         raise
 
 

@@ -12,7 +12,8 @@ from gcks.errors import Discard, DropReason
 from gcks.group.rekey_message import open_part, open_whole, verify_rekey
 from gcks.iana import PayloadType
 from gcks.ike.protect import Inner
-from gcks.member.holding import Holding, RekeySa
+from gcks.member.held_sas import RekeySa
+from gcks.member.holding import Holding
 from gcks.wire.header import FLAG_INITIATOR, MAJOR_VERSION, Header
 from gcks.wire.payloads import Payload
 

@@ -8,7 +8,7 @@ from math import inf
 from gcks.member.data_plane import Direction
 from gcks.member.delay import Reach
 from gcks.member.group_member import GroupMember
-from gcks.member.holding import DataSa
+from gcks.member.held_sas import DataSa
 
 
 @dataclass(frozen=True, slots=True)

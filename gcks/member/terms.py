@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gcks.group.usage import Usage
 from gcks.member.building import Clock, SenderRole, build_data_sa, build_rekey_sa
 from gcks.member.ceiling import Ceiling, check_policy
-from gcks.member.holding import DataSa, Holding, RekeySa
+from gcks.member.held_sas import DataSa, RekeySa
+from gcks.member.holding import Holding
 from gcks.member.opening import DataSaKeys, OpenedGsa, RekeySaKeys
 from gcks.member.settings import GroupMembership, MemberSettings
 from gcks.wire.gsa import GroupSecurityAssociation

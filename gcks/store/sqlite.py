@@ -106,8 +106,8 @@ class SqliteStore:
 
     def _migrate(self, version: int) -> None:
         self._db.execute("BEGIN IMMEDIATE")
-        for found in range(version, SCHEMA_VERSION):
-            for statement in MIGRATIONS[found].split(";"):
+        for old_version in range(version, SCHEMA_VERSION):
+            for statement in MIGRATIONS[old_version].split(";"):
                 self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
@@ -172,7 +172,7 @@ class SqliteStore:
         )
 
     def _rekey_message_saved(self, e: RekeyMessageSaved) -> None:
-        """Forget what is out before it, and an earlier record of the same message."""
+        """Forget messages whose copies have all gone out, and an earlier record of this one."""
         self._db.execute(
             "DELETE FROM rekeys WHERE group_name = ? AND"
             " (datagrams = x'' OR (spi = ? AND message_id = ?))",
@@ -413,7 +413,7 @@ def _member(
 
 
 def _sa_place(group: str, protocol: int, spi: bytes) -> bytes:
-    """What a sealed key is bound to: rows can't be swapped."""
+    """Return what a sealed key is bound to, so that rows can't be swapped."""
     return f"sas.keymat/{group}/{int(protocol)}/{spi.hex()}".encode()
 
 
@@ -430,12 +430,12 @@ def _pack(datagrams: Sequence[bytes]) -> bytes:
 
 
 def _unpack(packed: bytes) -> tuple[bytes, ...]:
-    found, position = [], 0
+    datagrams, position = [], 0
     while position < len(packed):
         start = position + _LENGTH_OCTETS
         position = start + int.from_bytes(packed[position:start], "big")
-        found.append(packed[start:position])
-    return tuple(found)
+        datagrams.append(packed[start:position])
+    return tuple(datagrams)
 
 
 def _make_private(path: Path) -> None:

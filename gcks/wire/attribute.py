@@ -37,17 +37,24 @@ class Attribute:
     tv: bool = False
 
     def encode(self) -> bytes:
+        """Return the attribute: 4 octets, or 4 and the value in the long form."""
         if self.tv:
             return _LAYOUT.pack(_TV_BIT | self.type, int.from_bytes(self.value, "big"))
         return _LAYOUT.pack(self.type, len(self.value)) + self.value
 
 
 def encode_attributes(attributes: Iterable[Attribute]) -> bytes:
+    """Return the attributes one after the other (RFC 7296 section 3.3.5)."""
     return b"".join(attribute.encode() for attribute in attributes)
 
 
 def decode_attributes(octets: bytes) -> Iterator[Attribute]:
-    """Read attributes until the octets end; each turn consumes four or more."""
+    """Read attributes until the octets end (RFC 7296 section 3.3.5).
+
+    `octets` are those after the fixed part of a substructure; none is no attribute.
+    Each turn consumes four or more.  Raises `WireError`, while it is being iterated: a
+    truncated attribute, one that runs past the end, or more than `MAX_ATTRIBUTES`.
+    """
     position, end, count = 0, len(octets), 0
     while position < end:
         count += 1
@@ -67,26 +74,36 @@ def decode_attributes(octets: bytes) -> Iterator[Attribute]:
 
 
 def short(kind: int, number: int) -> Attribute:
-    """Make an attribute in Type/Value form; `number` is 16 bits."""
+    """Make an attribute in Type/Value form (RFC 7296 section 3.3.5); `number` is 16 bits."""
     return Attribute(kind, number.to_bytes(_TV_OCTETS, "big"), tv=True)
 
 
 def read_short(attribute: Attribute) -> int:
-    """Return the number of an attribute that must be in Type/Value form."""
+    """Return the number of an attribute that must be in Type/Value form, 16 bits.
+
+    RFC 7296 section 3.3.5.  Raises `WireError` where it is in the long form.
+    """
     if not attribute.tv:
         raise WireError(f"attribute {attribute.type} must be in the short form")
     return int.from_bytes(attribute.value, "big")
 
 
 def read_long(attribute: Attribute) -> bytes:
-    """Return the octets of an attribute that must be in Type/Length/Value form."""
+    """Return the octets of an attribute that must be in Type/Length/Value form.
+
+    RFC 7296 section 3.3.5; there may be none.  Raises `WireError` where it is in the
+    short form.
+    """
     if attribute.tv:
         raise WireError(f"attribute {attribute.type} must be in the long form")
     return attribute.value
 
 
 def read_long_number(attribute: Attribute, octets: int) -> int:
-    """Return the number in a Type/Length/Value attribute of exactly `octets`."""
+    """Return the number in a Type/Length/Value attribute of exactly `octets`.
+
+    RFC 7296 section 3.3.5.  Raises `WireError` for another size, or the short form.
+    """
     value = read_long(attribute)
     if len(value) != octets:
         raise WireError(f"attribute {attribute.type} has {len(value)} octets, not {octets}")

@@ -36,29 +36,35 @@ class AuthAnnouncement:
     """Whether there is a Cert Link at all."""
 
     def encode(self) -> bytes:
+        """Return the announcement, Length octet first (RFC 9593 section 3.2)."""
         link = bytes((self.cert_link,)) if self.linked or self.algorithm else b""
         length = _METHOD_OCTETS + len(link) + len(self.algorithm)
         return bytes((length, self.method)) + link + self.algorithm
 
 
 def encode_announcements(announcements: Iterable[AuthAnnouncement]) -> bytes:
-    """Return the notification data."""
-    return b"".join(one.encode() for one in announcements)
+    """Return the notification data (RFC 9593 section 3.2)."""
+    return b"".join(announcement.encode() for announcement in announcements)
 
 
 def decode_announcements(data: bytes) -> tuple[AuthAnnouncement, ...]:
-    """Read notification data.  Raises `WireError`."""
-    found: list[AuthAnnouncement] = []
+    """Read the data of SUPPORTED_AUTH_METHODS (RFC 9593 section 3.2).
+
+    `data` are announcements of 2 octets or more, one after the other.  Raises
+    `WireError`: one that is shorter or runs past the end, or more than
+    `MAX_ANNOUNCEMENTS`.
+    """
+    announcements: list[AuthAnnouncement] = []
     at = 0
     while at < len(data):
         length = data[at]
         if length < _METHOD_OCTETS or at + length > len(data):
             raise WireError("SUPPORTED_AUTH_METHODS: an announcement of a wrong length")
-        if len(found) == MAX_ANNOUNCEMENTS:
+        if len(announcements) == MAX_ANNOUNCEMENTS:
             raise WireError(f"SUPPORTED_AUTH_METHODS: more than {MAX_ANNOUNCEMENTS}")
-        found.append(_decode(data[at : at + length]))
+        announcements.append(_decode(data[at : at + length]))
         at += length
-    return tuple(found)
+    return tuple(announcements)
 
 
 def _decode(octets: bytes) -> AuthAnnouncement:

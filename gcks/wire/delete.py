@@ -39,10 +39,17 @@ class Delete:
     spis: tuple[bytes, ...]
 
     def encode(self) -> bytes:
+        """Return the payload body: 4 octets, and the SPIs."""
         return _LAYOUT.pack(self.protocol, self.spi_size, len(self.spis)) + b"".join(self.spis)
 
 
 def decode_delete(body: bytes) -> Delete:
+    """Read the body of a Delete payload (RFC 7296 section 3.11; RFC 9838 section 4.6).
+
+    4 octets, and SPIs of the size that is said, which must be the protocol's.  Raises
+    `WireError`: truncated, SPIs that don't fill the body, of another size, or more than
+    `MAX_SPIS`.
+    """
     if len(body) < _LAYOUT.size:
         raise WireError("truncated Delete payload")
     protocol, spi_size, count = _LAYOUT.unpack_from(body)

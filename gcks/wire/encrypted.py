@@ -48,10 +48,11 @@ class EncryptedFragment(NamedTuple):
 
 
 def read_encrypted(datagram: bytes, header: Header) -> EncryptedPayload:
-    """Split a datagram whose only payload is SK.
+    """Split a datagram whose only payload is SK (RFC 7296 section 3.14).
 
-    Raises `WireError` otherwise: nothing unprotected may stand before SK in an
-    exchange of G-IKEv2 that is protected at all.
+    `datagram` is all of it, 32 octets or more; `header` is its own.  Raises `WireError`
+    for anything else: nothing unprotected may stand before SK in an exchange of G-IKEv2
+    that is protected at all.  Nothing is authentic yet, so the peer sees nothing.
     """
     if header.next_payload != PayloadType.SK or len(datagram) < SK_BODY_AT:
         raise WireError("an encrypted message must consist of one SK payload")
@@ -62,7 +63,12 @@ def read_encrypted(datagram: bytes, header: Header) -> EncryptedPayload:
 
 
 def read_fragment(datagram: bytes, header: Header) -> EncryptedFragment:
-    """Split a datagram whose only payload is SKF (RFC 7383 section 2.5)."""
+    """Split a datagram whose only payload is SKF (RFC 7383 section 2.5).
+
+    `datagram` is all of it, 36 octets or more; `header` is its own.  Raises `WireError`
+    for anything else, and for a number that isn't 1 to the total.  Nothing is authentic
+    yet, so the peer sees nothing.
+    """
     if header.next_payload != PayloadType.SKF or len(datagram) < SKF_BODY_AT:
         raise WireError("a fragment must consist of one SKF payload")
     first, reserved, length, number, total = FRAGMENT.unpack_from(datagram, HEADER_OCTETS)

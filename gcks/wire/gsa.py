@@ -16,7 +16,7 @@
 
 The first octet of a substructure, zero or not, tells which of the two it is.
 
-Ruling: a GSA policy has one source and one destination selector (section 4.4.2),
+Ruling 48: a GSA policy has one source and one destination selector (section 4.4.2),
 and a security label is never alone but narrows other selectors (RFC 9478 section
 2.2).  So one TS_SECLABEL may follow the Destination Traffic Selector.  Its first
 octet, 10, can't begin a transform, which begins with 0 or 3.  A GM that doesn't
@@ -82,6 +82,7 @@ class GsaPolicy:
         return self.source, self.destination, self.label
 
     def encode(self) -> bytes:
+        """Return the substructure: 4 octets, SPI, selectors, label, transforms, attributes."""
         content = b"".join(
             (
                 self.spi,
@@ -117,6 +118,7 @@ class GroupWidePolicy:
     others: tuple[Attribute, ...] = ()
 
     def encode(self) -> bytes:
+        """Return the substructure: 4 octets, attributes."""
         known = [
             short(kind, number)
             for kind, number in (
@@ -138,12 +140,18 @@ class GroupSecurityAssociation:
     group_wide: GroupWidePolicy | None = None
 
     def encode(self) -> bytes:
+        """Return the payload body: the group-wide policy stands last."""
         wide = self.group_wide.encode() if self.group_wide is not None else b""
         return b"".join(policy.encode() for policy in self.policies) + wide
 
 
 def decode_gsa(body: bytes) -> GroupSecurityAssociation:
-    """Read a GSA payload body; how many of which policy there may be is section 4.4.1's."""
+    """Read the body of a GSA payload (RFC 9838 section 4.4): one policy or more.
+
+    How many of which policy there may be is section 4.4.1's.  Raises `WireError` for
+    what `decode_gsa_policy` refuses, for two group-wide or two GIKE_UPDATE policies,
+    none at all, or more than `MAX_POLICIES`.
+    """
     policies: list[GsaPolicy] = []
     wide: GroupWidePolicy | None = None
     position = 0
@@ -165,7 +173,12 @@ def decode_gsa(body: bytes) -> GroupSecurityAssociation:
 
 
 def read_substructure(body: bytes, position: int) -> tuple[int, int, int]:
-    """Return protocol, second octet and end of the substructure at `position`."""
+    """Return protocol, second octet and end of the substructure at `position`.
+
+    `body` is that of a GSA or KD payload (RFC 9838 sections 4.4.2 and 4.5.2); the
+    substructure has 4 octets or more.  Raises `WireError` where it is truncated or runs
+    past the body.
+    """
     if len(body) - position < SUBSTRUCTURE.size:
         raise WireError("truncated substructure")
     protocol, second, length = SUBSTRUCTURE.unpack_from(body, position)
@@ -175,12 +188,22 @@ def read_substructure(body: bytes, position: int) -> tuple[int, int, int]:
 
 
 def check_spi_size(protocol: int, spi_size: int) -> None:
+    """Hold an SPI's size in octets against the protocol (RFC 9838 section 4.4.2).
+
+    Raises `WireError` for another size, or a protocol that is none of a group.
+    """
     if SA_SPI_OCTETS.get(ProtocolId(protocol)) != spi_size:
         raise WireError(f"SPI of {spi_size} octets for {ProtocolId(protocol)}")
 
 
 def decode_gsa_policy(octets: bytes) -> GsaPolicy:
-    """Read one whole GSA policy substructure."""
+    """Read one whole GSA policy substructure (RFC 9838 section 4.4.2).
+
+    `octets` are 4, an SPI of 4 (AH, ESP) or 16 (GIKE_UPDATE), two selectors, perhaps a
+    label, transforms and attributes.  Raises `WireError` where a part is malformed or
+    doesn't fit, an attribute that may stand once is there twice, or there are more than
+    `MAX_NEXT_SPIS`.
+    """
     protocol, spi_size, end = read_substructure(octets, 0)
     check_spi_size(protocol, spi_size)
     spi_end = SUBSTRUCTURE.size + spi_size
@@ -208,8 +231,8 @@ def decode_gsa_policy(octets: bytes) -> GsaPolicy:
 def _optional_label(octets: bytes, position: int) -> tuple[bytes, int]:
     if not is_label(octets, position):
         return b"", position
-    found, position = read_label(octets, position)
-    return found.label, position
+    label, position = read_label(octets, position)
+    return label.label, position
 
 
 _NUMBERS: Final = {GsaAttribute.GSA_KEY_LIFETIME, GsaAttribute.GSA_INITIAL_MESSAGE_ID}

@@ -56,25 +56,29 @@ class Header(NamedTuple):
 
     @property
     def major(self) -> int:
+        """The major version; 2 is the only one (RFC 7296 section 2.5)."""
         return self.version >> 4
 
     @property
     def is_response(self) -> bool:
+        """Whether this is a response (the R bit, RFC 7296 section 3.1)."""
         return bool(self.flags & FLAG_RESPONSE)
 
     @property
     def from_initiator(self) -> bool:
+        """Whether the IKE SA's original initiator has sent it (the I bit)."""
         return bool(self.flags & FLAG_INITIATOR)
 
     def encode(self) -> bytes:
+        """Return the 28 octets."""
         return LAYOUT.pack(*self)
 
 
 def decode_header(datagram: bytes) -> Header:
-    """Read the IKE header of a whole datagram.
+    """Read the IKE header of a whole datagram (RFC 7296 section 3.1): 28 octets or more.
 
-    Version, exchange and flags are judged by the engine.  Raises `WireError`
-    where the octets are too few or the length is not the datagram's.
+    Version, exchange and flags are judged by the engine.  Raises `WireError` where the
+    octets are too few or the length is not the datagram's; the peer sees nothing.
     """
     if len(datagram) < HEADER_OCTETS:
         raise WireError(f"{len(datagram)} octets are too few for an IKE header")

@@ -86,29 +86,43 @@ def _text(kind: int, data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class IDi:
+    """The identity of the initiator: of the GM."""
+
     identity: Identity
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.identity.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class IDr:
+    """The identity of the responder: of the GCKS."""
+
     identity: Identity
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.identity.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class IDg:
+    """The identity of the group that the GM wants to join (RFC 9838 section 4.2)."""
+
     identity: Identity
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.identity.encode()
 
 
 def decode_identity(body: bytes) -> Identity:
+    """Read the body of an ID payload (RFC 7296 section 3.5): 4 octets, and data.
+
+    Raises `WireError`: truncated, an address that hasn't 4 or 16 octets, or no data
+    (but for ID_NULL).
+    """
     if len(body) < _FIXED_OCTETS:
         raise WireError("truncated Identification payload")
     kind, data = body[0], body[_FIXED_OCTETS:]
@@ -120,12 +134,24 @@ def decode_identity(body: bytes) -> Identity:
 
 
 def decode_idi(body: bytes) -> IDi:
+    """Read the body of an IDi payload (RFC 7296 section 3.5).
+
+    Raises `WireError` as `decode_identity` does.
+    """
     return IDi(decode_identity(body))
 
 
 def decode_idr(body: bytes) -> IDr:
+    """Read the body of an IDr payload (RFC 7296 section 3.5).
+
+    Raises `WireError` as `decode_identity` does.
+    """
     return IDr(decode_identity(body))
 
 
 def decode_idg(body: bytes) -> IDg:
+    """Read the body of an IDg payload (RFC 9838 section 4.2).
+
+    Raises `WireError` as `decode_identity` does.
+    """
     return IDg(decode_identity(body))

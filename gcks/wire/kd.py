@@ -41,6 +41,7 @@ class WrappedKey:
     encrypted_key: bytes
 
     def encode(self) -> bytes:
+        """Return the attribute's value: two IDs of 4 octets, the encrypted key."""
         return _KEY_IDS.pack(self.key_id, self.kwk_id) + self.encrypted_key
 
 
@@ -54,6 +55,7 @@ class GroupKeyBag:
     others: tuple[Attribute, ...] = ()
 
     def encode(self) -> bytes:
+        """Return the substructure: 4 octets, SPI, attributes."""
         keys = [Attribute(GroupKeyBagAttribute.SA_KEY, key.encode()) for key in self.sa_keys]
         content = self.spi + encode_attributes([*keys, *self.others])
         length = SUBSTRUCTURE.size + len(content)
@@ -70,6 +72,7 @@ class MemberKeyBag:
     others: tuple[Attribute, ...] = ()
 
     def encode(self) -> bytes:
+        """Return the substructure: 4 octets, attributes."""
         kinds = MemberKeyBagAttribute
         known = [Attribute(kinds.WRAP_KEY, key.encode()) for key in self.wrap_keys]
         if self.auth_key is not None:
@@ -83,15 +86,25 @@ class MemberKeyBag:
 
 @dataclass(frozen=True, slots=True)
 class KeyDownload:
+    """The Key Download payload: what a GM needs to use the SAs of a GSA payload."""
+
     group_bags: tuple[GroupKeyBag, ...]
     member_bags: tuple[MemberKeyBag, ...] = ()
 
     def encode(self) -> bytes:
+        """Return the payload body: Group Key Bags first."""
         group = b"".join(bag.encode() for bag in self.group_bags)
         return group + b"".join(bag.encode() for bag in self.member_bags)
 
 
 def decode_kd(body: bytes) -> KeyDownload:
+    """Read the body of a KD payload (RFC 9838 section 4.5): one key bag or more.
+
+    Keys stay wrapped.  Raises `WireError`: a bag that is truncated or runs past the
+    body, an SPI of the wrong size, a wrapped key of 8 octets or fewer, a Sender-ID that
+    hasn't 1 to 8, two bags for one SA, two AUTH_KEYs, no bag, or more than
+    `MAX_KEY_BAGS`.
+    """
     group_bags: list[GroupKeyBag] = []
     member_bags: list[MemberKeyBag] = []
     position = 0

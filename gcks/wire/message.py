@@ -1,4 +1,11 @@
-"""Whole unprotected messages: a header and a payload chain (RFC 7296 section 3.1)."""
+"""Whole unprotected messages: a header and a payload chain (RFC 7296 section 3.1).
+
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+~                     IKE header, 28 octets                     ~
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+~                  Payloads up to the length                    ~
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+"""
 
 from __future__ import annotations
 
@@ -16,7 +23,10 @@ def encode_message(
     message_id: int,
     payloads: Sequence[Payload],
 ) -> bytes:
-    """Build a message in clear; SPIs of 8 octets."""
+    """Build a message in clear (RFC 7296 section 3.1); SPIs have 8 octets.
+
+    Raises ValueError where a payload is larger than 65,535 octets.
+    """
     first, chain = encode_chain(payloads)
     length = HEADER_OCTETS + len(chain)
     header = Header(
@@ -33,6 +43,9 @@ def encode_message(
 
 
 def decode_plain(datagram: bytes) -> tuple[Header, tuple[Payload, ...]]:
-    """Read a message in clear.  Raises `WireError`."""
+    """Read a whole datagram that is a message in clear (RFC 7296 section 3.1).
+
+    Raises `WireError` as `decode_header` and `decode_chain` do.
+    """
     header = decode_header(datagram)
     return header, decode_chain(header.next_payload, datagram[HEADER_OCTETS:])

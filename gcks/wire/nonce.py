@@ -1,4 +1,9 @@
-"""The Nonce payload (RFC 7296 section 3.9): 16 to 256 octets of nonce data."""
+"""The Nonce payload (RFC 7296 section 3.9): 16 to 256 octets of nonce data.
+
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+~                          Nonce Data                           ~
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,20 @@ MAX_NONCE_OCTETS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Nonce:
+    """The Nonce payload."""
+
     data: bytes
 
     def encode(self) -> bytes:
+        """Return the payload body: the nonce itself."""
         return self.data
 
 
 def decode_nonce(body: bytes) -> Nonce:
+    """Read the body of a Nonce payload (RFC 7296 section 3.9): 16 to 256 octets.
+
+    Raises `WireError` for fewer or more.
+    """
     if not MIN_NONCE_OCTETS <= len(body) <= MAX_NONCE_OCTETS:
         raise WireError(f"a nonce of {len(body)} octets")
     return Nonce(body)

@@ -109,7 +109,7 @@ _TYPES: Final[dict[type, PayloadType]] = {
 
 
 def payload_type(payload: Payload) -> int:
-    """Return the payload type number that announces `payload`."""
+    """Return the payload type number that announces `payload` (RFC 7296 section 3.2)."""
     if isinstance(payload, UnknownPayload | EncodedPayload):
         return payload.type
     return _TYPES[type(payload)]
@@ -118,8 +118,11 @@ def payload_type(payload: Payload) -> int:
 def decode_chain(first: int, octets: bytes) -> tuple[Payload, ...]:
     """Read the chain of payloads that begins with type `first` and fills `octets`.
 
-    Unknown payloads come back as `UnknownPayload`; RESERVED bits are ignored and
-    so is the critical bit of known ones (RFC 7296 section 2.5).
+    Each has 4 octets or more (RFC 7296 section 3.2).  Unknown payloads come back as
+    `UnknownPayload`; RESERVED bits are ignored and so is the critical bit of known ones
+    (RFC 7296 section 2.5).  Raises `WireError`: a payload that is truncated or runs
+    past the end, one whose body is malformed, octets after the last, or more than
+    `MAX_PAYLOADS`.
     """
     payloads: list[Payload] = []
     position, end, kind = 0, len(octets), first
@@ -145,7 +148,11 @@ def decode_chain(first: int, octets: bytes) -> tuple[Payload, ...]:
 
 
 def encode_chain(payloads: Sequence[Payload]) -> tuple[int, bytes]:
-    """Return the type of the first payload and the octets of the chain."""
+    """Return the type of the first payload and the octets of the chain.
+
+    RFC 7296 section 3.2.  Raises ValueError where a payload is larger than 65,535
+    octets.
+    """
     kinds = [payload_type(payload) for payload in payloads]
     kinds.append(PayloadType.NONE)
     parts: list[bytes] = []

@@ -30,11 +30,16 @@ class Puzzle:
     difficulty: int
 
     def encode_data(self) -> bytes:
+        """Return the data of a PUZZLE notification: 3 octets."""
         return _LAYOUT.pack(self.prf, self.difficulty)
 
 
 def decode_puzzle(data: bytes) -> Puzzle:
-    """Read the data of a PUZZLE notification.  Raises `WireError`."""
+    """Read the data of a PUZZLE notification (RFC 8019 section 8.1): 3 octets.
+
+    Raises `WireError` for another size.  It comes in clear from a GCKS, which sees
+    nothing.
+    """
     if len(data) != _LAYOUT.size:
         raise WireError(f"PUZZLE with {len(data)} octets of data")
     return Puzzle(*_LAYOUT.unpack(data))
@@ -47,10 +52,16 @@ class PuzzleSolution:
     data: bytes
 
     def encode(self) -> bytes:
+        """Return the payload body: the keys."""
         return self.data
 
 
 def decode_puzzle_solution(body: bytes) -> PuzzleSolution:
+    """Read the body of a Puzzle Solution payload (RFC 8019 section 8.2): 1 octet or more.
+
+    Whether it is four keys of one size is judged with the puzzle.  Raises `WireError`
+    for none.
+    """
     if not body:
         raise WireError("empty Puzzle Solution payload")
     return PuzzleSolution(body)

@@ -34,12 +34,15 @@ _LAYOUT: Final = Struct(">BxHBBBB")
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
+    """One suite of an SA payload, or several: a choice of transforms of each type."""
+
     number: int
     protocol: int
     spi: bytes
     transforms: tuple[Transform, ...]
 
     def encode(self, *, last: bool) -> bytes:
+        """Return the substructure: 8 octets, SPI, transforms."""
         transforms = encode_transforms(self.transforms)
         length = _LAYOUT.size + len(self.spi) + len(transforms)
         mark = _LAST_PROPOSAL if last else _MORE_PROPOSALS
@@ -69,10 +72,18 @@ class SecurityAssociation:
         return hash(self.octets)
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.octets
 
 
 def decode_sa(body: bytes) -> SecurityAssociation:
+    """Read the body of an SA or SAg payload (RFC 7296 section 3.3): one proposal or more.
+
+    Each has 8 octets, an SPI and its transforms.  Raises `WireError`: a proposal or
+    transform that is truncated, runs past the end or contradicts its marks and counts,
+    octets after the last, more than `MAX_PROPOSALS`, or more than `MAX_TRANSFORMS` in
+    one.
+    """
     return _cached(body) if len(body) <= MAX_CACHED_OCTETS else _decode(body)
 
 

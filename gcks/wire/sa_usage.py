@@ -37,6 +37,7 @@ class AggFrag:
     """Bits that RFC 9347 gives no meaning, as they stand in the octet."""
 
     def encode(self) -> bytes:
+        """Return the notification data: one octet."""
         flags = _DONT_FRAGMENT * self.dont_fragment
         flags |= _CONGESTION_CONTROL * self.congestion_control
         return bytes((self.reserved | flags,))
@@ -51,11 +52,15 @@ class IpComp:
     attributes: bytes = b""
 
     def encode(self) -> bytes:
+        """Return the notification data: 3 octets, and what the transform defines."""
         return _IPCOMP.pack(self.cpi, self.transform) + self.attributes
 
 
 def decode_aggfrag(data: bytes) -> AggFrag:
-    """Read the data of USE_AGGFRAG.  Raises `WireError`."""
+    """Read the data of USE_AGGFRAG (RFC 9347 section 6.1.4): 1 octet.
+
+    Raises `WireError` for another size.
+    """
     if len(data) != 1:
         raise WireError(f"USE_AGGFRAG with {len(data)} octets of data, not one")
     flags = data[0]
@@ -67,7 +72,10 @@ def decode_aggfrag(data: bytes) -> AggFrag:
 
 
 def decode_ipcomp(data: bytes) -> IpComp:
-    """Read the data of IPCOMP_SUPPORTED.  Raises `WireError`."""
+    """Read the data of IPCOMP_SUPPORTED (RFC 7296 section 2.22): 3 octets or more.
+
+    Raises `WireError` for fewer.
+    """
     if len(data) < _IPCOMP.size:
         raise WireError("truncated IPCOMP_SUPPORTED")
     cpi, transform = _IPCOMP.unpack_from(data)

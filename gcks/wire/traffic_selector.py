@@ -54,7 +54,7 @@ class TrafficSelector:
 
     @classmethod
     def single(cls, address: str, ip_protocol: int, port: int) -> TrafficSelector:
-        """Select one address and one port."""
+        """Select one address and one port.  Raises ValueError for another text."""
         packed = ipaddress.ip_address(address)
         return cls(_TYPES[packed.version], ip_protocol, port, port, packed.packed, packed.packed)
 
@@ -69,7 +69,10 @@ class TrafficSelector:
     def from_network(
         cls, network: str, ip_protocol: int = 0, start_port: int = 0, end_port: int = MAX_PORT
     ) -> TrafficSelector:
-        """Select an address or network ("239.0.0.0/8") and a range of ports."""
+        """Select an address or network ("239.0.0.0/8") and a range of ports.
+
+        Raises ValueError for what is neither.
+        """
         parsed = ipaddress.ip_network(network)
         first, last = parsed.network_address, parsed.broadcast_address
         kind = _TYPES[parsed.version]
@@ -84,6 +87,7 @@ class TrafficSelector:
 
     @property
     def single_port(self) -> int | None:
+        """The port, where the selector has exactly one."""
         return self.start_port if self.start_port == self.end_port else None
 
     def __str__(self) -> str:
@@ -98,6 +102,7 @@ class TrafficSelector:
         return f"{self.start_port}-{self.end_port}"
 
     def encode(self) -> bytes:
+        """Return the selector: 16 octets with IPv4 addresses, 40 with IPv6."""
         length = _LAYOUT.size + len(self.start_address) + len(self.end_address)
         head = _LAYOUT.pack(self.type, self.ip_protocol, length, self.start_port, self.end_port)
         return head + self.start_address + self.end_address
@@ -110,6 +115,7 @@ class SecurityLabel:
     label: bytes
 
     def encode(self) -> bytes:
+        """Return the selector: 4 octets, and the label."""
         length = _LABEL_HEAD.size + len(self.label)
         return _LABEL_HEAD.pack(TsType.SECLABEL, length) + self.label
 
@@ -119,17 +125,23 @@ Selector = TrafficSelector | SecurityLabel
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelectorsI:
+    """The TSi payload: what the initiator's side of a Child SA sends."""
+
     selectors: tuple[Selector, ...]
 
     def encode(self) -> bytes:
+        """Return the payload body: 4 octets, and the selectors."""
         return _encode_selectors(self.selectors)
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelectorsR:
+    """The TSr payload: what the responder's side of a Child SA sends."""
+
     selectors: tuple[Selector, ...]
 
     def encode(self) -> bytes:
+        """Return the payload body: 4 octets, and the selectors."""
         return _encode_selectors(self.selectors)
 
 
@@ -138,10 +150,19 @@ def _encode_selectors(selectors: tuple[Selector, ...]) -> bytes:
 
 
 def decode_selectors_i(body: bytes) -> TrafficSelectorsI:
+    """Read the body of a TSi payload (RFC 7296 section 3.13): 4 octets, and selectors.
+
+    Raises `WireError` where the selectors aren't as many as it says, or one is as
+    `read_selector` and `read_label` refuse it.
+    """
     return TrafficSelectorsI(_decode_selectors(body))
 
 
 def decode_selectors_r(body: bytes) -> TrafficSelectorsR:
+    """Read the body of a TSr payload (RFC 7296 section 3.13): 4 octets, and selectors.
+
+    Raises `WireError` as `decode_selectors_i` does.
+    """
     return TrafficSelectorsR(_decode_selectors(body))
 
 
@@ -166,7 +187,11 @@ def _read_any(octets: bytes, position: int) -> tuple[Selector, int]:
 
 
 def read_selector(octets: bytes, position: int) -> tuple[TrafficSelector, int]:
-    """Read the Traffic Selector at `position`; return it and where it ends."""
+    """Read the Traffic Selector at `position`; return it and where it ends.
+
+    It has 16 octets (IPv4) or 40 (IPv6) of `octets` (RFC 7296 section 3.13.1).  Raises
+    `WireError`: truncated, of another type or length, or it ends before it starts.
+    """
     if len(octets) - position < _LAYOUT.size:
         raise WireError("truncated Traffic Selector")
     kind, ip_protocol, length, start_port, end_port = _LAYOUT.unpack_from(octets, position)
@@ -185,14 +210,16 @@ def read_selector(octets: bytes, position: int) -> tuple[TrafficSelector, int]:
 
 
 def is_label(octets: bytes, position: int) -> bool:
-    """Tell whether a security label begins at `position`."""
+    """Tell whether a security label begins at `position` (RFC 9478 section 2.1)."""
     return octets[position : position + 1] == bytes((TsType.SECLABEL,))
 
 
 def read_label(octets: bytes, position: int) -> tuple[SecurityLabel, int]:
     """Read the security label at `position`; return it and where it ends.
 
-    RFC 9478 section 2.1: it has at least one octet.
+    It has 5 to 4,100 of `octets`, of which the label itself is all but 4 (RFC 9478
+    section 2.1: at least one).  Raises `WireError` where it has another length or runs
+    past the end.
     """
     first = position + _LABEL_HEAD.size
     if len(octets) < first:

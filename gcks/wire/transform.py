@@ -55,6 +55,7 @@ class Transform:
         return f"{TransformType(self.type)}={name}{length}"
 
     def encode(self, *, last: bool) -> bytes:
+        """Return the substructure: 8 octets, and the attributes."""
         attributes = self._attributes()
         mark = LAST_TRANSFORM if last else MORE_TRANSFORMS
         return _LAYOUT.pack(mark, _LAYOUT.size + len(attributes), self.type, self.id) + attributes
@@ -70,12 +71,16 @@ class Transform:
 
 
 def encode_transforms(transforms: Sequence[Transform]) -> bytes:
+    """Return transforms one after the other, the last one marked so."""
     final = len(transforms) - 1
     return b"".join(t.encode(last=place == final) for place, t in enumerate(transforms))
 
 
 def decode_transforms(octets: bytes, count: int) -> tuple[Transform, ...]:
-    """Read exactly `count` transforms that fill `octets`."""
+    """Read exactly `count` transforms that fill `octets` (RFC 7296 section 3.3.2).
+
+    Raises `WireError` as `read_transforms` does, and where octets follow the last.
+    """
     transforms, position = read_transforms(octets, 0, count)
     if position != len(octets):
         raise WireError("octets follow the last transform")
@@ -87,7 +92,11 @@ def read_transforms(
 ) -> tuple[tuple[Transform, ...], int]:
     """Read transforms up to the one marked as last; return them and where they end.
 
-    `count`, where given, is the number that the proposal announced.
+    Each has 8 of `octets`, from `position` on, and attributes (RFC 7296 section 3.3.2).
+    `count`, where given, is the number that the proposal announced.  Raises
+    `WireError`: a transform that is truncated or runs past the end, an unknown mark,
+    one that contradicts `count`, a known attribute twice or in the wrong form, or more
+    than `MAX_TRANSFORMS`.
     """
     transforms: list[Transform] = []
     more = count != 0

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UnknownPayload:
+    """A payload as it came; `type` is that in the Next Payload field before it."""
+
     type: int
     critical: bool
     body: bytes
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.body
 
 
@@ -27,4 +30,5 @@ class EncodedPayload:
     body: bytes
 
     def encode(self) -> bytes:
+        """Return the payload body."""
         return self.body

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gcks.daemon.control import state
-from gcks.daemon.control.requests import Show
+from gcks.daemon.control.requests import ShowRequest
 from gcks.journal import MemberSaved
 from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.group import Group
@@ -66,7 +66,7 @@ def looked_at(group: Group) -> None:
     server: Any = SimpleNamespace(engine=SimpleNamespace(groups={POLICY.name: group}))
     row("show census", once(lambda: census(group.state.members)))
     for what, match in (("members", None), ("members", "fqdn:nobody*"), ("senders", None)):
-        asked = Show(do="show", what=what, group=POLICY.name, match=match)
+        asked = ShowRequest(do="show", what=what, group=POLICY.name, match=match)
         said = f" --match {match}" if match else ""
         row(f"show {what}{said}, one page", once(lambda asked=asked: state.show(server, asked)))
 

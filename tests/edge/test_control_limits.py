@@ -27,7 +27,7 @@ from gcks.daemon.control.peers import (
     Access,
     Gate,
     Peer,
-    Role,
+    PeerRole,
     Seats,
 )
 from gcks.daemon.control.requests import Request, read_request
@@ -40,7 +40,7 @@ GAMES, STAFF, NOBODY = 60, 50, 65534
 ASK = b'{"do": "show", "what": "groups"}\n'
 
 
-async def done(request: Request, role: Role, by: str) -> View:
+async def done(request: Request, role: PeerRole, by: str) -> View:
     if request.id == "bug":
         raise RuntimeError("a mistake of ours")
     return DoneView(done=by)
@@ -85,7 +85,7 @@ async def ask(path: Path, *lines: bytes) -> list[dict[str, Any]]:
 # --- who keeps whom out -------------------------------------------------------------------
 
 
-def seated(seats: Seats, role: Role, uid: int, most: int = 100) -> int:
+def seated(seats: Seats, role: PeerRole, uid: int, most: int = 100) -> int:
     """Take seats until there is none; return how many."""
     for count in range(most):
         try:
@@ -97,12 +97,12 @@ def seated(seats: Seats, role: Role, uid: int, most: int = 100) -> int:
 
 def test_one_reader_has_few_seats_and_all_readers_leave_some_to_operators() -> None:
     seats = Seats()
-    taken = [seated(seats, Role.READER, uid) for uid in range(1001, 1007)]
+    taken = [seated(seats, PeerRole.READER, uid) for uid in range(1001, 1007)]
     assert taken[0] == MAX_OF_A_USER and sum(taken) == MAX_PEERS - KEPT_FOR_OPERATORS
-    assert seated(seats, Role.OPERATOR, 2001) == KEPT_FOR_OPERATORS
-    seats.leave(Peer(Role.READER, 1001))
-    assert seated(seats, Role.READER, 1001) == 1
-    assert seated(Seats(), Role.OPERATOR, 0) == MAX_PEERS, "root is bound by the total only"
+    assert seated(seats, PeerRole.OPERATOR, 2001) == KEPT_FOR_OPERATORS
+    seats.leave(Peer(PeerRole.READER, 1001))
+    assert seated(seats, PeerRole.READER, 1001) == 1
+    assert seated(Seats(), PeerRole.OPERATOR, 0) == MAX_PEERS, "root is bound by the total only"
 
 
 HOLD = """
@@ -244,7 +244,7 @@ async def test_names_are_not_waited_for_where_nobody_needs_them(
     assert not looked.is_set()
     _, first = await ask(path, ASK)
     assert first["result"]["done"] == f"somebody (uid {os.geteuid()})"
-    assert await Peer(Role.READER, 7).name() == "uid 7"
+    assert await Peer(PeerRole.READER, 7).name() == "uid 7"
 
 
 # --- every line gets an answer ------------------------------------------------------------

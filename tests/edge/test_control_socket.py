@@ -24,23 +24,24 @@ from gcks.daemon.control.event_lines import (
     Recent,
     Wanted,
     event_line,
-    event_schema,
     missed_line,
 )
 from gcks.daemon.control.listener import ControlSocket
-from gcks.daemon.control.peers import Access, Gate, Role
+from gcks.daemon.control.peers import Access, Gate, PeerRole
 from gcks.daemon.control.requests import (
-    Events,
-    Rekey,
+    REQUESTS,
+    EventsRequest,
+    RekeyGroupRequest,
     Request,
     only_reads,
     read_request,
-    request_schema,
 )
 from gcks.daemon.control.server_answers import answer
-from gcks.daemon.control.views import VIEWS, DoneView, EventsView, View, schemas
+from gcks.daemon.control.views import DoneView, EventsView, View
 from gcks.errors import LocalError
 from gcks.events import KINDS, CookieRequired, Event, GroupStarted, GroupStartedOver, OrderRefused
+from generated_by.answers import VIEWS
+from generated_by.event_schema import event_schema
 from tests.support.event_samples import sample
 
 EVENT = GroupStarted("keyid:demo", restored=False, members=7)
@@ -50,9 +51,9 @@ def no_mistake(events: Sequence[Event]) -> None:
     raise AssertionError(events)
 
 
-async def done(request: Request, role: Role, by: str) -> View:
+async def done(request: Request, role: PeerRole, by: str) -> View:
     """Answer as the server does for orders: only operators."""
-    if isinstance(request, Rekey) and role < Role.OPERATOR:
+    if isinstance(request, RekeyGroupRequest) and role < PeerRole.OPERATOR:
         raise LocalError(f"{by} may read, not order")
     return DoneView(done=by)
 
@@ -178,8 +179,8 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
     """In one answer; none is lost or told twice between it and the first line that follows."""
     recent: list[Any] = []
 
-    async def last(request: Request, role: Role, by: str) -> View:
-        assert isinstance(request, Events)
+    async def last(request: Request, role: PeerRole, by: str) -> View:
+        assert isinstance(request, EventsRequest)
         return EventsView(events=recent[0].last(request.last, request.wanted))
 
     made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, no_mistake)
@@ -217,8 +218,8 @@ async def test_recent_events_come_before_those_that_follow(tmp_path: Path) -> No
 async def test_only_what_is_wanted_is_told_of_the_past_and_of_what_follows(
     asked: str, told: list[int], tmp_path: Path
 ) -> None:
-    async def last(request: Request, role: Role, by: str) -> View:
-        assert isinstance(request, Events)
+    async def last(request: Request, role: PeerRole, by: str) -> View:
+        assert isinstance(request, EventsRequest)
         return EventsView(events=made.recent.last(request.last, request.wanted))
 
     made = ControlSocket(tmp_path / "c.sock", Gate(Access()), read_request, last, no_mistake)
@@ -407,11 +408,13 @@ async def test_a_path_that_is_too_long_says_so(tmp_path: Path) -> None:
 
 
 def test_requests_and_answers_have_schemas() -> None:
-    Draft202012Validator.check_schema(request_schema())
-    for name, schema in schemas().items():
+    requests = REQUESTS.json_schema()
+    Draft202012Validator.check_schema(requests)
+    for name, view in VIEWS.items():
+        schema = view.model_json_schema(mode="serialization")
         Draft202012Validator.check_schema(schema)
         assert "schema_version" in schema["properties"], name
-    validator = Draft202012Validator(request_schema())
+    validator = Draft202012Validator(requests)
     for line in (
         b'{"do": "show", "what": "members", "match": "fqdn:*"}',
         b'{"do": "exclude", "group": "keyid:a", "names": ["fqdn:gm1.dev"], "immediate": true}',
@@ -420,7 +423,7 @@ def test_requests_and_answers_have_schemas() -> None:
         read_request(line)
         validator.validate(json.loads(line))
     assert not validator.is_valid({"do": "show", "what": "weather"})
-    assert isinstance(read_request(b'{"do": "events"}'), Events)
+    assert isinstance(read_request(b'{"do": "events"}'), EventsRequest)
     assert answer is not None and set(VIEWS) > {"plan", "groups"}
 
 
@@ -438,6 +441,6 @@ async def test_a_reader_asks_for_no_file_and_orders_nothing(line: bytes) -> None
     server: Any = SimpleNamespace(note=noted.append)  # it must not be asked for anything else
     request = read_request(line)
     with pytest.raises(LocalError, match="an operator is"):
-        await answer(server, request, Role.READER, "uid 7")
+        await answer(server, request, PeerRole.READER, "uid 7")
     assert noted == [OrderRefused(request.do, "uid 7")]
     assert only_reads(read_request(b'{"do": "plan"}'))

@@ -27,6 +27,8 @@ HOLDS = (
     "usr/share/zsh/vendor-completions/_gcks",
     "usr/share/fish/vendor_completions.d/gcks.fish",
     "usr/share/doc/gcks/runbook.md",
+    "usr/share/doc/gcks/CHANGELOG.md",
+    "usr/share/doc/gcks/copyright",
 )
 OVERLAY = """set -e
 mount -t tmpfs tmpfs /mnt && mkdir /mnt/changed /mnt/work /mnt/root

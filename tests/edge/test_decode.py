@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gcks.decode.report import schema
+from generated_by.decode_schema import decode_schema
 from tests.support.daemon_process import MEMBER, PORTS, SERVE, Daemon
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_for
@@ -100,7 +100,7 @@ def test_a_registration_and_a_rekey_are_decrypted_and_explained(
     recorded: Recorded, whose: str
 ) -> None:
     answer = json.loads(recorded.decode("--keys", getattr(recorded, whose), "--json"))
-    jsonschema.validate(answer, schema())
+    jsonschema.validate(answer, decode_schema())
     init = of_exchange(answer, "IKE_SA_INIT")
     assert [one["header"]["kind"] for one in init] == ["request", "response"]
     assert {"SA", "KE", "Ni", "N"} <= set(names(init[0]))

@@ -17,10 +17,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.operate import Subject
+from generated_by import manual
 from tests.support.captures import ipv4, pcap, udp
 from tests.support.daemon_process import Daemon
 from tests.support.repository import ROOT

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from gcks.cli.client import Client
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
-from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member_answers import MEMBER_VIEWS
+from generated_by.answers import MEMBER_VIEWS
+from generated_by.event_schema import event_schema
 from tests.support.daemon_process import SERVE, Daemon
 from tests.support.pem_authority import PemAuthority
 from tests.support.site import GROUP, Site

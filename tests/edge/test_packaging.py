@@ -16,10 +16,10 @@ from typing import get_args
 
 import pytest
 
-from gcks.cli import manual
 from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.names import MAX_NAMES
+from generated_by import manual
 from tests.support.daemon_process import MANY_MEMBERS, Daemon
 from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site

@@ -43,7 +43,7 @@ def agree(world: World, member: MemberNode) -> None:
     """Assert that both sides have one IKE SA, and the same."""
     session = member.engine.session
     assert session is not None
-    (ours,) = session._sas
+    (ours,) = session.sas
     (theirs,) = server_sas(world)
     assert ours.parent == theirs.parent
     assert ours.gsk_w == theirs.gsk_w
@@ -90,7 +90,7 @@ def test_rekeys_survive_bad_weather(seed: int) -> None:
     session = member.engine.session
     kept = [sa.parent for sa in server_sas(place)]
     assert len(kept) <= 2, "the newest, and one whose Delete may be on its way"
-    assert session is None or session._current().parent in kept
+    assert session is None or session.current().parent in kept
 
 
 def test_a_silent_server_is_noticed_and_a_silent_member_too() -> None:

@@ -10,33 +10,38 @@ from typing import cast
 
 import pytest
 
-from gcks.datagrams import Path
+from gcks.datagrams import Endpoint, Path
 from gcks.errors import DropReason
 from gcks.events import DatagramDropped, Registering
-from gcks.iana import ExchangeType
+from gcks.iana import ExchangeType, PayloadType
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.change import MemberChange
 from gcks.member.engine import MemberEngine
 from gcks.wire.header import decode_header
 from tests.support.faults import fault_at
 from tests.support.network import MemberNode
-from tests.support.world import SERVER_SETTINGS, World, group_policy, keys_of
+from tests.support.world import SERVER_HOST, SERVER_SETTINGS, World, group_policy, keys_of
 
 STRIDE = 7
 """Of the places where a fault could strike, one in so many is tried."""
 GROUPS = (group_policy(), replace(group_policy("two", number=9), rekey=None))
 """One that is rekeyed by multicast, one that is rekeyed in-band."""
 MOST_ATTEMPTS = 8
+MOST_IN_FIVE_MINUTES = 24
+"""For two groups, where each of many rekeys fails: without a pause it would be thousands."""
 BOUNDARY = "MemberEngine._receive"
 """What it raises is caught; where the rest of a call raises, the process ends."""
 SETTINGS = replace(SERVER_SETTINGS, ike_sa_rekey_seconds=12.0)
 
 
 class FaultyEngine:
-    """A member's engine that fails once, in one of the datagrams of one exchange."""
+    """A member's engine that fails in the first datagram of an exchange, or in each."""
 
-    def __init__(self, engine: MemberEngine, exchange: int, call: int) -> None:
+    def __init__(
+        self, engine: MemberEngine, exchange: int, call: int, *, always: bool = False
+    ) -> None:
         self._engine, self._exchange, self._call = engine, exchange, call
+        self._always = always
         self.called: list[str] | None = None
         """The functions called up to the fault."""
         self.errors: list[DatagramDropped] = []
@@ -45,7 +50,8 @@ class FaultyEngine:
         return getattr(self._engine, name)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> MemberChange:
-        if self.called is not None or decode_header(datagram).exchange != self._exchange:
+        over = self.called is not None and not self._always
+        if over or decode_header(datagram).exchange != self._exchange:
             return self._engine.receive(datagram, path, now)
         with fault_at(self._call, "member", "ike", "group", within=BOUNDARY) as self.called:
             change = self._engine.receive(datagram, path, now)
@@ -54,8 +60,9 @@ class FaultyEngine:
     def _without_error(self, change: MemberChange) -> MemberChange:
         """Keep the error: the network takes none for normal."""
         drops = [event for event in change.events if isinstance(event, DatagramDropped)]
-        self.errors = [drop for drop in drops if drop.reason is DropReason.INTERNAL_ERROR]
-        change.events = [event for event in change.events if event not in self.errors]
+        errors = [drop for drop in drops if drop.reason is DropReason.INTERNAL_ERROR]
+        change.events = [event for event in change.events if event not in errors]
+        self.errors += errors
         return change
 
 
@@ -103,3 +110,60 @@ def test_after_a_fault_all_is_as_if_there_had_been_none(exchange: ExchangeType) 
         assert held == set(member.plane.installed), place
         assert len(member.all(Registering)) <= MOST_ATTEMPTS, place
     assert struck
+
+
+@pytest.mark.parametrize(
+    ("exchange", "call"),
+    [
+        (ExchangeType.GSA_AUTH, 150),
+        (ExchangeType.GSA_INBAND_REKEY, 60),
+        (ExchangeType.GSA_REKEY, 60),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_fault_that_comes_again_and_again_is_no_storm(exchange: ExchangeType, call: int) -> None:
+    """What can't be handled isn't asked for in a circle."""
+    world = World(groups=GROUPS, settings=SETTINGS)
+    member = world.member("gm1", groups=("demo", "two"))
+    faulty = FaultyEngine(member.engine, exchange, call, always=True)
+    member.engine = cast(MemberEngine, faulty)
+    for second in range(10, 310, 50):
+        world.run(float(second))
+        for group in GROUPS:
+            command = RekeyGroup(group.name)
+            world.network.server_did(world.server.command(command, world.network.now))
+    world.run(310.0)
+    assert len(faulty.errors) >= 3
+    assert len(member.all(Registering)) <= MOST_IN_FIVE_MINUTES
+
+
+@pytest.mark.parametrize("exchange", [ExchangeType.INFORMATIONAL, ExchangeType.GSA_REKEY])
+def test_a_fault_that_anybody_could_cause_costs_nothing(exchange: ExchangeType) -> None:
+    """What isn't authentic ends no IKE SA, and makes nobody register again."""
+    world = World(groups=GROUPS)
+    member = world.member("gm1", groups=("demo", "two"))
+    world.run(5.0)
+    engine, session = member.engine, member.engine.session
+    assert session is not None
+    before = engine.status(5.0)
+    protection = session.current().channel.protection
+    spis = protection.spi_i + protection.spi_r
+    if exchange is ExchangeType.GSA_REKEY:
+        (rekey,) = engine.groups[0].holding.rekey_sas
+        spis = rekey.spi
+    body = bytes((0, 0, 0, 64)) + bytes(60)
+    head = bytes((PayloadType.SK, 0x20, exchange, 0))
+    forged = spis + head + bytes(4) + (28 + len(body)).to_bytes(4, "big") + body
+    path = Path(Endpoint(member.host, 500), Endpoint(SERVER_HOST, 500))
+    for call in range(1, 500):
+        with fault_at(call, "member", "ike", "group", within=BOUNDARY) as called:
+            change = engine.receive(forged, path, 5.0)
+        assert not change.transmits and not change.data_plane
+        assert [type(event) for event in change.events] == [DatagramDropped], called[-1]
+        assert engine.status(5.0) == before
+        if len(called) < call:
+            (drop,) = change.events
+            assert isinstance(drop, DatagramDropped)
+            assert drop.reason is DropReason.BAD_INTEGRITY, "it came as far as that"
+            return
+    pytest.fail("it makes too many calls")

@@ -44,7 +44,7 @@ from gcks.member.settings import DEFAULT_IKE_PROPOSALS
 from gcks.wire.header import decode_header
 from gcks.wire.identification import Identity, IDg
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import Payload
+from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelectorsI, TrafficSelectorsR
 from gcks.wire.transform import Transform
@@ -301,7 +301,8 @@ def requests_of(world: World) -> list[tuple[int, tuple[Payload, ...]]]:
         if isinstance(sa, HalfOpen):
             sa = secure(sa, world.network.entropy, None)  # type: ignore[assignment]
         if sa is not None:
-            seen.append((header.exchange, sa.channel.protection.open_payloads(datagram, header)))  # type: ignore[union-attr]
+            chain = sa.channel.protection.open(datagram, header)  # type: ignore[union-attr]
+            seen.append((header.exchange, decode_chain(*chain)))
         return original(datagram, path, now)
 
     world.server.receive = watch  # type: ignore[method-assign]

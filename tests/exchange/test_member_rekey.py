@@ -81,7 +81,7 @@ def test_the_operator_may_rekey_at_any_moment() -> None:
 
 
 def test_a_member_that_registers_between_the_copies_has_the_content_already() -> None:
-    """Rulings: GSA_INITIAL_MESSAGE_ID is that of the next GSA_REKEY."""
+    """Ruling 36: GSA_INITIAL_MESSAGE_ID is that of the next GSA_REKEY."""
     world = World()
     world.member("gm1")
     world.run(5.0)

@@ -40,7 +40,7 @@ from gcks.wire.identification import Identity, IDr
 from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import Payload
+from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from gcks.wire.unknown import UnknownPayload
 from tests.support.world import PSK, SERVER_HOST, SERVER_IDENTITY, World, group_policy, state
@@ -111,13 +111,13 @@ class Pair:
         )
 
     def request(self, exchange: int, *payloads: Payload, message_id: int = 0) -> bytes:
-        return self.protection.seal(exchange, 0, message_id, payloads)
+        return self.protection.seal_messages(exchange, 0, message_id, payloads, None)[0]
 
     def read(self, outcome: MemberChange) -> tuple[Payload, ...]:
         (transmit,) = outcome.transmits
         header = decode_header(transmit.octets)
         assert header.flags == FLAG_INITIATOR | FLAG_RESPONSE
-        return self.protection.open_payloads(transmit.octets, header)
+        return decode_chain(*self.protection.open(transmit.octets, header))
 
 
 def reason(outcome: MemberChange) -> DropReason:
@@ -239,7 +239,9 @@ def test_a_server_that_doesnt_authenticate_itself_gives_nothing() -> None:
     pair = Pair()
     pair.half_way()
     payloads = (Notify(NotifyType.USE_TRANSPORT_MODE),)
-    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
+    (sealed,) = pair.protection.seal_messages(
+        ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads, None
+    )
     outcome = pair.give(sealed)
     assert outcome.data_plane == []
     assert isinstance(outcome.events[0], RegistrationAttemptFailed)
@@ -253,14 +255,16 @@ def test_gsa_and_kd_of_somebody_else_give_nothing(bent: str) -> None:
     session = pair.member.session
     assert session is not None
     assert session.sa is not None
-    idr, auth, *rest = session.sa.protection.open_payloads(response, decode_header(response))
+    idr, auth, *rest = decode_chain(*session.sa.protection.open(response, decode_header(response)))
     proof: dict[str, tuple[Payload, ...]] = {
         "no AUTH": (idr,),
         "another AUTH": (idr, Authentication(AuthMethod.SHARED_KEY_MIC, bytes(32))),
         "no IDr": (auth,),
         "another IDr": (IDr(Identity.parse("fqdn:other.dev")), auth),
     }
-    sealed = pair.protection.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest))
+    sealed = pair.protection.seal_messages(
+        ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, (*proof[bent], *rest), None
+    )[0]
     outcome = pair.give(sealed)
     assert outcome.data_plane == []
     assert isinstance(outcome.events[0], RegistrationAttemptFailed)
@@ -308,7 +312,7 @@ def colliding() -> tuple[Pair, Secured, bytes]:
     pair = Pair().registered()
     session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     theirs = ike_rekey.begin(
@@ -321,8 +325,8 @@ def colliding() -> tuple[Pair, Secured, bytes]:
 def rekey_answer(pair: Pair, old: Secured, *payloads: Payload) -> MemberChange:
     pending = old.channel.pending
     assert pending is not None
-    response = pair.protection.seal(
-        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, pending.message_id, payloads
+    (response,) = pair.protection.seal_messages(
+        ExchangeType.CREATE_CHILD_SA, FLAG_RESPONSE, pending.message_id, payloads, None
     )
     return pair.give(response)
 
@@ -333,7 +337,7 @@ def test_a_nonsensical_answer_costs_no_more_than_the_ike_sa_that_is_replaced() -
     session = pair.member.session
     outcome = rekey_answer(pair, old, Nonce(bytes(32)))
     assert session is not None and pair.member.session is session
-    assert [sa.channel.protection.spi_i for sa in session._sas] == [spi]
+    assert [sa.channel.protection.spi_i for sa in session.sas] == [spi]
     assert not [event for event in outcome.events if isinstance(event, IkeSaClosed)]
 
 
@@ -356,7 +360,7 @@ def test_our_ike_sa_that_has_lost_is_deleted_and_not_used() -> None:
     assert (header.exchange, header.spi_i) == (ExchangeType.INFORMATIONAL, asked.spi)
     session = pair.member.session
     assert session is not None and session.idle
-    assert session._current().channel.protection.spi_i == spi
+    assert session.current().channel.protection.spi_i == spi
 
 
 def test_a_refused_rekey_is_tried_again_later() -> None:
@@ -364,7 +368,7 @@ def test_a_refused_rekey_is_tried_again_later() -> None:
     pair = Pair().registered()
     session = pair.member.session
     assert session is not None
-    (old,) = session._sas
+    (old,) = session.sas
     old.rekey_at = 0.0
     pair.member.handle_timeout(0.0)
     rekey_answer(pair, old, Notify(NotifyType.TEMPORARY_FAILURE))
@@ -403,9 +407,9 @@ def test_the_data_of_a_refusal_is_ignored(kind: NotifyType, data: bytes) -> None
     (request,) = outcome.transmits
     header = decode_header(request.octets)
     assert header.exchange == ExchangeType.GSA_REGISTRATION
-    response = pair.protection.seal(
-        header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),)
-    )
+    response = pair.protection.seal_messages(
+        header.exchange, FLAG_RESPONSE, header.message_id, (Notify(kind, data),), None
+    )[0]
     events = pair.give(response).events
     (failed,) = [one for one in events if isinstance(one, RegistrationAttemptFailed)]
     assert failed.group == "keyid:other"
@@ -438,7 +442,7 @@ def test_a_malformed_authentic_request_closes_the_ike_sa() -> None:
     protection = pair.protection
     outcome = pair.give(broken)
     answer = outcome.transmits[0].octets
-    assert protection.open_payloads(answer, decode_header(answer)) == (
+    assert decode_chain(*protection.open(answer, decode_header(answer))) == (
         Notify(NotifyType.INVALID_SYNTAX),
     )
     assert pair.member.status(0.0).ike_sa == "none"

@@ -394,7 +394,7 @@ def test_a_replayed_request_from_elsewhere_does_not_move_the_sa() -> None:
 def test_a_message_without_the_initiator_flag_is_dropped(flags: int) -> None:
     """RFC 7296 section 3.1: the peer is the original initiator; also stops reflections."""
     server, peer = registered()
-    message = peer.protection.seal(INFORMATIONAL, flags, 2, ())
+    message = peer.protection.seal_messages(INFORMATIONAL, flags, 2, (), None)[0]
     assert dropped(server.receive(message, peer)) is DropReason.WRONG_ROLE
 
 

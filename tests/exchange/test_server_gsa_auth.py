@@ -365,7 +365,7 @@ def test_a_gm_that_no_rule_names_is_refused_with_authorization_failed() -> None:
 
 
 def test_who_may_not_send_is_not_made_a_silent_receiver() -> None:
-    """Rulings: GROUP_SENDER without authorization gets AUTHORIZATION_FAILED."""
+    """Ruling 35: GROUP_SENDER without authorization gets AUTHORIZATION_FAILED."""
     server, peer = Server(), Initiator()
     peer.meet(server)
     _, payloads = refused(server, peer, peer.auth(DEMO, group_sender()))
@@ -518,7 +518,7 @@ def test_a_message_in_the_wrong_role_is_dropped(flags: int) -> None:
     server, peer = Server(), Initiator()
     peer.meet(server)
     payloads = (IDi(peer.identity), *peer.proof(), DEMO)
-    message = peer.protection.seal(ExchangeType.GSA_AUTH, flags, 1, payloads)
+    message = peer.protection.seal_messages(ExchangeType.GSA_AUTH, flags, 1, payloads, None)[0]
     assert dropped(server.receive(message, peer)) is DropReason.WRONG_ROLE
     assert read(peer, server.answer(peer.auth(), peer))
 

@@ -45,7 +45,7 @@ from gcks.wire.key_exchange import KeyExchange
 from gcks.wire.message import decode_plain, encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
-from gcks.wire.payloads import Payload
+from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from tests.support.network import WALL_AT_ZERO
 from tests.support.world import PSK, SECRET, SERVER_HOST, SERVER_SETTINGS, group_policy
@@ -230,17 +230,19 @@ class Initiator:
         if message_id is None:
             message_id = self.next_message_id
             self.next_message_id += 1
-        return self.protection.seal(exchange, FLAG_INITIATOR, message_id, payloads)
+        flags = FLAG_INITIATOR
+        (message,) = self.protection.seal_messages(exchange, flags, message_id, payloads, None)
+        return message
 
     def respond(self, exchange: int, message_id: int, *payloads: Payload) -> bytes:
         flags = FLAG_INITIATOR | FLAG_RESPONSE
-        return self.protection.seal(exchange, flags, message_id, payloads)
+        return self.protection.seal_messages(exchange, flags, message_id, payloads, None)[0]
 
     def read(self, datagram: bytes) -> tuple[Payload, ...]:
         """Open a protected message of the server."""
         header = decode_header(datagram)
         assert (header.spi_i, header.spi_r) == (self.spi_i, self.spi_r)
-        return self.protection.open_payloads(datagram, header)
+        return decode_chain(*self.protection.open(datagram, header))
 
     # --- whole steps ----------------------------------------------------------------
 

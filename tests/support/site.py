@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from gcks.daemon.control.views import schemas
+from generated_by.answers import VIEWS
 from tests.support.daemon_process import MEMBER, SERVE, Daemon
 from tests.support.free_ports import free_ports
 from tests.support.repository import ROOT
@@ -114,6 +114,7 @@ class Site:
         """Return the JSON answer, held against its schema."""
         answer: dict[str, Any] = json.loads(self.gcks(*arguments, "--json", code=code))
         subject = arguments[1] if arguments[0] == "show" else arguments[0]
-        Draft202012Validator(schemas()[subject]).validate(answer)
+        schema = VIEWS[subject].model_json_schema(mode="serialization")
+        Draft202012Validator(schema).validate(answer)
         assert answer["schema_version"] == 1
         return answer

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gcks.daemon.config.loaded import MemberConfig, ServerConfig
 from gcks.daemon.config.member_file import read_member
 from gcks.daemon.config.problems import ConfigError, Problem
-from gcks.daemon.config.role import Role, role_of
+from gcks.daemon.config.program import Program, program_of
 from gcks.daemon.config.server_file import read_server
 from gcks.daemon.config.yaml_source import read_yaml
 
@@ -36,7 +36,7 @@ def check_file(path: Path) -> Report:
         content, _ = read_yaml(path)
     except ConfigError as error:
         return Report(str(path), error.problems, "")
-    return check_member(path) if role_of(content) is Role.MEMBER else check_server(path)
+    return check_member(path) if program_of(content) is Program.MEMBER else check_server(path)
 
 
 def check_server(path: Path) -> Report:
@@ -59,7 +59,7 @@ def check_member(path: Path) -> Report:
 
 def _server_summary(config: ServerConfig) -> str:
     sas = sum(len(group.data_sas) for group in config.groups.values())
-    ports = sum(len(one.ike) + len(one.natt) for one in config.listeners)
+    ports = sum(len(listener.ike) + len(listener.natt) for listener in config.listeners)
     return (
         f"{config.settings.identity}, {_count(ports, 'UDP port')}, "
         f"{_count(len(config.groups), 'group')}, {_count(sas, 'Data-Security SA')}"
@@ -94,33 +94,4 @@ def describe_json(report: Report) -> dict[str, Any]:
         "usable": report.usable,
         "summary": report.summary,
         "problems": [dataclasses.asdict(problem) for problem in report.problems],
-    }
-
-
-def report_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `gcks check --json`."""
-    types = {"file": "string", "line": "integer", "key": "string"}
-    types |= {"reason": "string", "remedy": "string"}
-    problem = {
-        "type": "object",
-        "properties": {
-            **{name: {"type": kind} for name, kind in types.items()},
-            "warning": {"type": "boolean"},
-        },
-        "required": [*types, "warning"],
-        "additionalProperties": False,
-    }
-    properties = {
-        "schema_version": {"const": SCHEMA_VERSION},
-        "file": {"type": "string"},
-        "usable": {"type": "boolean"},
-        "summary": {"type": "string"},
-        "problems": {"type": "array", "items": problem},
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
     }

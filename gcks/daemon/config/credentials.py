@@ -67,14 +67,14 @@ def _read_anchors(
     anchors: list[bytes] = []
     for place, text in enumerate(texts):
         here = (*path, place)
-        found = tried(lambda text=text: files.certificates(text), here, findings) or ()  # type: ignore[misc]
+        certificates = tried(lambda text=text: files.certificates(text), here, findings) or ()  # type: ignore[misc]
         try:
-            TrustStore(found)  # each file by itself, so that the message names the right one
-            anchors += found
+            TrustStore(certificates)  # each file by itself, so that the message names the right one
+            anchors += certificates
         except CryptoError as error:
             findings.add(here, str(error), "give a CA's certificate that all peers can use")
             continue
-        for der in found:
+        for der in certificates:
             _warn_of_expiry(der, text, here, findings)
     return anchors
 
@@ -99,8 +99,8 @@ def read_trust(
             "missing: crls and revocation are about them",
             "give the CAs, or leave those out",
         )
-    found = (crl for crl in crls if crl is not None)
-    return TrustStore(anchors, found, Revocation(mode)) if anchors else None
+    readable = (crl for crl in crls if crl is not None)
+    return TrustStore(anchors, readable, Revocation(mode)) if anchors else None
 
 
 def read_raw_public_key(
@@ -128,14 +128,16 @@ def read_own(
 ) -> tuple[OwnCredential, ...]:
     """Return our keys with their chains: they belong together, name us and are valid now."""
     pairs = list(enumerate(section.certificates))
-    listed = [(one, (*path, "certificates", place)) for place, one in pairs]
+    listed = [(pair, (*path, "certificates", place)) for place, pair in pairs]
     if section.key is not None:
         first = KeyPairSection(key=section.key, certificate=section.certificate, ocsp=section.ocsp)
         listed.insert(0, (first, path))
     elif section.certificate is not None or section.ocsp is not None:
         findings.add(path, "a certificate needs its key", "give key too")
-    found = [_read_pair(one, place, identity, anchors, files, findings) for one, place in listed]
-    return tuple(one for one in found if one is not None)
+    credentials = [
+        _read_pair(pair, place, identity, anchors, files, findings) for pair, place in listed
+    ]
+    return tuple(credential for credential in credentials if credential is not None)
 
 
 def _read_pair(

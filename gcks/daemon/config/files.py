@@ -124,10 +124,10 @@ class Files:
         """Read a PEM file of certificates; return DER."""
         pem = self.read(text)
         try:
-            found = x509.load_pem_x509_certificates(pem)
+            certificates = x509.load_pem_x509_certificates(pem)
         except ValueError:
             raise Unfit(f"{self.named(text)} holds no PEM certificate", _TO_PEM) from None
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
     def crl(self, text: str) -> Crl:
         """Read a complete CRL, PEM or DER."""
@@ -197,13 +197,13 @@ class NoVariable(Unfit):
 def _expanded(text: str) -> str:
     """Replace ${NAME} by what the environment says.  Raises `NoVariable`."""
 
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
             raise NoVariable(
-                f"the environment has no {found[1]}",
+                f"the environment has no {match[1]}",
                 "set it (systemd does so for a service's credentials) or write the value out",
             )
-        return os.environ[found[1]]
+        return os.environ[match[1]]
 
     return _VARIABLE.sub(value, text)
 

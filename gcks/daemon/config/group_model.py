@@ -74,7 +74,7 @@ class DataSaSection(Section):
     algorithm. Linux members can send on counter-mode ciphers (GCM, ChaCha20) only where they are an
     SA's single sender."""
     source: SelectorAddress = "any"
-    """Addresses that the traffic comes from; of a single sender its address."""
+    """Addresses that the traffic comes from; for a single sender, its address."""
     source_port: Ports = (0, 65535)
     """Ports that the traffic comes from."""
     destination: SelectorAddress
@@ -137,27 +137,27 @@ class RekeySection(Section):
     authentication: Annotated[str, WithJsonSchema(one_of([*SIGNATURE_ALGORITHM, IMPLICIT]))] = (
         "ed25519"
     )
-    """Key that signs rekey messages. With `implicit` nothing does, so that any member can forge
+    """Key that signs rekey messages. With `implicit` they are not signed, so any member can forge
     them (NOT RECOMMENDED, RFC 9838 section 2.4.1)."""
     lifetime: WholeSeconds = 86400
-    """How long a Rekey SA may be used. Members that hear no rekey for so long register again."""
+    """How long a Rekey SA may be used. Members that get no rekey for this time register again."""
     renew: WholeSeconds | None = None
     """Age at which a new Rekey SA takes its place; `null` is early enough before the lifetime ends.
     """
     copies: Annotated[int, bounds(1, MAX_COPIES)] = 3
-    """Bit-identical copies that each message is sent in (RFC 9838 section 2.4.1.3). More help where
-    the network loses packets."""
+    """Bit-identical copies that each message is sent in (RFC 9838 section 2.4.1.3). More copies
+    help where the network loses packets."""
     spread: Seconds = 2.0
-    """Time from the first copy to the last, up to 10 s. Longer outlasts longer gaps of the network.
-    """
+    """Time from the first copy to the last, up to 10 s. A longer time helps against longer gaps of
+    the network."""
     reminders: bool = True
     """Whether the current SAs are told again 10 s to 11 min after a rekey, for members that missed
-    all its copies. Without, those register again."""
+    all its copies. Without reminders these members register again."""
     auth_key_renew: WholeSeconds | None = None
     """Age at which the key that signs is replaced, with the next new Rekey SA; `null` for never."""
     fragment_size: FragmentSize = 1200
     """Octets above which rekey messages go out in fragments, 256 to 65000, if all members take
-    them; 0 never does."""
+    them; 0 means never."""
 
 
 class GroupSection(Section):
@@ -169,18 +169,18 @@ class GroupSection(Section):
     members register again."""
     aggfrag: bool = False
     """Aggregation and fragmentation mode (RFC 9347), to hide the sizes of packets or to save
-    headers of small ones. It wants tunnel mode, ESP, and a single sender on every SA."""
+    headers of small ones. It needs tunnel mode, ESP, and a single sender on every SA."""
     ipcomp: Literal["deflate"] | None = None
-    """Compresses packets before they are encrypted (RFC 3173), for slow links; `null` doesn't."""
+    """Compresses packets before they are encrypted (RFC 3173), for slow links; `null` for no
+    compression."""
     inband_senders: bool = False
     """Rekeys senders over their IKE SAs, reliably, and only receivers by multicast (RFC 9838
-    section 2.4). Without `rekey` all members are rekeyed so."""
+    section 2.4). Without `rekey` all members are rekeyed in this way."""
     atd: WholeSeconds = 5
-    """Activation time delay: senders use a new SA so long after the rekey, when all receivers have
-    it; 0 to 65535 s (RFC 9838 section
-    4.4.3.1.1)."""
+    """Activation time delay: senders begin to use a new SA this long after the rekey, when all
+    receivers have it; 0 to 65535 s (RFC 9838 section 4.4.3.1.1)."""
     dtd: WholeSeconds = 15
-    """Deactivation time delay: a replaced SA is removed so long after the rekey, when no sender
+    """Deactivation time delay: a replaced SA is removed this long after the rekey, when no sender
     uses it any more. Longer than `atd`, unless that is 0."""
     sender_id_bits: Annotated[int, bounds(1, MAX_SENDER_ID_BITS)] = 16
     """Bits of the IV that hold the Sender-ID (RFC 6054); the rest counts packets. More bits are
@@ -189,29 +189,31 @@ class GroupSection(Section):
     """Most Sender-IDs that one registration gets; a sender needs one for each encryption module
     (RFC 9838 section 2.5.1)."""
     expected_members: Annotated[int, Field(ge=0)] = 0
-    """How many members there should be, for alerts (`gcks_expected_members`); 0 says nothing."""
+    """How many members there should be, for alerts (`gcks_expected_members`); 0 if you don't
+    know."""
     capacity: Annotated[int, bounds(1)] = 1_000_000
-    """Members beyond which nobody else may join."""
+    """Number of members above which nobody else may join."""
     evaluate_sag: bool = True
-    """Refuses members that announce that they can't do the policy (SAg, RFC 9838 section 2.3.3), or
-    that don't announce `aggfrag` or `ipcomp` where the group uses it. `false` lets them in, and
+    """Refuses members whose SAg says that they don't support the policy (RFC 9838 section 2.3.3),
+    or that don't announce `aggfrag` or `ipcomp` where the group uses it. `false` lets them in, but
     they may fail."""
     key_management: Literal["simple", "lkh"] = "simple"
     """`lkh` keeps a key tree, with which members can be excluded one by one (RFC 9838 section 3.2);
     with `simple` an exclusion makes all others register again. See exclusion.md."""
     exclusion_window: Seconds = 1.0
-    """How long an exclusion waits for others, to share a rekey; 0 doesn't wait. What it costs is
-    time in which the excluded still read."""
+    """How long an exclusion waits for others, to share a rekey; 0 doesn't wait. In this time the
+    excluded members can still read."""
     forward_access: bool = False
-    """Shuts out who leaves as if it were excluded (RFC 9838 section 3.2.1). Needs `lkh`, or a group
-    without `rekey`."""
+    """Shuts out a member that leaves, as if it were excluded (RFC 9838 section 3.2.1). Needs
+    `lkh`, or a group without `rekey`."""
     backward_access: bool = False
     """Gives the group new keys for each newcomer, so that it can't read what it recorded before."""
     hide_policy: bool = False
     """Changes the key twice at an exclusion, so that the excluded don't even learn the policy
     that follows (RFC 9838 section 3.2.1). Needs `lkh`."""
     excluded: list[IdentityPattern] = []
-    """Who is shut out and may not join, whatever the `members` rules say; reload to apply."""
+    """Members that are shut out and may not join, whatever the `members` rules say; reload to
+    apply."""
     members: list[MemberSection]
     """Who may join, and whether as a sender; the first rule that fits decides, and nobody else may.
     """

@@ -56,8 +56,8 @@ def build_group(
     )
     places = {sa.name: place for place, sa in data_sas}
     for problem in check(policy):
-        found = (*path, *_yaml_path(problem.where, places))
-        findings.add(found, problem.reason, problem.remedy, warning=problem.warning)
+        key_path = (*path, *_yaml_path(problem.where, places))
+        findings.add(key_path, problem.reason, problem.remedy, warning=problem.warning)
     return policy
 
 
@@ -81,13 +81,13 @@ def _one_for_each(sa: DataSaSection, path: KeyPath, findings: Findings) -> Seque
     return [
         sa.model_copy(
             update={
-                "name": f"{sa.name}/{one.identity}",
+                "name": f"{sa.name}/{member.identity}",
                 "senders": SINGLE,
-                "sender": one.identity,
-                "source": one.address,
+                "sender": member.identity,
+                "source": member.address,
             }
         )
-        for one in sa.each_of
+        for member in sa.each_of
     ]
 
 

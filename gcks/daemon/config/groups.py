@@ -22,8 +22,8 @@ def build_groups(content: Any, source: str, findings: Findings) -> dict[str, Gro
     groups: dict[str, GroupPolicy] = {}
     rekey_to: dict[Endpoint, str] = {}
     listed = content.get("groups")
-    for place, one in enumerate(listed if isinstance(listed, list) else ()):
-        policy = _build(one, ("groups", place), source, findings)
+    for place, section in enumerate(listed if isinstance(listed, list) else ()):
+        policy = _build(section, ("groups", place), source, findings)
         if policy is None:
             continue
         if policy.name in groups:
@@ -51,18 +51,18 @@ def _build(content: Any, path: KeyPath, source: str, findings: Findings) -> Grou
     # Its rules are held against what is right, for all problems at once; the policy isn't used.
     guesses = findings.again()
     build_group(section, path, source, guesses)
-    findings.found += [
-        one for one in guesses.found if not _depends_on(one.path[len(path) :], wrong)
+    findings.entries += [
+        finding for finding in guesses.entries if not _depends_on(finding.path[len(path) :], wrong)
     ]
     return None
 
 
 def _depends_on(place: KeyPath, wrong: list[KeyPath]) -> bool:
     """Tell whether a problem might come from the default in the place of a wrong key."""
-    for one in wrong:
-        same_section = place[:-1] == one[:-1]
-        delays = place[-1] in _BOUND_BY_DELAYS and one[0] != "members"
-        sender = place[-1] == "sender" and one[0] == "members"
+    for wrong_path in wrong:
+        same_section = place[:-1] == wrong_path[:-1]
+        delays = place[-1] in _BOUND_BY_DELAYS and wrong_path[0] != "members"
+        sender = place[-1] == "sender" and wrong_path[0] == "members"
         if same_section or delays or sender:
             return True
     return False

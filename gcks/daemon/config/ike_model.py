@@ -27,9 +27,9 @@ class Section(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Any:
-        found = handler(core)
-        complete(cls, handler.resolve_ref_schema(found)["properties"])
-        return found
+        schema = handler(core)
+        complete(cls, handler.resolve_ref_schema(schema)["properties"])
+        return schema
 
 
 def _ike_proposals(value: list[str]) -> list[str]:
@@ -77,8 +77,8 @@ class CommonIkeSection(Section):
     """Silence after which the peer of an open IKE SA is asked whether it lives (RFC 7296 section
     2.4). If it doesn't answer, the IKE SA is closed."""
     fragment_size: FragmentSize = 1200
-    """Octets above which IKE messages go out in fragments (RFC 7383), 256 to 65000; 0 never does,
-    and isn't offered. Lower it where the path loses large packets."""
+    """Octets above which IKE messages go out in fragments (RFC 7383), 256 to 65000; 0 means never,
+    and fragments are not offered. Lower it where the path loses large packets."""
     optimized_rekey: OptimizedRekeySection | None = OptimizedRekeySection()
     """Lets an IKE SA be rekeyed without negotiating algorithms again
     (draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt), where the peer can do it too. `null` for regular

@@ -82,9 +82,9 @@ class ServerConfig:
     def listening(self) -> tuple[str, ...]:
         """Name every address and port that is listened at."""
         return tuple(
-            f"{one.address} {kind} {port}"
-            for one in self.listeners
-            for kind, ports in (("udp", (*one.ike, *one.natt)), ("tcp", one.tcp))
+            f"{listener.address} {kind} {port}"
+            for listener in self.listeners
+            for kind, ports in (("udp", (*listener.ike, *listener.natt)), ("tcp", listener.tcp))
             for port in ports
         )
 

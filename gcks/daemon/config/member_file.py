@@ -25,7 +25,7 @@ from gcks.daemon.config.member_model import (
     MemberServerSection,
 )
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
-from gcks.daemon.config.role import Role, refuse_others
+from gcks.daemon.config.program import Program, refuse_others
 from gcks.daemon.config.validation import section, validate
 from gcks.daemon.config.yaml_source import read_yaml
 from gcks.datagrams import Endpoint
@@ -61,7 +61,7 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
     Raises `ConfigError` where the file isn't YAML, or a server's.
     """
     content, findings = read_yaml(path)
-    refuse_others(content, path, Role.MEMBER)
+    refuse_others(content, path, Program.MEMBER)
     model = validate(content, MemberFile, findings)
     files = Files(path, findings.files)
     credentials = _credentials(content, files, findings)
@@ -88,7 +88,8 @@ def read_member(path: Path) -> tuple[MemberConfig | None, Findings]:
         credential_source=CredentialSource(
             dict(files.seen),
             reading_again(
-                path, lambda found: _credentials(content, Files(path, findings.files), found)
+                path,
+                lambda collector: _credentials(content, Files(path, findings.files), collector),
             ),
         ),
     )
@@ -212,13 +213,13 @@ def _raw_public_keys(
     findings: Findings,
 ) -> list[RawPublicKey]:
     identity = str(Identity.parse(server.identity))
-    found = [
+    raw_keys = [
         read_raw_public_key(
             text, identity, ("authentication", "raw_public_keys", place), files, findings
         )
         for place, text in enumerate(auth.raw_public_keys)
     ]
-    return [one for one in found if one is not None]
+    return [raw_key for raw_key in raw_keys if raw_key is not None]
 
 
 def _own(

@@ -135,8 +135,7 @@ class CeilingSection(Section):
     modes: list[Literal["tunnel", "transport"]] = ["tunnel", "transport"]
     """IPsec modes of Data-Security SAs."""
     min_lifetime: WholeSeconds = 1
-    """Shortest lifetime of any SA; raise it against a server that would have rekeys come too often.
-    """
+    """Shortest lifetime of any SA; raise it against a server that rekeys too often."""
     max_lifetime: WholeSeconds = 86_400
     """Longest lifetime of a Data-Security SA."""
     max_rekey_lifetime: WholeSeconds = 604_800
@@ -165,13 +164,13 @@ class MemberIkeSection(CommonIkeSection):
     retransmit_first: Seconds = 1.0
     """Time before a request is sent again, if no answer has come (RFC 7296 section 2.4)."""
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 1.8
-    """By which each wait is longer than the one before."""
+    """Each wait is this many times as long as the one before."""
     retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 6
     """Transmissions of a request in all; then the registration has failed."""
     retry_first: Seconds = 5.0
     """Wait after a registration that failed, before the next try."""
     retry_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
-    """By which each of these waits is longer than the one before."""
+    """Each of these waits is this many times as long as the one before."""
     retry_max: Seconds = 300.0
     """The longest of these waits."""
     reregister_jitter: SecondsOrAuto = None
@@ -181,8 +180,8 @@ class MemberIkeSection(CommonIkeSection):
     """Tells the server what the ceiling accepts (SAg, RFC 9838 section 2.3.3), so that it refuses
     with a reason instead of sending a policy that this member can't use."""
     max_puzzle_difficulty: Annotated[int, Field(ge=0, le=24)] = 20
-    """Bits of the hardest puzzle of a server under attack that is solved (RFC 8019); 20 take some
-    seconds, each more twice as long. 0 solves none."""
+    """Bits of the hardest puzzle that this member solves for a server under attack (RFC 8019). 20
+    bits take some seconds, and each further bit doubles that. 0 solves none."""
 
 
 class MemberControlSection(ControlSection):

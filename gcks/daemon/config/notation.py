@@ -91,6 +91,6 @@ def complete(model: type[BaseModel], properties: dict[str, JsonSchemaValue]) -> 
             told["description"] = " ".join(field.description.split())
         if isinstance(field.default, BaseModel):
             told["default"] = {}
-        for one in field.metadata:
-            if isinstance(one, Notation) and "default" in told:
-                told["default"] = one.write(field.default)
+        for note in field.metadata:
+            if isinstance(note, Notation) and "default" in told:
+                told["default"] = note.write(field.default)

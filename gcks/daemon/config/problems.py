@@ -17,7 +17,7 @@ MAX_TOLD: Final = 200
 """Problems in the text of one error."""
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """Where something stands; `line` counts from 1, 0 where there is none."""
 
     file: str
@@ -45,7 +45,7 @@ class Problem:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
     def __str__(self) -> str:
-        place = Place(self.file, self.line)
+        place = FilePlace(self.file, self.line)
         label = "warning: " if self.warning else ""
         key = f"{self.key}: " if self.key else ""
         return f"{place}: {label}{key}{self.text}"
@@ -104,32 +104,32 @@ class Findings:
 
     file: str
     """The main one."""
-    places: dict[KeyPath, Place]
+    places: dict[KeyPath, FilePlace]
     """Of every key and list entry, in the order of the files."""
     files: list[Path] = field(default_factory=list)
     """Those that the main one includes."""
-    found: list[Finding] = field(default_factory=list)
+    entries: list[Finding] = field(default_factory=list)
 
     def add(self, path: KeyPath, reason: str, remedy: str, *, warning: bool = False) -> None:
         """Note a problem at the line of the key, or of the nearest one above it."""
-        self.found.append(Finding(path, reason, remedy, warning))
+        self.entries.append(Finding(path, reason, remedy, warning))
 
     def refuse(self, path: KeyPath, error: Unfit) -> None:
         """Note what is wrong with what a key says."""
         self.add(path, error.reason, error.remedy)
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> FilePlace:
         """Return where a key stands, or the nearest one above it."""
         while path and path not in self.places:
             path = path[:-1]
-        return self.places.get(path, Place(self.file, 0))
+        return self.places.get(path, FilePlace(self.file, 0))
 
     def again(self) -> Findings:
         """Return an empty collector for the same files."""
         return Findings(self.file, self.places)
 
-    def _problem(self, found: Finding) -> Problem:
-        path, reason, remedy, warning = found
+    def _problem(self, finding: Finding) -> Problem:
+        path, reason, remedy, warning = finding
         return Problem(*self.place(path), key_text(path), reason, remedy, warning)
 
     @property
@@ -140,5 +140,7 @@ class Findings:
         """Return all problems in the order of the files and their lines."""
         names = dict.fromkeys((self.file, *map(str, self.files)))
         order = {name: at for at, name in enumerate(names)}
-        problems = map(self._problem, self.found)
-        return tuple(sorted(problems, key=lambda one: (order.get(one.file, 0), one.line)))
+        problems = map(self._problem, self.entries)
+        return tuple(
+            sorted(problems, key=lambda problem: (order.get(problem.file, 0), problem.line))
+        )

@@ -58,7 +58,7 @@ _PAGES: Final = {
 """By the title of the schema: what prints the page, and where the other one is."""
 
 
-class _Section(NamedTuple):
+class _PageSection(NamedTuple):
     """One section of the file; `path` is how its keys are reached, "" for the file itself."""
 
     path: str
@@ -72,7 +72,7 @@ def reference_of(schema: Schema) -> str:
     Raises KeyError where nothing says how a kind of value is written.
     """
     lines = [*_opening(schema["title"]), *_values(schema)]
-    for section in _sections(_Section("", schema, ""), schema["$defs"]):
+    for section in _sections(_PageSection("", schema, ""), schema["$defs"]):
         lines += _described(section)
     return "\n".join(lines)
 
@@ -82,21 +82,21 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _sections(section: _Section, known: Schema) -> Iterator[_Section]:
+def _sections(section: _PageSection, known: Schema) -> Iterator[_PageSection]:
     """Yield a section and those below it, in the order of the file."""
     yield section
     for key, option in section.schema["properties"].items():
         name = _section_of(option)
         if name is not None:
             path = _path(section.path, key, option)
-            yield from _sections(_Section(path, known[name], option["description"]), known)
+            yield from _sections(_PageSection(path, known[name], option["description"]), known)
 
 
 def _section_of(option: Schema) -> str | None:
     """Return the name of the section that an option is, or a list of; None for a value."""
     choices = (option, option.get("items", {}), *option.get("anyOf", ()))
-    found = next((one["$ref"] for one in choices if "$ref" in one), None)
-    return None if found is None else str(found).rpartition("/")[2]
+    link = next((choice["$ref"] for choice in choices if "$ref" in choice), None)
+    return None if link is None else str(link).rpartition("/")[2]
 
 
 def _path(above: str, key: str, option: Schema) -> str:
@@ -128,13 +128,13 @@ def _opening(file: str) -> list[str]:
 
 def _values(schema: Schema) -> list[str]:
     """Say how the kinds of values that occur are written."""
-    found: dict[str, list[Any]] = {}
+    by_kind: dict[str, list[Any]] = {}
     for value in _walk(schema):
         if KIND in value:
-            found.setdefault(value[KIND], value["examples"])
+            by_kind.setdefault(value[KIND], value["examples"])
     rows = {
         kind: f"| {kind} | {_KINDS[kind]} | {', '.join(map(_code, examples))} |"
-        for kind, examples in found.items()
+        for kind, examples in by_kind.items()
     }
     ordered = [rows[kind] for kind in _KINDS if kind in rows]
     return [f"## {_VALUES}", "", "| value | how | such as |", "| --- | --- | --- |", *ordered, ""]
@@ -150,7 +150,7 @@ def _walk(value: Any) -> Iterator[Schema]:
             yield from _walk(part)
 
 
-def _described(section: _Section) -> list[str]:
+def _described(section: _PageSection) -> list[str]:
     """Write a section: its heading, what it is for, its options."""
     if section.path:
         level = "#" * (2 + section.path.count("."))
@@ -195,7 +195,9 @@ def _value(option: Schema) -> str:
     if "items" in option:
         return f"list, each {_value(option['items'])}"
     if "anyOf" in option:
-        return " or ".join(_value(one) for one in option["anyOf"] if one != {"type": "null"})
+        return " or ".join(
+            _value(choice) for choice in option["anyOf"] if choice != {"type": "null"}
+        )
     words = option.get("enum", [option["const"]] if "const" in option else [])
     if words:
         *most, last = map(_code, words)

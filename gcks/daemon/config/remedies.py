@@ -54,19 +54,19 @@ def option_at(model: type[BaseModel], place: KeyPath) -> Option:
     whole = _schema(model)
     here: Option = whole
     for part in place:
-        here = next((found for one in _forms(here, whole) if (found := _below(one, part))), {})
-    (form, *others) = [one for one in _forms(here, whole) if one.get("type") != "null"]
+        here = next((below for form in _forms(here, whole) if (below := _below(form, part))), {})
+    (form, *others) = [form for form in _forms(here, whole) if form.get("type") != "null"]
     whole_form = here if others else {**form, **here}
     sections = (form, *_forms(form.get("items", {}), whole))
-    keys = next((one for one in sections if "properties" in one), None)
+    keys = next((section for section in sections if "properties" in section), None)
     return whole_form if keys is None else {**whole_form, "keys": keys}
 
 
 def _forms(here: Option, whole: Option) -> Iterator[Option]:
     """Yield what a value may be: the schema itself, or what it refers to, or its alternatives."""
-    for one in here.get("anyOf", (here,)):
-        name = one.get("$ref", "").rpartition("/")[2]
-        yield whole["$defs"][name] if name else one
+    for choice in here.get("anyOf", (here,)):
+        name = choice.get("$ref", "").rpartition("/")[2]
+        yield whole["$defs"][name] if name else choice
 
 
 def _below(here: Option, part: str | int) -> Option:

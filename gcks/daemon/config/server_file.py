@@ -28,7 +28,7 @@ from gcks.daemon.config.loaded import (
 )
 from gcks.daemon.config.output_files import file_to_make
 from gcks.daemon.config.problems import KEEP_ONE, ConfigError, Findings
-from gcks.daemon.config.role import Role, refuse_others
+from gcks.daemon.config.program import Program, refuse_others
 from gcks.daemon.config.server_model import (
     AuthenticationSection,
     ListenSection,
@@ -64,11 +64,11 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
     file isn't YAML, or a member's.
     """
     content, findings = read_yaml(path)
-    refuse_others(content, path, Role.SERVER)
+    refuse_others(content, path, Program.SERVER)
     model = validate(content, ServerFile, findings)
     files = Files(path, findings.files)
     server = section(content, "server", ServerSection)
-    listen = [one for _, one in entries(content, "listen", ListenSection)]
+    listen = [listener for _, listener in entries(content, "listen", ListenSection)]
     _check_listeners(listen, findings)
     credentials = _credentials(content, server, files, findings)
     watched = dict(files.seen)
@@ -84,8 +84,13 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
         credentials=credentials,
         groups=groups,
         listeners=tuple(
-            Listener(one.address, tuple(one.ike_ports), tuple(one.natt_ports), tuple(one.tcp_ports))
-            for one in listen
+            Listener(
+                listener.address,
+                tuple(listener.ike_ports),
+                tuple(listener.natt_ports),
+                tuple(listener.tcp_ports),
+            )
+            for listener in listen
         ),
         store_path=store_path,
         master_key=master_key,
@@ -98,7 +103,9 @@ def read_server(path: Path) -> tuple[ServerConfig | None, Findings]:
             watched,
             reading_again(
                 path,
-                lambda found: _credentials(content, server, Files(path, findings.files), found),
+                lambda collector: _credentials(
+                    content, server, Files(path, findings.files), collector
+                ),
             ),
         ),
     )
@@ -135,31 +142,31 @@ def _settings(model: ServerFile) -> ServerSettings:
 def _check_listeners(listen: Sequence[ListenSection], findings: Findings) -> None:
     taken: set[Endpoint] = set()
     everywhere = {
-        Endpoint(one.address, port)
-        for one in listen
-        if _is_wildcard(one)
-        for port in (*one.ike_ports, *one.natt_ports)
+        Endpoint(listener.address, port)
+        for listener in listen
+        if _is_wildcard(listener)
+        for port in (*listener.ike_ports, *listener.natt_ports)
     }
-    for place, one in enumerate(listen):
-        for key, ports in (("ike_ports", one.ike_ports), ("natt_ports", one.natt_ports)):
+    for place, listener in enumerate(listen):
+        for key, ports in (("ike_ports", listener.ike_ports), ("natt_ports", listener.natt_ports)):
             for port in ports:
-                endpoint = Endpoint(one.address, port)
+                endpoint = Endpoint(listener.address, port)
                 if endpoint in taken:
                     findings.add(("listen", place, key), f"{endpoint} is given twice", KEEP_ONE)
                 taken.add(endpoint)
-                covering = Endpoint(any_of(one.address), port)
-                if covering in everywhere and not _is_wildcard(one):
+                covering = Endpoint(any_of(listener.address), port)
+                if covering in everywhere and not _is_wildcard(listener):
                     reason = f"{covering} covers {endpoint}"
                     findings.add(("listen", place, key), reason, KEEP_ONE)
 
 
-def _is_wildcard(section: ListenSection) -> bool:
-    return ipaddress.ip_address(section.address).is_unspecified
+def _is_wildcard(listener: ListenSection) -> bool:
+    return ipaddress.ip_address(listener.address).is_unspecified
 
 
 def _rekey_source(listen: Sequence[ListenSection]) -> str:
     """Return where rekeys come from unless a group says otherwise: an address, if there is one."""
-    named = (one.address for one in listen if not _is_wildcard(one))
+    named = (listener.address for listener in listen if not _is_wildcard(listener))
     return next(named, ANY_IPV4)
 
 
@@ -192,17 +199,17 @@ def _has_key(server: ServerSection) -> bool:
 
 
 def _raw_public_keys(content: Any, files: Files, findings: Findings) -> list[RawPublicKey]:
-    found = [
+    raw_keys = [
         read_raw_public_key(
-            one.key,
-            str(Identity.parse(one.identity)),
+            section.key,
+            str(Identity.parse(section.identity)),
             ("authentication", "raw_public_keys", place, "key"),
             files,
             findings,
         )
-        for place, one in entries(content, "raw_public_keys", RawPublicKeySection)
+        for place, section in entries(content, "raw_public_keys", RawPublicKeySection)
     ]
-    return [one for one in found if one is not None]
+    return [raw_key for raw_key in raw_keys if raw_key is not None]
 
 
 def _pre_shared_keys(content: Any, files: Files, findings: Findings) -> tuple[PreSharedKey, ...]:

@@ -46,19 +46,19 @@ class ListenSection(Section):
 
 class PskSection(Section):
     identity: IdentityPattern
-    """Whose secret this is; an exact identity beats a pattern. Who shares one secret by a pattern
-    can pose as each other."""
+    """Whose secret this is; an exact identity beats a pattern. Members that share one secret by a
+    pattern can pose as each other."""
     secret: Secret
-    """The pre-shared key, at least 16 octets; use 32 random ones, for whoever poses as the server
-    can try guesses offline."""
+    """The pre-shared key, at least 16 octets; use 32 random ones, because an attacker who poses as
+    the server can test guesses offline."""
 
 
 class RawPublicKeySection(Section):
     identity: IdentityText
     """The member that proves itself with this key."""
     key: FileName
-    """PEM file with its public key: `openssl pkey -in KEY -pubout`. Two entries for one identity
-    let it go from one key to the next."""
+    """PEM file with its public key: `openssl pkey -in KEY -pubout`. To replace a key, give two
+    entries for the identity."""
 
 
 class AuthenticationSection(TrustSection):
@@ -76,7 +76,7 @@ class IkeSection(CommonIkeSection):
     retransmit_first: Seconds = 2.0
     """Time before a request of ours is sent again, if no answer has come (RFC 7296 section 2.4)."""
     retransmit_factor: Annotated[float, Field(ge=1, le=10)] = 2.0
-    """By which each wait is longer than the one before."""
+    """Each wait is this many times as long as the one before."""
     retransmit_tries: Annotated[int, Field(ge=1, le=20)] = 4
     """Transmissions of a request in all; then the IKE SA is closed."""
     childless: bool = True
@@ -88,8 +88,8 @@ class IkeSection(CommonIkeSection):
     half_open: Seconds = 30.0
     """How long a peer has from IKE_SA_INIT to GSA_AUTH; then its half-open IKE SA is forgotten."""
     cookie_threshold: Annotated[int, Field(ge=0)] = 500
-    """Half-open IKE SAs from which on new peers must give a cookie back, and so prove their address
-    (RFC 7296 section 2.6); 0 always. A slow server asks earlier."""
+    """Number of half-open IKE SAs from which on new peers must send back a cookie, which proves
+    their address (RFC 7296 section 2.6); 0 means always. A slow server asks earlier."""
     cookie_threshold_per_prefix: Annotated[int, Field(ge=0)] = 250
     """The same for one network, an IPv4 /24 or an IPv6 /56. Raise it where very many members are
     behind one address."""
@@ -97,7 +97,7 @@ class IkeSection(CommonIkeSection):
     """Bits of work that new peers are asked for under attack (RFC 8019); each bit doubles it. 0
     sets no puzzles."""
     puzzle_threshold: Annotated[int, Field(ge=0)] = 5_000
-    """Half-open IKE SAs from which on new peers must solve a puzzle."""
+    """Number of half-open IKE SAs from which on new peers must solve a puzzle."""
     puzzle_threshold_per_prefix: Annotated[int, Field(ge=0)] = 1_000
     """The same for one network, an IPv4 /24 or an IPv6 /56."""
     rate_per_address: Annotated[float, Field(ge=0)] = 50.0
@@ -107,14 +107,15 @@ class IkeSection(CommonIkeSection):
     """Registrations and IKE SA rekeys a second of one identity, tenfold at once; 0 for any number.
     """
     max_half_open: Annotated[int, Field(ge=1)] = 20_000
-    """Half-open IKE SAs beyond which nobody may begin one; its last fifth is for known senders. A
-    slow server lets in only what it can serve within 5 s (`gcks_backlog_limit`)."""
+    """Number of half-open IKE SAs above which nobody may begin another; the last fifth of it is
+    for known senders. A slow server lets in only what it can serve within 5 s
+    (`gcks_backlog_limit`)."""
     max_half_open_per_prefix: Annotated[int, Field(ge=1)] = 2_000
-    """Half-open IKE SAs of one network beyond which that network is refused, with cookies too.
-    Known senders still get in."""
+    """Number of half-open IKE SAs of one network above which that network is refused, even with
+    cookies. Known senders still get in."""
     max_ike_sas: Annotated[int, Field(ge=1)] = 100_000
-    """Established IKE SAs beyond which nobody may begin another. Raise it where more members are
-    rekeyed in-band, each over an IKE SA of its own."""
+    """Number of established IKE SAs above which nobody may begin another. Raise it where more
+    members are rekeyed in-band, each over an IKE SA of its own."""
 
 
 class StoreSection(Section):

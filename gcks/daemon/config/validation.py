@@ -67,8 +67,8 @@ def entries(content: Any, key: str, model: type[M]) -> list[tuple[int, M]]:
     listed = content.get(key) if isinstance(content, dict) else None
     if not isinstance(listed, list):
         return []
-    found = [(at, _valid(one, model)) for at, one in enumerate(listed)]
-    return [(place, one) for place, one in found if one is not None]
+    checked = [(at, _valid(entry, model)) for at, entry in enumerate(listed)]
+    return [(place, entry) for place, entry in checked if entry is not None]
 
 
 def without_wrong_keys(content: Any, model: type[M]) -> tuple[M | None, list[KeyPath]]:
@@ -79,7 +79,7 @@ def without_wrong_keys(content: Any, model: type[M]) -> tuple[M | None, list[Key
     try:
         return model.model_validate(content), []
     except ValidationError as error:
-        wrong = [_known_path(one["loc"], content) for one in error.errors(include_url=False)]
+        wrong = [_known_path(detail["loc"], content) for detail in error.errors(include_url=False)]
     rest = copy.deepcopy(content)
     for *parents, key in filter(None, wrong):
         owner = rest
@@ -157,4 +157,4 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     """Find the model in an annotation such as list[Section] or Section | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for arg in get_args(annotation) if (found := _section(arg))), None)
+    return next((section for arg in get_args(annotation) if (section := _section(arg))), None)

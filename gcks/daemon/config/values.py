@@ -32,11 +32,11 @@ _PROTOCOLS: Final = {"any": 0, "icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
 def _duration(value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    found = _DURATION.fullmatch(str(value))
+    match = _DURATION.fullmatch(str(value))
     if number:
         seconds = float(max(-1, min(value, 2 * _MAX_SECONDS)))
-    elif found is not None:
-        seconds = float(found[1]) * _UNITS[found[2]]
+    elif match is not None:
+        seconds = float(match[1]) * _UNITS[match[2]]
     else:
         raise Unfit(f"{value!r} is no duration", "write it such as 30s, 15m, 12h or 7d")
     if not 0 <= seconds <= _MAX_SECONDS:
@@ -62,10 +62,10 @@ def _octets(value: Any) -> int:
     """Read a size: octets, or with a unit such as 64KiB."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = _SIZE.fullmatch(str(value))
-    if found is None:
+    match = _SIZE.fullmatch(str(value))
+    if match is None:
         raise Unfit(f"{value!r} is no size", "write it such as 1200 or 64KiB")
-    return int(found[1]) * _SIZE_UNITS[found[2] or "B"]
+    return int(match[1]) * _SIZE_UNITS[match[2] or "B"]
 
 
 def _identity(value: str) -> str:
@@ -112,8 +112,8 @@ def _endpoint(value: Any) -> Endpoint:
 def _ports(value: Any) -> tuple[int, int]:
     if value == "any":
         return 0, _MAX_PORT
-    found = _PORTS.fullmatch(str(value))
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    match = _PORTS.fullmatch(str(value))
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if not first <= last <= _MAX_PORT:
         raise Unfit(f"{value!r} is no port", "write one, a range such as 5000-5010, or any")
     return first, last

@@ -16,9 +16,9 @@ from gcks.daemon.config.opening import read_file
 from gcks.daemon.config.problems import (
     KEEP_ONE,
     ConfigError,
+    FilePlace,
     Findings,
     KeyPath,
-    Place,
     Problem,
     reading_remedy,
 )
@@ -123,23 +123,23 @@ def _read_into(builder: _Builder, path: Path, content: dict[str, Any]) -> dict[s
 
 def _included(path: Path, patterns: Any, findings: Findings) -> list[Path]:
     """Return the files that the main file names, patterns in order, each once."""
-    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         findings.add((INCLUDE,), "no list", "give a list of files, such as [groups/*.yaml]")
         return []
-    found: dict[Path, None] = {}
+    included: dict[Path, None] = {}
     for place, pattern in enumerate(patterns):
         files = _matching(path.parent, pattern)
         if not files and not _GLOB & set(pattern):
             where = "absolute" if Path(pattern).is_absolute() else "not there"
             remedy = f"give a path from {path.parent}"
             findings.add((INCLUDE, place), f"{pattern} is {where}", remedy)
-        found.update(dict.fromkeys(file for file in files if file.is_file()))
-    found.pop(path, None)
-    if len(found) > MAX_INCLUDED:
+        included.update(dict.fromkeys(file for file in files if file.is_file()))
+    included.pop(path, None)
+    if len(included) > MAX_INCLUDED:
         remedy = f"at most {MAX_INCLUDED} can be included"
-        findings.add((INCLUDE,), f"{len(found)} files", remedy)
+        findings.add((INCLUDE,), f"{len(included)} files", remedy)
         return []
-    return list(found)
+    return list(included)
 
 
 def _matching(directory: Path, pattern: str) -> list[Path]:
@@ -217,8 +217,8 @@ class _Builder:
             return before
         return self._scalar(node, path)
 
-    def _place(self, node: yaml.Node) -> Place:
-        return Place(self.file, node.start_mark.line + 1)
+    def _place(self, node: yaml.Node) -> FilePlace:
+        return FilePlace(self.file, node.start_mark.line + 1)
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         try:

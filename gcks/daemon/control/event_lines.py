@@ -1,13 +1,11 @@
-"""Events as JSON: one object each, its schema, and the last ones kept for who comes later."""
+"""Events as JSON: one object each, and the last ones kept for who comes later."""
 
 from __future__ import annotations
 
-import typing
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from heapq import nlargest
 from itertools import chain
 from operator import itemgetter
@@ -21,7 +19,6 @@ SCHEMA_VERSION: Final = 1
 KEPT_OF_A_KIND: Final = 200
 """Of each kind by itself: a flood of one doesn't wash away the others."""
 MISSED: Final = "events_missed"
-_PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
 EVENT_NAMES: Final = frozenset(kind.name for kind in e.KINDS)
 
 
@@ -63,7 +60,7 @@ class Recent:
     def last(self, most: int, wanted: Wanted) -> list[dict[str, Any]]:
         """Return the last events as lines, the oldest first."""
         every = chain.from_iterable(self._kept.values())
-        newest = nlargest(most, (one for one in every if wanted(one[2])), key=itemgetter(0))
+        newest = nlargest(most, (entry for entry in every if wanted(entry[2])), key=itemgetter(0))
         return [event_line(event, at) for _, at, event in reversed(newest)]
 
 
@@ -81,42 +78,6 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def event_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a line: one alternative for each event."""
-    missed = _line_schema(MISSED, {"count": {"type": "integer"}}, ["count"])
-    kinds = sorted(e.KINDS, key=lambda kind: kind.name)
-    return {"oneOf": [*map(_schema_of, kinds), missed]}
-
-
 def missed_line(count: int, at: float) -> dict[str, Any]:
     """Return what a follower is told that was too slow."""
     return {"schema_version": SCHEMA_VERSION, "at": _time(at), "event": MISSED, "count": count}
-
-
-def _schema_of(kind: type[e.Event]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    properties = {field.name: _type_schema(hints[field.name]) for field in fields(kind)}
-    always = [name for name, told in properties.items() if told != {"type": "string"}]
-    return _line_schema(kind.name, properties, always)  # empty texts are left out
-
-
-def _line_schema(name: str, properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "schema_version": {"const": SCHEMA_VERSION},
-            "at": {"type": "string", "format": "date-time"},
-            "event": {"const": name},
-            **properties,
-        },
-        "required": ["schema_version", "at", "event", *required],
-        "additionalProperties": False,
-    }
-
-
-def _type_schema(hint: Any) -> dict[str, Any]:
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return {"enum": [one.value if isinstance(one.value, str) else one.name for one in hint]}
-    if typing.get_origin(hint) is tuple:
-        return {"type": "array", "items": _type_schema(typing.get_args(hint)[0])}
-    return {"type": _PLAIN[hint]}

@@ -28,8 +28,8 @@ from pydantic_core import from_json
 from gcks import __version__
 from gcks.daemon.config.loaded import ControlOptions
 from gcks.daemon.control.event_lines import Recent, Wanted, event_line, missed_line
-from gcks.daemon.control.peers import Gate, Peer, Role, Seats
-from gcks.daemon.control.requests import PROTOCOL, Events
+from gcks.daemon.control.peers import Gate, Peer, PeerRole, Seats
+from gcks.daemon.control.requests import PROTOCOL, EventsRequest
 from gcks.daemon.control.views import View
 from gcks.daemon.internal_error import InternalErrors
 from gcks.errors import LocalError
@@ -55,17 +55,17 @@ _FOR_ALL: Final = 0o666
 """Where several groups may come: their members are told from others by their credentials."""
 
 
-class Request(Protocol):
+class NumberedRequest(Protocol):
     """One line, read."""
 
     @property
     def id(self) -> int | str | None: ...
 
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=NumberedRequest)
 Read = Callable[[bytes], R]
 """Reads one line.  Raises `LocalError`."""
-Answer = Callable[[R, Role, str], Awaitable[View]]
+Answer = Callable[[R, PeerRole, str], Awaitable[View]]
 """Answers what was read.  Raises `LocalError`."""
 
 
@@ -157,7 +157,7 @@ class ControlSocket(Generic[R]):
         if not self.followers:
             return
         for event in events:
-            followers = [one for one in self._followers if one.wanted(event)]
+            followers = [follower for follower in self._followers if follower.wanted(event)]
             if followers:
                 line = _line(event_line(event, at))
                 for follower in followers:
@@ -209,7 +209,7 @@ class ControlSocket(Generic[R]):
             await _write(writer, _hello(peer.role))
             while line := await _next_line(reader):
                 request, answer = await self._respond(line, peer)
-                if isinstance(request, Events) and request.follow:
+                if isinstance(request, EventsRequest) and request.follow:
                     await self._follow(request.wanted, reader, writer, answer)
                     return
                 await _write(writer, answer)
@@ -288,7 +288,7 @@ async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:
         await writer.drain()
 
 
-def _hello(role: Role) -> bytes:
+def _hello(role: PeerRole) -> bytes:
     name = role.name.lower()
     return _line({"hello": "gcks", "version": __version__, "protocol": PROTOCOL, "role": name})
 
@@ -300,8 +300,8 @@ def _line(content: dict[str, Any]) -> bytes:
 def _id_of(line: bytes) -> int | str | None:
     """Return the id of a request that is otherwise wrong."""
     with contextlib.suppress(ValueError, AttributeError):
-        found = from_json(line).get("id")  # unlike json.loads it bears any depth
-        return found if isinstance(found, int | str) else None
+        number = from_json(line).get("id")  # unlike json.loads it bears any depth
+        return number if isinstance(number, int | str) else None
     return None
 
 

@@ -9,43 +9,42 @@ from typing import Annotated, Any, Final, Literal, Protocol
 from pydantic import Field, TypeAdapter
 
 from gcks import __version__
-from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.control.event_lines import Wanted
-from gcks.daemon.control.peers import Role
-from gcks.daemon.control.requests import BaseRequest, Events, parse
-from gcks.daemon.control.views import DoneView, EventsView, Row, View
+from gcks.daemon.control.peers import PeerRole
+from gcks.daemon.control.requests import BaseRequest, EventsRequest, parse
+from gcks.daemon.control.views import DoneView, EventsView, View, ViewRow
 from gcks.errors import LocalError
 from gcks.member.status import MemberStatus
 
 
-class Status(BaseRequest):
+class StatusRequest(BaseRequest):
     """What the member holds and does."""
 
     do: Literal["status"]
 
 
-class Leave(BaseRequest):
+class LeaveRequest(BaseRequest):
     """Leave all groups, and end."""
 
     do: Literal["leave"]
 
 
-class Deafen(BaseRequest):
+class DeafenRequest(BaseRequest):
     """Lose all multicast for a while; only of a member that runs for `gcks demo`."""
 
     do: Literal["deafen"]
     seconds: Annotated[float, Field(gt=0, le=60)]
 
 
-MemberRequest = Status | Leave | Deafen | Events
-READ_ONLY: Final = (Status, Events)
+MemberRequest = StatusRequest | LeaveRequest | DeafenRequest | EventsRequest
+READ_ONLY: Final = (StatusRequest, EventsRequest)
 
-_ADAPTER: Final[TypeAdapter[MemberRequest]] = TypeAdapter(
+MEMBER_REQUESTS: Final[TypeAdapter[MemberRequest]] = TypeAdapter(
     Annotated[MemberRequest, Field(discriminator="do")]
 )
 
 
-class DataSaRow(Row):
+class DataSaRow(ViewRow):
     protocol: str
     spi: str
     direction: str
@@ -56,7 +55,7 @@ class DataSaRow(Row):
     expires_in_seconds: float | None
 
 
-class MembershipRow(Row):
+class MembershipRow(ViewRow):
     group: str
     state: str
     rekey_spi: str
@@ -84,10 +83,7 @@ class MemberView(View):
     memberships: list[MembershipRow]
 
 
-MEMBER_VIEWS: Final[dict[str, type[View]]] = {"status": MemberView, "leave": DoneView}
-
-
-class Member(Protocol):
+class RunningMember(Protocol):
     """What the answers need of the running member."""
 
     def status(self) -> MemberStatus: ...
@@ -101,22 +97,19 @@ class Member(Protocol):
 
 def read_member_request(line: bytes) -> MemberRequest:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
-    return parse(_ADAPTER, line)
+    return parse(MEMBER_REQUESTS, line)
 
 
-def member_request_schema() -> dict[str, Any]:
-    """Return the JSON Schema of all requests."""
-    return _ADAPTER.json_schema(schema_generator=WithoutTitles)
-
-
-async def answer_member(member: Member, request: MemberRequest, role: Role, by: str) -> View:
+async def answer_member(
+    member: RunningMember, request: MemberRequest, role: PeerRole, by: str
+) -> View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
-    if not isinstance(request, READ_ONLY) and role < Role.OPERATOR:
+    if not isinstance(request, READ_ONLY) and role < PeerRole.OPERATOR:
         raise LocalError(f"{by} may read, not order; see control.operators in member.yaml")
     return await _ANSWERS[type(request)](member, request)
 
 
-async def _status(member: Member, asked: Status) -> View:
+async def _status(member: RunningMember, asked: StatusRequest) -> View:
     del asked
     status = member.status()
     return MemberView(
@@ -125,33 +118,34 @@ async def _status(member: Member, asked: Status) -> View:
         server=status.server,
         ike_sa=status.ike_sa,
         memberships=[
-            MembershipRow(**_known(MembershipRow, dataclasses.asdict(one))) for one in status.groups
+            MembershipRow(**_known(MembershipRow, dataclasses.asdict(membership)))
+            for membership in status.groups
         ],
     )
 
 
-def _known(row: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
+def _known(row: type[ViewRow], fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in row.model_fields}
 
 
-async def _leave(member: Member, order: Leave) -> View:
+async def _leave(member: RunningMember, order: LeaveRequest) -> View:
     del order
     await member.leave()
     return DoneView(done="the member leaves its groups, which the server knows, and ends")
 
 
-async def _deafen(member: Member, order: Deafen) -> View:
+async def _deafen(member: RunningMember, order: DeafenRequest) -> View:
     member.deafen(order.seconds)
     return DoneView(done="the member loses all multicast")
 
 
-async def _events(member: Member, asked: Events) -> View:
+async def _events(member: RunningMember, asked: EventsRequest) -> View:
     return EventsView(events=member.last_events(asked.last, asked.wanted))
 
 
 _ANSWERS: Final[dict[type, Callable[[Any, Any], Awaitable[View]]]] = {
-    Status: _status,
-    Leave: _leave,
-    Deafen: _deafen,
-    Events: _events,
+    StatusRequest: _status,
+    LeaveRequest: _leave,
+    DeafenRequest: _deafen,
+    EventsRequest: _events,
 }

@@ -29,7 +29,7 @@ MAX_OF_A_USER: Final = 8
 """Of a user that is neither root nor the daemon's own."""
 
 
-class Role(IntEnum):
+class PeerRole(IntEnum):
     """What a peer may do; each may do what the ones before it may."""
 
     NOBODY = 0
@@ -50,9 +50,9 @@ class Peer:
 
     __slots__ = ("_name", "role", "uid")
 
-    def __init__(self, role: Role, uid: int) -> None:
+    def __init__(self, role: PeerRole, uid: int) -> None:
         self.role, self.uid = role, uid
-        self._name: str | None = None if role is Role.OPERATOR else f"uid {uid}"
+        self._name: str | None = None if role is PeerRole.OPERATOR else f"uid {uid}"
 
     async def name(self) -> str:
         """Return what the log calls an operator; a directory may take its time over names."""
@@ -68,7 +68,7 @@ class Gate:
 
     def __init__(self, access: Access) -> None:
         """Raise `LocalError` where a group doesn't exist."""
-        wanted = ((access.readers, Role.READER), (access.operators, Role.OPERATOR))
+        wanted = ((access.readers, PeerRole.READER), (access.operators, PeerRole.OPERATOR))
         try:
             self._groups = {group_id(name): role for name, role in wanted if name is not None}
         except Unfit as error:
@@ -85,17 +85,19 @@ class Gate:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         _, uid, gid = _CREDENTIALS.unpack(credentials)
         role = self._role(uid, {gid, *_other_groups(sock)})
-        if role is Role.NOBODY:
+        if role is PeerRole.NOBODY:
             raise LocalError(
                 f"uid {uid} may not use this socket: ask as root, or name a UNIX group of yours "
                 "under control.readers or control.operators"
             )
         return Peer(role, uid)
 
-    def _role(self, uid: int, groups: set[int]) -> Role:
+    def _role(self, uid: int, groups: set[int]) -> PeerRole:
         if _is_trusted(uid):
-            return Role.OPERATOR
-        return max((self._groups[gid] for gid in groups & set(self._groups)), default=Role.NOBODY)
+            return PeerRole.OPERATOR
+        return max(
+            (self._groups[gid] for gid in groups & set(self._groups)), default=PeerRole.NOBODY
+        )
 
 
 class Seats:
@@ -104,13 +106,13 @@ class Seats:
     __slots__ = ("_of_role", "_of_user")
 
     def __init__(self) -> None:
-        self._of_role: Counter[Role] = Counter()
+        self._of_role: Counter[PeerRole] = Counter()
         self._of_user: Counter[int] = Counter()
 
     def take(self, peer: Peer) -> None:
         """Let one more in.  Raises `LocalError` where there is no room."""
-        readers, all_peers = self._of_role[Role.READER], self._of_role.total()
-        full = peer.role is Role.READER and readers >= MAX_PEERS - KEPT_FOR_OPERATORS
+        readers, all_peers = self._of_role[PeerRole.READER], self._of_role.total()
+        full = peer.role is PeerRole.READER and readers >= MAX_PEERS - KEPT_FOR_OPERATORS
         if full or all_peers >= MAX_PEERS:
             raise LocalError(f"{all_peers} programs are connected already; end one of them")
         if self._of_user[peer.uid] >= MAX_OF_A_USER and not _is_trusted(peer.uid):
@@ -147,9 +149,9 @@ def _other_groups(sock: socket.socket) -> list[int]:
         octets = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_OCTETS)
     except OSError:
         return []
-    found = array("I")
-    found.frombytes(octets)
-    return list(found)
+    groups = array("I")
+    groups.frombytes(octets)
+    return list(groups)
 
 
 def _user_name(uid: int) -> str:

@@ -28,14 +28,14 @@ def needs_restart(old: ServerConfig, new: ServerConfig) -> list[str]:
 
 async def in_slices(changes: Iterator[PolicyChange]) -> tuple[PolicyChange, ...]:
     """Let datagrams be answered between two groups; there may be a thousand."""
-    found: list[PolicyChange] = []
+    taken: list[PolicyChange] = []
     until = monotonic() + _SLICE_SECONDS
-    for one in changes:
-        found.append(one)
+    for change in changes:
+        taken.append(change)
         if monotonic() >= until:
             await asyncio.sleep(0)
             until = monotonic() + _SLICE_SECONDS
-    return tuple(found)
+    return tuple(taken)
 
 
 def plan_view(
@@ -44,16 +44,16 @@ def plan_view(
     """Describe everything that a reload with `new` does."""
     restart = needs_restart(old, new)
     settings = [
-        one.name
-        for one in fields(new.settings)
-        if getattr(old.settings, one.name) != getattr(new.settings, one.name)
+        setting.name
+        for setting in fields(new.settings)
+        if getattr(old.settings, setting.name) != getattr(new.settings, setting.name)
     ]
     return PlanView(
         config=name,
         usable=not restart,
         needs_restart=restart,
         server=settings,
-        groups=[_group(one) for one in changes],
+        groups=[_group(change) for change in changes],
     )
 
 
@@ -86,27 +86,27 @@ def effects(change: PolicyChange) -> list[str]:
         return [f"the group ends: {change.members} members are told to delete all its SAs"]
     if change.begins:
         return ["the group begins"]
-    found: list[str] = []
+    effects: list[str] = []
     if change.starts_over:
         why = "; ".join(change.starts_over)
-        found.append(f"all {change.members} members have to register again: {why}")
+        effects.append(f"all {change.members} members have to register again: {why}")
     if change.excluded:
-        found.append(f"{len(change.excluded)} members are excluded: {_some(change.excluded)}")
+        effects.append(f"{len(change.excluded)} members are excluded: {_some(change.excluded)}")
     if change.locked_out:
         first = change.locked_out[0]
-        found.append(
+        effects.append(
             f"{len(change.locked_out)} members can't follow, such as {first[0]}: {first[1]}"
         )
     renewed = (("renewed", change.renewed), ("new", change.created), ("deleted", change.dropped))
     told = [f"{what} {', '.join(_names(names))}" for what, names in renewed if names]
     if told:
-        found.append(f"rekey: {'; '.join(told)}")
+        effects.append(f"rekey: {'; '.join(told)}")
         grace = _SECONDS.format(change.grace_seconds)
-        found.append(f"grace period: what is replaced is accepted for {grace} more")
-    quiet = [one for one in change.options if not one.startswith(("data_sas.", "rekey."))]
+        effects.append(f"grace period: what is replaced is accepted for {grace} more")
+    quiet = [option for option in change.options if not option.startswith(("data_sas.", "rekey."))]
     if quiet:
-        found.append(f"without any message: {', '.join(quiet)}")
-    return found
+        effects.append(f"without any message: {', '.join(quiet)}")
+    return effects
 
 
 def _some(names: tuple[str, ...], most: int = 5) -> str:

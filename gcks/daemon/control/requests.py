@@ -15,7 +15,6 @@ from pydantic import (
     field_validator,
 )
 
-from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.values import IdentityPattern, LogLevel
 from gcks.daemon.control.event_lines import EVENT_NAMES, Wanted
 from gcks.daemon.logs import LEVEL_NAMES
@@ -41,7 +40,7 @@ class BaseRequest(BaseModel):
     """Comes back in the answer."""
 
 
-class Show(BaseRequest):
+class ShowRequest(BaseRequest):
     """Read the state; long lists come page by page: `next` of an answer is the next `start`."""
 
     do: Literal["show"]
@@ -63,20 +62,20 @@ class Show(BaseRequest):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
 
 
-class Plan(BaseRequest):
+class PlanRequest(BaseRequest):
     """Say what a reload would do: with the server's own file as it is now, or with another."""
 
     do: Literal["plan"]
     config: Name | None = None
 
 
-class Reload(BaseRequest):
+class ReloadRequest(BaseRequest):
     """Take over the server's configuration file as a whole, or not at all."""
 
     do: Literal["reload"]
 
 
-class Rekey(BaseRequest):
+class RekeyGroupRequest(BaseRequest):
     """Renew all keys of a group now."""
 
     do: Literal["rekey"]
@@ -90,7 +89,7 @@ class _Names(BaseRequest):
     """Identities or patterns, or references of certificates in hexadecimal."""
 
 
-class Exclude(_Names):
+class ExcludeRequest(_Names):
     """Shut out of a group, until it is lifted."""
 
     do: Literal["exclude"]
@@ -100,13 +99,13 @@ class Exclude(_Names):
     dry_run: bool = False
 
 
-class Readmit(_Names):
+class ReadmitRequest(_Names):
     """Lift exclusions."""
 
     do: Literal["readmit"]
 
 
-class Events(BaseRequest):
+class EventsRequest(BaseRequest):
     """Say what happened, and follow what happens: one line per event after the answer."""
 
     do: Literal["events"]
@@ -133,7 +132,15 @@ class Events(BaseRequest):
         return Wanted(LEVEL_NAMES[self.level], self.group, frozenset(self.names))
 
 
-Request = Show | Plan | Reload | Rekey | Exclude | Readmit | Events
+Request = (
+    ShowRequest
+    | PlanRequest
+    | ReloadRequest
+    | RekeyGroupRequest
+    | ExcludeRequest
+    | ReadmitRequest
+    | EventsRequest
+)
 
 
 def only_reads(request: Request) -> bool:
@@ -142,19 +149,19 @@ def only_reads(request: Request) -> bool:
     A file that the asker names is read with the server's rights and environment, and
     errors tell of what is in it: that is for operators.
     """
-    if isinstance(request, Plan):
+    if isinstance(request, PlanRequest):
         return request.config is None
-    return isinstance(request, Show | Events)
+    return isinstance(request, ShowRequest | EventsRequest)
 
 
-_ADAPTER: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
+REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(IdentityPattern)
 _REFERENCE_DIGITS: Final = 32
 
 
 def read_request(line: bytes) -> Request:
     """Read one line.  Raises `LocalError` that says what is wrong with it."""
-    request = parse(_ADAPTER, line)
+    request = parse(REQUESTS, line)
     if isinstance(request, _Names):
         with _said_clearly():
             names = [*map(_name_of(request), request.names)]
@@ -186,8 +193,3 @@ def _reference(name: str) -> str:
     if len(name) != _REFERENCE_DIGITS or not set(name) <= set("0123456789abcdef"):
         raise LocalError(f"{name!r} is no certificate reference; give the certificate's file")
     return name
-
-
-def request_schema() -> dict[str, Any]:
-    """Return the JSON Schema of all requests."""
-    return _ADAPTER.json_schema(schema_generator=WithoutTitles)

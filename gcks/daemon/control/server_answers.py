@@ -11,7 +11,7 @@ from gcks.daemon.control import requests as r
 from gcks.daemon.control import state
 from gcks.daemon.control import views as v
 from gcks.daemon.control.event_lines import Wanted
-from gcks.daemon.control.peers import Role
+from gcks.daemon.control.peers import PeerRole
 from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered, OrderRefused
@@ -21,7 +21,7 @@ from gcks.keyserver.groups.group import Group
 from gcks.wire.printable import printable
 
 
-class Server(state.Server, Protocol):
+class RunningServer(state.ShownServer, Protocol):
     """What orders need of the running server."""
 
     def command(self, command: Command) -> None: ...
@@ -35,11 +35,13 @@ class Server(state.Server, Protocol):
     async def load(self, path: Path | None) -> ServerConfig: ...
 
 
-async def answer(server: Server, request: r.Request, role: Role, by: str) -> v.View:
+async def answer(server: RunningServer, request: r.Request, role: PeerRole, by: str) -> v.View:
     """Answer a request or carry out an order.  Raises `LocalError`."""
-    if role < Role.OPERATOR and not r.only_reads(request):
+    if role < PeerRole.OPERATOR and not r.only_reads(request):
         what = (
-            "plan with the server's own file only" if isinstance(request, r.Plan) else "not order"
+            "plan with the server's own file only"
+            if isinstance(request, r.PlanRequest)
+            else "not order"
         )
         server.note(OrderRefused(request.do, by))
         raise LocalError(
@@ -49,12 +51,12 @@ async def answer(server: Server, request: r.Request, role: Role, by: str) -> v.V
     return await _ANSWERS[type(request)](server, request, by)
 
 
-async def _show(server: Server, asked: r.Show, by: str) -> v.View:
+async def _show(server: RunningServer, asked: r.ShowRequest, by: str) -> v.View:
     del by
     return state.show(server, asked)
 
 
-async def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
+async def _plan(server: RunningServer, asked: r.PlanRequest, by: str) -> v.View:
     del by
     new = await server.load(Path(asked.config) if asked.config is not None else None)
     name = asked.config or str(new.source or "")
@@ -62,20 +64,20 @@ async def _plan(server: Server, asked: r.Plan, by: str) -> v.View:
     return plan_view(server.config, new, changes, name)
 
 
-async def _reload(server: Server, order: r.Reload, by: str) -> v.View:
+async def _reload(server: RunningServer, order: r.ReloadRequest, by: str) -> v.View:
     del order
     server.note(OperatorOrdered("reload", "", by))
     await server.reload_now()
     return v.DoneView(done="reloaded")
 
 
-async def _rekey(server: Server, order: r.Rekey, by: str) -> v.View:
+async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> v.View:
     server.command(RekeyGroup(order.group))
     server.note(OperatorOrdered("rekey", order.group, by))
     return v.DoneView(done=f"{order.group} has new keys")
 
 
-async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
+async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v.View:
     group = _group(server, order.group)
     excluded = named(group, order.kind, order.names)
     way = way_without(group, excluded, group.policy)
@@ -100,17 +102,17 @@ async def _exclude(server: Server, order: r.Exclude, by: str) -> v.View:
     )
 
 
-async def _readmit(server: Server, order: r.Readmit, by: str) -> v.View:
+async def _readmit(server: RunningServer, order: r.ReadmitRequest, by: str) -> v.View:
     server.command(Readmit(order.group, order.kind, tuple(order.names), by))
     return v.DoneView(done=f"{', '.join(order.names)} may register to {order.group} again")
 
 
-async def _events(server: Server, asked: r.Events, by: str) -> v.View:
+async def _events(server: RunningServer, asked: r.EventsRequest, by: str) -> v.View:
     del by
     return v.EventsView(events=server.last_events(asked.last, asked.wanted))
 
 
-def _group(server: Server, name: str) -> Group:
+def _group(server: RunningServer, name: str) -> Group:
     groups = server.engine.groups
     if name not in groups:
         raise LocalError(f"there is no group {name}; there is {', '.join(groups) or 'none'}")
@@ -125,11 +127,11 @@ _HOW: Final = {
 }
 
 _ANSWERS: Final[dict[type, Callable[[Any, Any, str], Awaitable[v.View]]]] = {
-    r.Show: _show,
-    r.Plan: _plan,
-    r.Reload: _reload,
-    r.Rekey: _rekey,
-    r.Exclude: _exclude,
-    r.Readmit: _readmit,
-    r.Events: _events,
+    r.ShowRequest: _show,
+    r.PlanRequest: _plan,
+    r.ReloadRequest: _reload,
+    r.RekeyGroupRequest: _rekey,
+    r.ExcludeRequest: _exclude,
+    r.ReadmitRequest: _readmit,
+    r.EventsRequest: _events,
 }

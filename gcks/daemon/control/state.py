@@ -14,7 +14,7 @@ from gcks import __version__
 from gcks.daemon.config.loaded import ServerConfig
 from gcks.daemon.control import views as v
 from gcks.daemon.control.features import features
-from gcks.daemon.control.requests import Show
+from gcks.daemon.control.requests import ShowRequest
 from gcks.errors import AuthorizationFailed, LocalError
 from gcks.iana import ProtocolId
 from gcks.journal import ExclusionSaved
@@ -26,6 +26,7 @@ from gcks.keyserver.groups.membership import Member
 from gcks.keyserver.groups.policy import SINGLE, DataSaPolicy, GroupPolicy, RekeyPolicy
 from gcks.keyserver.groups.policy_change import census
 from gcks.keyserver.groups.sa_set import REKEY
+from gcks.wire.sa import Proposal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +35,7 @@ _STEPS: Final = ("open", "cookies", "puzzles")
 _REKEYED_BY: Final = {True: "in-band", False: "multicast"}
 
 
-class Server(Protocol):
+class ShownServer(Protocol):
     """What the views need of the running server."""
 
     config: ServerConfig
@@ -45,12 +46,12 @@ class Server(Protocol):
     def now(self) -> float: ...
 
 
-def show(server: Server, asked: Show) -> v.View:
+def show(server: ShownServer, asked: ShowRequest) -> v.View:
     """Answer a request.  Raises `LocalError` for a group that isn't there."""
     return _SUBJECTS[asked.what](server, asked)
 
 
-def _groups(server: Server, asked: Show) -> list[Group]:
+def _groups(server: ShownServer, asked: ShowRequest) -> list[Group]:
     groups = server.engine.groups
     if asked.group is None:
         return list(groups.values())
@@ -60,14 +61,14 @@ def _groups(server: Server, asked: Show) -> list[Group]:
     return [groups[asked.group]]
 
 
-def _one_group(server: Server, asked: Show) -> Group:
+def _one_group(server: ShownServer, asked: ShowRequest) -> Group:
     groups = _groups(server, asked)
     if len(groups) != 1:
-        raise LocalError(f"say which group: {', '.join(one.name for one in groups) or 'none'}")
+        raise LocalError(f"say which group: {', '.join(group.name for group in groups) or 'none'}")
     return groups[0]
 
 
-def _server(server: Server, asked: Show) -> v.View:
+def _server(server: ShownServer, asked: ShowRequest) -> v.View:
     del asked
     status = server.engine.status(server.now())
     return v.ServerView(
@@ -75,7 +76,7 @@ def _server(server: Server, asked: Show) -> v.View:
         identity=str(server.engine.settings.identity),
         listening=list(server.config.listening),
         groups=len(status.groups),
-        members=sum(one.members for one in status.groups),
+        members=sum(group.members for group in status.groups),
         ike_sas=status.established,
         half_open=status.half_open,
         admission=_STEPS[status.step],
@@ -83,7 +84,7 @@ def _server(server: Server, asked: Show) -> v.View:
     )
 
 
-def _group_rows(server: Server, asked: Show) -> v.View:
+def _group_rows(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     return v.GroupsView(groups=[_group(group, now) for group in _groups(server, asked)])
 
@@ -112,26 +113,26 @@ def _rekeyed_by(policy: GroupPolicy) -> str:
     return "multicast, senders in-band" if policy.inband_senders else "multicast"
 
 
-def _members(server: Server, asked: Show) -> v.View:
+def _members(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
-    found = group.state.members.get(asked.match) if asked.match is not None else None
-    if asked.match is not None and found is not None:
-        return _member_page(group, [(asked.match, found)], None)
+    member = group.state.members.get(asked.match) if asked.match is not None else None
+    if asked.match is not None and member is not None:
+        return _member_page(group, [(asked.match, member)], None)
     return _member_page(group, *_page(group, asked))
 
 
 def _page(
-    group: Group, asked: Show, *, senders: bool = False
+    group: Group, asked: ShowRequest, *, senders: bool = False
 ) -> tuple[list[tuple[str, Member]], int | None]:
     return group.state.members.page(asked.start, asked.limit, _pattern(asked), senders=senders)
 
 
-def _pattern(asked: Show) -> re.Pattern[str] | None:
+def _pattern(asked: ShowRequest) -> re.Pattern[str] | None:
     return re.compile(translate(asked.match)) if asked.match is not None else None
 
 
 def _member_page(group: Group, rows: Sequence[tuple[str, Member]], more: int | None) -> v.View:
-    members = [_member(group, identity, one) for identity, one in rows]
+    members = [_member(group, identity, member) for identity, member in rows]
     return v.MembersView(group=group.name, members=members, next=more)
 
 
@@ -154,29 +155,29 @@ _MAX_ROWS: Final = 200
 
 
 def _rows_of(
-    server: Server,
-    asked: Show,
+    server: ShownServer,
+    asked: ShowRequest,
     count: Callable[[Group], int],
     items: Callable[[Group], Iterable[T]],
     row: Callable[[Group, T], R],
 ) -> tuple[list[R], int | None]:
     """Return one page of the rows of all groups, and where the next one starts."""
-    found: list[R] = []
+    rows: list[R] = []
     most = min(asked.limit, _MAX_ROWS)
     skip = asked.start
     for group in _groups(server, asked):
         if skip >= count(group):
             skip -= count(group)
             continue
-        page = islice(items(group), skip, skip + most + 1 - len(found))
-        found += (row(group, one) for one in page)
+        page = islice(items(group), skip, skip + most + 1 - len(rows))
+        rows += (row(group, item) for item in page)
         skip = 0
-        if len(found) > most:
-            return found[:most], asked.start + most
-    return found, None
+        if len(rows) > most:
+            return rows[:most], asked.start + most
+    return rows, None
 
 
-def _sas(server: Server, asked: Show) -> v.View:
+def _sas(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     rows, more = _rows_of(
         server,
@@ -247,14 +248,14 @@ def replay_of(name: str, policy: DataSaPolicy | None) -> str:
     return "protected: one sender numbers the packets"
 
 
-def _rekeys(server: Server, asked: Show) -> v.View:
+def _rekeys(server: ShownServer, asked: ShowRequest) -> v.View:
     now = server.now()
     rows, more = _rows_of(
         server,
         asked,
         lambda group: len(_rekey_sas(group)),
         _rekey_sas,
-        lambda group, found: _rekey(group, *found, now),
+        lambda group, rekey_sa: _rekey(group, *rekey_sa, now),
     )
     return v.RekeysView(rekeys=rows, next=more)
 
@@ -280,10 +281,10 @@ def _rekey(group: Group, rekey: RekeyPolicy, sa: LiveSa, now: float) -> v.RekeyR
     )
 
 
-def _senders(server: Server, asked: Show) -> v.View:
+def _senders(server: ShownServer, asked: ShowRequest) -> v.View:
     group = _one_group(server, asked)
     rows, more = _page(group, asked, senders=True)
-    return v.SendersView(senders=[_sender(group, *one) for one in rows], next=more)
+    return v.SendersView(senders=[_sender(group, *row) for row in rows], next=more)
 
 
 def _sender(group: Group, identity: str, member: Member) -> v.SenderRow:
@@ -304,7 +305,7 @@ def _sends_on(policy: GroupPolicy, identity: str, address: str) -> list[str]:
         return []  # the policy has changed since it registered
 
 
-def _exclusions(server: Server, asked: Show) -> v.View:
+def _exclusions(server: ShownServer, asked: ShowRequest) -> v.View:
     rows, more = _rows_of(
         server,
         asked,
@@ -321,30 +322,27 @@ def _exclusions_of(group: Group) -> Iterable[ExclusionSaved | str]:
     return chain(group.state.exclusions, group.policy.excluded)
 
 
-def _excluded(group: Group, one: ExclusionSaved | str) -> v.ExclusionRow:
-    if isinstance(one, str):
+def _excluded(group: Group, exclusion: ExclusionSaved | str) -> v.ExclusionRow:
+    if isinstance(exclusion, str):
         return v.ExclusionRow(
-            group=group.name, kind="identity", name=one, excluded_at=None, by="configuration"
+            group=group.name, kind="identity", name=exclusion, excluded_at=None, by="configuration"
         )
     return v.ExclusionRow(
         group=group.name,
-        kind=one.kind,
-        name=one.name,
-        excluded_at=_time(one.excluded_at),
-        by=one.by,
-        about=one.about,
+        kind=exclusion.kind,
+        name=exclusion.name,
+        excluded_at=_time(exclusion.excluded_at),
+        by=exclusion.by,
+        about=exclusion.about,
     )
 
 
-def _census(server: Server, asked: Show) -> v.View:
+def _census(server: ShownServer, asked: ShowRequest) -> v.View:
     rows = [
         v.CensusRow(
             group=group.name,
             members=count,
-            announced=[
-                f"{ProtocolId(one.protocol)} {' '.join(dict.fromkeys(map(str, one.transforms)))}"
-                for one in (sag.proposals if sag is not None else ())
-            ],
+            announced=[*map(_announced, sag.proposals if sag is not None else ())],
         )
         for group in _groups(server, asked)
         for sag, count in census(group.state.members)
@@ -352,7 +350,12 @@ def _census(server: Server, asked: Show) -> v.View:
     return v.CensusView(census=rows)
 
 
-def _features(server: Server, asked: Show) -> v.View:
+def _announced(proposal: Proposal) -> str:
+    transforms = dict.fromkeys(map(str, proposal.transforms))
+    return f"{ProtocolId(proposal.protocol)} {' '.join(transforms)}"
+
+
+def _features(server: ShownServer, asked: ShowRequest) -> v.View:
     del asked
     return features(server.engine.settings)
 
@@ -368,7 +371,7 @@ def _time(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-_SUBJECTS: Final[dict[str, Callable[[Any, Show], v.View]]] = {
+_SUBJECTS: Final[dict[str, Callable[[Any, ShowRequest], v.View]]] = {
     "server": _server, "groups": _group_rows, "members": _members, "sas": _sas,
     "rekeys": _rekeys, "senders": _senders, "exclusions": _exclusions, "census": _census,
     "features": _features,

@@ -1,12 +1,12 @@
-"""What `gcks show` and `gcks plan` print: the models behind every --json, and their schemas."""
+"""What `gcks show` and `gcks plan` print: the models behind every --json."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 
-from gcks.daemon.control.event_lines import SCHEMA_VERSION, event_schema
+from gcks.daemon.control.event_lines import SCHEMA_VERSION
 
 _CONFIG: Final = ConfigDict(
     extra="forbid",
@@ -21,7 +21,7 @@ class View(BaseModel):
     schema_version: Literal[1] = SCHEMA_VERSION
 
 
-class Row(BaseModel):
+class ViewRow(BaseModel):
     model_config = _CONFIG
 
 
@@ -38,7 +38,7 @@ class ServerView(View):
     uptime_seconds: float
 
 
-class GroupRow(Row):
+class GroupRow(ViewRow):
     group: str
     members: int
     expected_members: int | None
@@ -59,7 +59,7 @@ class GroupsView(View):
     groups: list[GroupRow]
 
 
-class MemberRow(Row):
+class MemberRow(ViewRow):
     identity: str
     group: str
     address: str
@@ -79,7 +79,7 @@ class MembersView(View):
     """Where the next page starts; None: this was the last."""
 
 
-class SaRow(Row):
+class SaRow(ViewRow):
     group: str
     name: str
     protocol: str
@@ -102,7 +102,7 @@ class SasView(View):
     next: int | None
 
 
-class RekeyRow(Row):
+class RekeyRow(ViewRow):
     group: str
     spi: str
     next_message_id: int
@@ -122,7 +122,7 @@ class RekeysView(View):
     next: int | None
 
 
-class SenderRow(Row):
+class SenderRow(ViewRow):
     group: str
     identity: str
     address: str
@@ -137,7 +137,7 @@ class SendersView(View):
     next: int | None
 
 
-class ExclusionRow(Row):
+class ExclusionRow(ViewRow):
     group: str
     kind: str
     name: str
@@ -152,7 +152,7 @@ class ExclusionsView(View):
     next: int | None
 
 
-class CensusRow(Row):
+class CensusRow(ViewRow):
     group: str
     members: int
     announced: list[str]
@@ -163,12 +163,12 @@ class CensusView(View):
     census: list[CensusRow]
 
 
-class LockedOut(Row):
+class LockedOut(ViewRow):
     identity: str
     lacks: str
 
 
-class GroupPlan(Row):
+class GroupPlan(ViewRow):
     group: str
     members: int
     effects: list[str]
@@ -211,7 +211,7 @@ class ExclusionView(View):
 
 
 class EventsView(View):
-    events: list[Annotated[dict[str, Any], WithJsonSchema(event_schema())]]
+    events: list[dict[str, Any]]
     """Those that were asked for, the oldest first."""
 
 
@@ -236,13 +236,13 @@ class AuditView(View):
     """Where and why the chain is broken; "" if it isn't."""
 
 
-class FeatureRow(Row):
+class FeatureRow(ViewRow):
     document: str
     title: str
     on: bool
 
 
-class AlgorithmRow(Row):
+class AlgorithmRow(ViewRow):
     kind: str
     names: list[str]
 
@@ -250,19 +250,3 @@ class AlgorithmRow(Row):
 class FeaturesView(View):
     features: list[FeatureRow]
     algorithms: list[AlgorithmRow]
-
-
-VIEWS: Final[dict[str, type[View]]] = {
-    "server": ServerView, "groups": GroupsView, "members": MembersView, "sas": SasView,
-    "rekeys": RekeysView, "senders": SendersView, "exclusions": ExclusionsView,
-    "census": CensusView, "features": FeaturesView, "plan": PlanView, "reload": DoneView,
-    "rekey": DoneView,
-    "exclude": ExclusionView, "readmit": DoneView, "events": EventsView, "version": VersionView,
-    "audit": AuditView,
-}  # fmt: skip
-"""Subject of `show`, or command -> its answer."""
-
-
-def schemas() -> dict[str, Any]:
-    """Return the JSON Schema of every answer."""
-    return {name: view.model_json_schema(mode="serialization") for name, view in VIEWS.items()}

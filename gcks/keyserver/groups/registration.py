@@ -179,7 +179,7 @@ def with_lifetime(sa: LiveSa, sas: SaSet, now: float) -> GsaPolicy:
 def sas_for(policy: GroupPolicy, sas: SaSet, role: Role, now: float) -> list[LiveSa]:
     """Return the SAs that a GM of that role gets, the Rekey SA first.
 
-    Ruling: others send on a replaced Data-Security SA until ATD after the last
+    Ruling 38: others send on a replaced Data-Security SA until ATD after the last
     copy of the rekey, so a GM that joins within that time gets it too, with
     what is left of its DTD as the lifetime; but not where the GM itself would
     send on it: new senders begin with the new SA.

@@ -224,7 +224,7 @@ def _single_senders_are_members(policy: GroupPolicy) -> Problems:
 
 
 def _senders_told_apart(policy: GroupPolicy) -> Problems:
-    """The source selector tells which GM is an SA's single sender (see the rulings)."""
+    """The source selector tells which GM is an SA's single sender (ruling 34)."""
     owners: dict[object, str] = {}
     for sa in policy.data_sas:
         if sa.senders != SINGLE or not sa.sender:

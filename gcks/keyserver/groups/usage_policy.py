@@ -26,7 +26,7 @@ def usage_of(policy: GroupPolicy) -> Usage:
     Flags of USE_AGGFRAG are never set: a GM must take fragments of packets, and
     no congestion information can come back (section 6.3).
 
-    Ruling: IPCOMP_SUPPORTED of the response holds the well-known CPI, which is
+    Ruling 47: IPCOMP_SUPPORTED of the response holds the well-known CPI, which is
     the transform's number (RFC 3173 section 3.3).  A negotiated one is the choice
     of the one receiver; the receivers of a group share theirs, which the SA's
     destination address and this CPI tell.

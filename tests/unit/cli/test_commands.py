@@ -25,7 +25,7 @@ from gcks.cli import member_command as member
 from gcks.cli import server_command as server
 from gcks.cli.operate import Level
 from gcks.daemon.config.values import LogLevel
-from gcks.daemon.control.views import schemas
+from gcks.daemon.control.views import VersionView
 from gcks.daemon.logs import LEVEL_NAMES
 from tests.support.free_ports import free_port
 from tests.support.pem_authority import PemAuthority
@@ -113,7 +113,7 @@ def test_version(app: object, name: str) -> None:
 @pytest.mark.parametrize(("app", "name"), [(server, "gcks"), (member, "gcks-member")])
 def test_version_for_a_bug_report(app: object, name: str) -> None:
     answer = json.loads(invoke(app, "version", "--json").output)
-    Draft202012Validator(schemas()["version"]).validate(answer)
+    Draft202012Validator(VersionView.model_json_schema(mode="serialization")).validate(answer)
     assert (answer["program"], answer["version"]) == (name, __version__)
     assert answer["openssl"].startswith("OpenSSL")
 

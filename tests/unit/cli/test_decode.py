@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from gcks.cli import decode as command
 from gcks.cli import server_command as server
 from gcks.decode.key_log_format import HEADER, encode_entry
-from gcks.decode.report import schema
+from generated_by.decode_schema import decode_schema
 from tests.support import captures
 from tests.support.sample_messages import INIT, REKEYS, rekey_entry, rekey_messages
 
@@ -71,7 +71,7 @@ def test_with_keys_a_rekey_is_explained(capture: Path, keys: Path) -> None:
 def test_json_fits_its_schema(capture: Path, keys: Path) -> None:
     result = run(capture, "--keys", keys, "--json")
     answer = json.loads(result.stdout)
-    jsonschema.validate(answer, schema())
+    jsonschema.validate(answer, decode_schema())
     assert [one["header"]["exchange"] for one in answer["messages"]] == ["IKE_SA_INIT", "GSA_REKEY"]
     assert [p["payload"] for p in answer["messages"][1]["payloads"]] == ["GSA", "KD", "D", "AUTH"]
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from gcks.cli.layout import print_fields, print_rows
 from gcks.cli.tables import TABLES, render, render_event, render_plan
 from gcks.daemon.control.member_answers import MemberView
-from gcks.daemon.control.views import VIEWS, View
+from gcks.daemon.control.views import View
+from generated_by.answers import VIEWS
 
 END = "2036-11-21T09:17:14+00:00"
 MEMBERS = {

@@ -34,7 +34,7 @@ SHARE = RATE.of_a_host
 RECORDED = {
     "member_registered", "member_left", "member_certificate_ended", "members_locked_out",
     "registration_refused", "peer_authenticated", "sender_ids_exhausted",
-    "group_started", "group_started_over", "group_removed", "group_read_again",
+    "group_started", "group_started_over", "group_read_again", "group_removed",
     "reloaded", "reload_refused",
     "operator_excluded", "operator_readmitted", "operator_ordered", "order_refused",
 }  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 
 from gcks import events as e
 from gcks.daemon.audit_notes import NOTES
-from gcks.daemon.event_reference import page
+from generated_by.event_reference import page
 from tests.support.repository import ROOT
 
 PACKAGE: Final = ROOT / "gcks"

@@ -15,7 +15,7 @@ from gcks.decode.carriers import Carried, Census
 from gcks.decode.keyring import KeyRing
 from gcks.decode.messages import Explainer
 from gcks.decode.model import ExplainedPayload, Explanation, Item, Protection
-from gcks.decode.report import message_json, report, schema
+from gcks.decode.report import message_json, report
 from gcks.decode.text import COLUMNS, render, render_summary
 from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry
 from gcks.iana import Encr, ExchangeType, GcAuth, Integ, TransformType
@@ -30,6 +30,7 @@ from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.transform import Transform
 from gcks.wire.vendor import VendorId
+from generated_by.decode_schema import decode_schema
 from tests.support.captures import with_length
 from tests.support.gsa_policies import REKEY
 from tests.support.repository import ROOT
@@ -62,7 +63,7 @@ def registration(vector: dict[str, Any]) -> bytes:
         KeyDownload((), (MemberKeyBag((), auth_key, (3,)),)),
     ]
     sealer = protection(initiator=False)
-    return sealer.seal(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads)
+    return sealer.seal_messages(ExchangeType.GSA_AUTH, FLAG_RESPONSE, 1, payloads, None)[0]
 
 
 def explained(
@@ -160,7 +161,8 @@ def test_too_many_payloads() -> None:
 
 def sealed(payloads: list[Payload], *, initiator: bool = True) -> bytes:
     flags = FLAG_INITIATOR if initiator else FLAG_RESPONSE
-    return protection(initiator=initiator).seal(ExchangeType.GSA_AUTH, flags, 1, payloads)
+    sealer = protection(initiator=initiator)
+    return sealer.seal_messages(ExchangeType.GSA_AUTH, flags, 1, payloads, None)[0]
 
 
 @pytest.mark.parametrize("initiator", [True, False])
@@ -216,7 +218,7 @@ def test_fragments_are_put_together_in_any_order() -> None:
 def test_mutated_payloads_never_raise(seed: int) -> None:
     """A peer with keys can put anything inside SK."""
     dice, explainer = random.Random(seed), Explainer(KeyRing((IKE,)), show_secrets=True)
-    valid = jsonschema.Draft202012Validator(schema())
+    valid = jsonschema.Draft202012Validator(decode_schema())
     cipher = SUITE.make_cipher(IKE.sk_ei, b"")
     for number, chain in enumerate(list(inside_sk()) * 12):
         bent = bytearray(chain)
@@ -313,16 +315,16 @@ def test_the_summary() -> None:
 
 
 def test_the_published_schema_is_the_one_that_the_json_fits() -> None:
-    assert json.loads(PUBLISHED.read_text()) == schema()
+    assert json.loads(PUBLISHED.read_text()) == decode_schema()
     census = Census()
     census.esp[b"\xe4\x1brM"] = 3
     census.others["not IP"] = 2
     whole = report([message_json(one) for one in everything()], census, {})
-    jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.validate(json.loads(json.dumps(whole)), schema())
+    jsonschema.Draft202012Validator.check_schema(decode_schema())
+    jsonschema.validate(json.loads(json.dumps(whole)), decode_schema())
     assert whole["schema_version"] == 1
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**whole, "other": 1}, schema())
+        jsonschema.validate({**whole, "other": 1}, decode_schema())
 
 
 def test_a_payload_of_a_message_is_its_own_object() -> None:

@@ -12,8 +12,8 @@ from gcks.group.attribute_rules import (
     GSA_REKEY,
     INBAND_REGISTRATION,
     MULTICAST_REGISTRATION,
-    Item,
     RuleViolation,
+    TableItem,
     check_inband_rekey,
     check_registration,
     check_rekey,
@@ -100,7 +100,7 @@ def without(pair: Pair, kind: TransformType, *, data: bool = False) -> tuple[Tra
 
 def test_the_tables_name_every_item() -> None:
     for table in (MULTICAST_REGISTRATION, GSA_REKEY, INBAND_REGISTRATION):
-        assert set(table) == set(Item)
+        assert set(table) == set(TableItem)
 
 
 def test_what_the_server_sends_is_allowed() -> None:

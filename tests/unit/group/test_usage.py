@@ -41,7 +41,7 @@ def usage_notifies(payloads: Iterable[Payload]) -> list[Notify]:
 
 @pytest.mark.parametrize(("policy", "notify"), TOLD)
 def test_a_registration_tells_how_sas_are_used(policy: GroupPolicy, notify: Notify) -> None:
-    """RFC 9838 section 6.3: USE_AGGFRAG beside GSA, no congestion control; ruling: CPI 2."""
+    """RFC 9838 section 6.3: USE_AGGFRAG beside GSA, no congestion control; ruling 47: CPI 2."""
     joined = Stage(policy).register(announced=CAN_ALL)
     assert usage_notifies(joined.payloads) == [notify]
 

@@ -26,6 +26,7 @@ from gcks.ike.protect import (
 from gcks.wire.encrypted import GENERIC, SK_BODY_AT
 from gcks.wire.header import FLAG_INITIATOR, HEADER_OCTETS, MAX_MESSAGE_OCTETS, decode_header
 from gcks.wire.notify import Notify
+from gcks.wire.payloads import decode_chain
 
 SUITES = [
     (Encr.AES_GCM_16, 128, Integ.NONE),
@@ -223,11 +224,11 @@ def test_each_side_opens_what_the_other_seals(suite: tuple[int, int | None, int]
     initiator, responder = both_sides(suite)
     payloads = (Notify(NotifyType.INITIAL_CONTACT), Notify(NotifyType.GROUP_SENDER, b"\0\0\0\1"))
     for sender, receiver in ((initiator, responder), (responder, initiator)):
-        datagram = sender.seal(ExchangeType.GSA_AUTH, 0, 1, payloads)
+        datagram = sender.seal_messages(ExchangeType.GSA_AUTH, 0, 1, payloads, None)[0]
         header = decode_header(datagram)
-        assert receiver.open_payloads(datagram, header) == payloads
+        assert decode_chain(*receiver.open(datagram, header)) == payloads
         with pytest.raises(Discard):  # not one's own, reflected
-            sender.open_payloads(datagram, header)
+            decode_chain(*sender.open(datagram, header))
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -236,8 +237,9 @@ def test_no_iv_twice_under_a_key(suite: tuple[int, int | None, int]) -> None:
     initiator, _ = both_sides(suite)
     size = make(suite).iv_octets
     ivs = {
-        initiator.seal(ExchangeType.INFORMATIONAL, 0, number, ())[SK_BODY_AT : SK_BODY_AT + size]
+        message[SK_BODY_AT : SK_BODY_AT + size]
         for number in range(200)
+        for message in initiator.seal_messages(ExchangeType.INFORMATIONAL, 0, number, (), None)
     }
     assert len(ivs) == 200
 
@@ -252,20 +254,20 @@ def test_cbc_ivs_come_from_entropy() -> None:
 
     suite = SUITES[3]
     protection = IkeProtection(b"i" * 8, b"r" * 8, make(suite), make(suite), entropy)
-    datagram = protection.seal(ExchangeType.INFORMATIONAL, 0, 0, ())
+    datagram = protection.seal_messages(ExchangeType.INFORMATIONAL, 0, 0, (), None)[0]
     assert datagram[SK_BODY_AT : SK_BODY_AT + 16] == b"\xa5" * 16
     assert drawn == [16]
 
 
 def test_an_empty_message_has_no_first_payload() -> None:
     initiator, responder = both_sides(SUITES[0])
-    datagram = initiator.seal(ExchangeType.INFORMATIONAL, 0, 3, ())
+    datagram = initiator.seal_messages(ExchangeType.INFORMATIONAL, 0, 3, (), None)[0]
     assert datagram[HEADER_OCTETS] == PayloadType.NONE
-    assert responder.open_payloads(datagram, decode_header(datagram)) == ()
+    assert decode_chain(*responder.open(datagram, decode_header(datagram))) == ()
 
 
 def test_authentic_nonsense_is_malformed_not_dropped() -> None:
     _, responder = both_sides(SUITES[0])
     datagram = seal_chain(make(SUITES[0], 1), b"\xff" * 8, ENVELOPE, PayloadType.NONCE, b"\0\0\0\1")
     with pytest.raises(WireError):
-        responder.open_payloads(datagram, decode_header(datagram))
+        decode_chain(*responder.open(datagram, decode_header(datagram)))

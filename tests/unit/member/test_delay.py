@@ -137,15 +137,23 @@ def test_a_new_registration_forgets_what_another_server_told() -> None:
 def test_a_lost_rekey_waits_for_a_tenth() -> None:
     """Others may have it; but a network that loses one may lose it for many."""
     _, member = joined(*TOLD)
-    member.group.lose_rekey("lost", 100.0, MemberChange())
+    member.group.lose_rekey("lost", Reach.SOME, 100.0, MemberChange())
     assert member.group.due == 160.0
+
+
+def test_a_server_that_excludes_again_and_again_drives_nobody_in_a_circle() -> None:
+    """Five seconds at least lie between two registrations."""
+    gcks, member = joined(jitter_seconds=0.0)
+    member.register(gcks.registration(esp(1)), 99.0)
+    member.receive(gcks.message((EVERYTHING,)), 100.0)
+    assert member.group.due == 104.0
 
 
 def test_nobody_waits_until_what_it_holds_is_over() -> None:
     """Half of what is left is for the registration."""
     gcks, member = LittleGcks(), Member()
     member.register(gcks.registration(esp(1, lifetime=300), notifies=TOLD))
-    member.group.lose_rekey("lost", 200.0, MemberChange())
+    member.group.lose_rekey("lost", Reach.SOME, 200.0, MemberChange())
     assert member.group.due == 250.0
 
 

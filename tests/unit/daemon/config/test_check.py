@@ -17,11 +17,11 @@ from gcks.daemon.config.check import (
     check_server,
     describe,
     describe_json,
-    report_schema,
 )
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.problems import ConfigError, Problem
 from gcks.daemon.config.server_file import load_server
+from generated_by.check_schema import check_schema
 from tests.support.config_files import example, write
 from tests.support.pem_authority import PemAuthority
 
@@ -405,7 +405,7 @@ def test_a_usable_file_gives_one_line(directory: Path) -> None:
 def test_json_has_every_problem(directory: Path) -> None:
     text = example("gcks.yaml").replace("atd: 5s", "atd: soon")
     found = describe_json(check_server(write(directory, text)))
-    Draft202012Validator(report_schema()).validate(found)
+    Draft202012Validator(check_schema()).validate(found)
     assert found["usable"] is False
     assert found["problems"] == [
         {

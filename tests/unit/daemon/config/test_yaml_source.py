@@ -38,7 +38,7 @@ def test_lists_are_joined_and_sections_filled_up(tmp_path: Path) -> None:
     assert str(findings.place(("groups", 0, "id"))) == f"{main}:2"
     assert str(findings.place(("ike", "liveness"))) == f"{tmp_path}/more.yaml:1"
     assert [path.name for path in findings.files] == ["a.yaml", "b.yaml", "more.yaml"]
-    assert not findings.found
+    assert not findings.entries
 
 
 @pytest.mark.parametrize(

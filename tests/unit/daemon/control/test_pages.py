@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from gcks.daemon.control import plan, state, views
 from gcks.daemon.control.plan import in_slices
-from gcks.daemon.control.requests import Show
+from gcks.daemon.control.requests import ShowRequest
 from gcks.daemon.exposition import Exposition
 from gcks.daemon.metrics import ServerMetrics
 from gcks.keyserver.commands import Exclude
@@ -43,7 +43,9 @@ class Running:
 def pages(server: Any, what: str, limit: int) -> list[list[Any]]:
     found, start = [], 0
     while True:
-        asked = Show.model_validate({"do": "show", "what": what, "start": start, "limit": limit})
+        asked = ShowRequest.model_validate(
+            {"do": "show", "what": what, "start": start, "limit": limit}
+        )
         answer = state.show(server, asked).model_dump()
         found.append(answer[what])
         if answer["next"] is None:
@@ -72,13 +74,15 @@ def test_a_page_makes_its_own_rows_only(monkeypatch: pytest.MonkeyPatch) -> None
     made: list[object] = []
     row = views.ExclusionRow
     monkeypatch.setattr(views, "ExclusionRow", lambda **one: made.append(one) or row(**one))
-    asked = Show.model_validate({"do": "show", "what": "exclusions", "start": 900, "limit": 10})
+    asked = ShowRequest.model_validate(
+        {"do": "show", "what": "exclusions", "start": 900, "limit": 10}
+    )
     state.show(server, asked)
     assert 10 <= len(made) <= 11
 
 
 def test_a_start_behind_the_end_is_an_empty_page() -> None:
-    asked = Show.model_validate({"do": "show", "what": "sas", "start": 10_000})
+    asked = ShowRequest.model_validate({"do": "show", "what": "sas", "start": 10_000})
     server: Any = Running()
     answer = state.show(server, asked).model_dump()
     assert (answer["sas"], answer["next"]) == ([], None)

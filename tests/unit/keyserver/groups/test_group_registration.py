@@ -109,7 +109,7 @@ def test_the_initial_message_id_is_that_of_the_next_message() -> None:
 
 
 def test_a_joiner_between_copies_has_the_content_already() -> None:
-    """Rulings: it gets the new SAs, and ignores the copies that follow."""
+    """Ruling 36: it gets the new SAs, and ignores the copies that follow."""
     stage = Stage(group_policy(esp(renew_seconds=60)))
     stage.until(stage.now + 60.1)
     listener = stage.listener()
@@ -157,7 +157,7 @@ def test_one_encoding_serves_a_second() -> None:
 
 
 def test_a_receiver_that_joins_within_the_delay_gets_the_old_sa_too() -> None:
-    """RFC 5374 section 4.2.1: senders use it until ATD has passed (ruling beside the code)."""
+    """RFC 5374 section 4.2.1: senders use it until ATD has passed (ruling 38)."""
     stage = Stage()
     (old,) = stage.group.sas.data
     stage.rekey()
@@ -278,7 +278,7 @@ def test_a_stranger_is_refused() -> None:
 
 
 def test_a_receiver_that_asks_to_send_is_refused() -> None:
-    """Rulings: AUTHORIZATION_FAILED, not a silent receiver's registration."""
+    """Ruling 35: AUTHORIZATION_FAILED, not a silent receiver's registration."""
     stage = Stage()
     with pytest.raises(AuthorizationFailed, match="may not send"):
         stage.register("gm1", sender=True)
@@ -307,7 +307,7 @@ def test_a_send_only_member_gets_its_own_sas() -> None:
 
 
 def test_a_single_sender_must_come_from_its_address() -> None:
-    """Rulings: refused as a sender from another address than its selector allows."""
+    """Ruling 34: refused as a sender from another address than its selector allows."""
     stage = Stage(group_policy(single("one", "fqdn:s1.dev", "192.0.2.7")))
     with pytest.raises(AuthorizationFailed, match=r"only from 192\.0\.2\.7.*from 192\.0\.2\.8"):
         stage.register("s1", sender=True, address="192.0.2.8")

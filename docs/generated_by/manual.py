@@ -15,7 +15,8 @@ from typing import Any, Final, Union, get_args, get_origin
 from typer.models import ArgumentInfo, OptionInfo
 
 from gcks import __version__
-from gcks.cli.exits import GENERAL, NO_DAEMON, sentence
+from gcks.cli.exits import NO_DAEMON, sentence
+from generated_by.exit_codes import GENERAL
 
 _VALUES: Final[dict[Any, str]] = {Path: "FILE", str: "TEXT", int: "NUMBER", float: "NUMBER"}
 _COLUMNS: Final = 72
@@ -55,8 +56,8 @@ def page(program: Program, commands: Mapping[str, str]) -> str:
 def function_of(place: str) -> Callable[..., Any]:
     """Return the function that `module:function` names."""
     module, _, name = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 # --- one command ----------------------------------------------------------------------------------
@@ -85,22 +86,22 @@ class Parameter:
 
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """Return what a command takes and may be told about, in its order."""
-    found = inspect.signature(function, eval_str=True).parameters.values()
-    return [made for one in found if (made := _parameter(one)) is not None]
+    declared = inspect.signature(function, eval_str=True).parameters.values()
+    return [made for parameter in declared if (made := _parameter(parameter)) is not None]
 
 
-def _parameter(one: inspect.Parameter) -> Parameter | None:
-    kind, *notes = get_args(one.annotation)
+def _parameter(parameter: inspect.Parameter) -> Parameter | None:
+    kind, *notes = get_args(parameter.annotation)
     (info,) = [note for note in notes if isinstance(note, OptionInfo | ArgumentInfo)]
     if info.hidden:
         return None
     kind, repeats = _plain_type(kind)
     return Parameter(
-        names=_names(one.name, info),
+        names=_names(parameter.name, info),
         value=_value(kind, info) if isinstance(info, OptionInfo) else "",
         help=info.help or "",
-        default=_default(one.default),
-        required=one.default is inspect.Parameter.empty,
+        default=_default(parameter.default),
+        required=parameter.default is inspect.Parameter.empty,
         repeats=repeats,
     )
 
@@ -115,7 +116,7 @@ def _names(name: str, info: OptionInfo | ArgumentInfo) -> tuple[str, ...]:
 def _plain_type(kind: Any) -> tuple[Any, bool]:
     """Return the type of one value, and whether there may be several."""
     if get_origin(kind) in (UnionType, Union):
-        (kind,) = [one for one in get_args(kind) if one is not type(None)]
+        (kind,) = [alternative for alternative in get_args(kind) if alternative is not type(None)]
     if get_origin(kind) is list:
         return get_args(kind)[0], True
     return kind, False
@@ -125,7 +126,7 @@ def _value(kind: Any, info: OptionInfo) -> str:
     if kind is bool:
         return ""
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(one.value for one in kind)
+        return "|".join(member.value for member in kind)
     return info.metavar or _VALUES[kind]
 
 
@@ -139,11 +140,11 @@ def _default(value: Any) -> str:
 
 
 def _synopses(program: str, functions: Mapping[str, Callable[..., Any]]) -> str:
-    return "\n.br\n".join(_synopsis(program, *one) for one in functions.items())
+    return "\n.br\n".join(_synopsis(program, *named) for named in functions.items())
 
 
 def _synopsis(program: str, name: str, function: Callable[..., Any]) -> str:
-    usage = " ".join(one.usage for one in parameters(function))
+    usage = " ".join(parameter.usage for parameter in parameters(function))
     return f".B {_escaped(f'{program} {name}')}" + (f"\n{_text(usage)}" if usage else "")
 
 
@@ -151,16 +152,20 @@ def _commands(program: str, functions: Mapping[str, Callable[..., Any]]) -> Iter
     for name, function in functions.items():
         yield f'.SS "{_escaped(f"{program} {name}")}"'
         yield from _paragraphs((inspect.getdoc(function) or "").split("\n\n"))
-        yield from _items((_heading(one), _explained(one)) for one in parameters(function))
+        yield from _items(
+            (_heading(parameter), _explained(parameter)) for parameter in parameters(function)
+        )
         yield from (".PP", _text(f"Exit status: {sentence(program, name)}."))
 
 
-def _heading(one: Parameter) -> str:
-    return f"{', '.join(one.names)} {one.value}".strip()
+def _heading(parameter: Parameter) -> str:
+    return f"{', '.join(parameter.names)} {parameter.value}".strip()
 
 
-def _explained(one: Parameter) -> str:
-    return f"{one.help} Default: {one.default}." if one.default else one.help
+def _explained(parameter: Parameter) -> str:
+    return (
+        f"{parameter.help} Default: {parameter.default}." if parameter.default else parameter.help
+    )
 
 
 def _section(title: str, *content: str) -> list[str]:

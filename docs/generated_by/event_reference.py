@@ -57,8 +57,8 @@ _SECTIONS: Final = {
 _OPENING: Final = (
     "What stands in the log, in the journal (`GCKS_EVENT=...`, each field as `GCKS_NAME`), in"
     " `gcks events` and, where it says so, in the audit log. Names of events and fields, and the"
-    " words that a `reason` can be, are stable: that one is renamed or goes away is said under"
-    ' "Changes" in the README; others may be added. Fields that are empty texts are left out.'
+    " words that a `reason` can be, are stable: a name that changes or goes away is in"
+    " CHANGELOG.md; new ones may be added. Fields that are empty texts are left out."
 )
 
 _LEFT_OUT: Final = (

@@ -10,14 +10,15 @@ from typing import Any, Final, get_args
 
 from pydantic.json_schema import models_json_schema
 
-from gcks.daemon.config.check import report_schema
 from gcks.daemon.config.notation import WithoutTitles
 from gcks.daemon.config.schema import DIALECT
-from gcks.daemon.control.event_lines import event_schema
-from gcks.daemon.control.member_answers import MEMBER_VIEWS, member_request_schema
-from gcks.daemon.control.peers import Role
-from gcks.daemon.control.requests import PROTOCOL, Show, request_schema
-from gcks.daemon.control.views import VIEWS, EventsView, View
+from gcks.daemon.control.member_answers import MEMBER_REQUESTS
+from gcks.daemon.control.peers import PeerRole
+from gcks.daemon.control.requests import PROTOCOL, REQUESTS, ShowRequest
+from gcks.daemon.control.views import EventsView, View
+from generated_by.answers import MEMBER_VIEWS, VIEWS
+from generated_by.check_schema import check_schema
+from generated_by.event_schema import event_schema
 
 Schema = dict[str, Any]
 
@@ -25,9 +26,12 @@ _REFERENCE: Final = "#/$defs/{model}"
 _ORDERS: Final = ("plan", "reload", "rekey", "exclude", "readmit", "audit", "version")
 _MEMBER_ORDERS: Final = ("status", "leave")
 PRINTED: Final[dict[str, type[View]]] = {
-    **{f"gcks-show-{one}": VIEWS[one] for one in get_args(Show.model_fields["what"].annotation)},
-    **{f"gcks-{one}": VIEWS[one] for one in _ORDERS},
-    **{f"gcks-member-{one}": MEMBER_VIEWS[one] for one in _MEMBER_ORDERS},
+    **{
+        f"gcks-show-{subject}": VIEWS[subject]
+        for subject in get_args(ShowRequest.model_fields["what"].annotation)
+    },
+    **{f"gcks-{order}": VIEWS[order] for order in _ORDERS},
+    **{f"gcks-member-{order}": MEMBER_VIEWS[order] for order in _MEMBER_ORDERS},
     "gcks-member-version": VIEWS["version"],
 }
 """Command -> what it prints with --json; what isn't a view is below."""
@@ -43,13 +47,13 @@ def control_schema() -> Schema:
     )
     definitions: Schema = {
         **{name: names[view, "serialization"] for name, view in PRINTED.items()},
-        "gcks-check": report_schema(),
+        "gcks-check": check_schema(),
         "gcks-member-check": _refer("gcks-check"),
         "gcks-events": _refer("event"),
         "gcks-decode": {"$ref": "decode.schema.json"},
         "hello": _HELLO,
-        "request": request_schema(),
-        "member-request": member_request_schema(),
+        "request": REQUESTS.json_schema(schema_generator=WithoutTitles),
+        "member-request": MEMBER_REQUESTS.json_schema(schema_generator=WithoutTitles),
         "answer": _ANSWER,
         "events-answer": names[EventsView, "serialization"],
         "event": event_schema(),
@@ -62,7 +66,7 @@ def control_schema() -> Schema:
         "$schema": DIALECT,
         "title": "gcks: what --json prints, and the control socket",
         "description": _ABOUT,
-        "$defs": {name: _described(name, one) for name, one in definitions.items()},
+        "$defs": {name: _described(name, definition) for name, definition in definitions.items()},
     }
 
 
@@ -101,7 +105,7 @@ _HELLO: Final = {
         "hello": {"const": "gcks"},
         "version": {"type": "string"},
         "protocol": {"const": PROTOCOL},
-        "role": {"enum": [one.name.lower() for one in Role if one is not Role.NOBODY]},
+        "role": {"enum": [role.name.lower() for role in PeerRole if role is not PeerRole.NOBODY]},
     },
     "required": ["hello", "version", "protocol", "role"],
     "additionalProperties": False,

@@ -1,0 +1,457 @@
+"""A whole world that is watched: one server, its members, a network, and all that must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from math import inf
+from typing import Final
+
+from gcks.outcome import Outcome
+from tests.exchange.demo import PSK, SERVER_HOST, SERVER_SETTINGS, World
+from tests.exchange.memory_store import replay
+from tests.exchange.network import MemberNode, Network, ServerNode, Weather
+
+from gcks.datagrams import Transmit
+from gcks.errors import DropReason, LocalError
+from gcks.events import DatagramDropped, Event
+from gcks.ike.retransmission import Retransmission
+from gcks.journal import ExclusionLifted, ExclusionSaved, GroupRemoved, JournalEntry
+from gcks.keyserver.commands import Command, Reload
+from gcks.keyserver.engine import Engine
+from gcks.keyserver.groups.policy import GroupPolicy
+from gcks.keyserver.settings import ServerSettings
+from gcks.member.ceiling import Ceiling
+from gcks.member.data_plane import Feature, InstallSa
+from gcks.member.engine import MemberOutcome
+from gcks.member.settings import Retry
+from tests.property.worlds.air import Air
+from tests.property.worlds.broken import hold
+from tests.property.worlds.ledger import Ledger
+from tests.property.worlds.memory import check_memory, check_timers
+from tests.property.worlds.policies import (
+    MOST_DTD_SECONDS,
+    MOST_LIFETIME_SECONDS,
+    NAMES,
+    identity_of,
+)
+from tests.property.worlds.readers import Readers, Registrations
+from tests.property.worlds.secrecy import Secrecy
+
+FAIR: Final = Weather(least_delay=0.01, most_delay=0.01)
+"""Nothing is lost, nothing overtakes."""
+SETTLE_SECONDS: Final = MOST_LIFETIME_SECONDS + 60.0
+"""After so much calm everybody is back, whatever was lost."""
+STEADY_SECONDS: Final = 60.0
+"""Then for so long not one packet may be unreadable."""
+LIVENESS_SECONDS: Final = 20.0
+MAX_SPINS: Final = 100
+"""Calls of one engine in one moment."""
+
+
+class Doom(Enum):
+    """When the server falls, with its next decision."""
+
+    BEFORE_COMMIT = "before it is committed"
+    AFTER_COMMIT = "when it is committed, and nothing sent"
+
+
+@dataclass(frozen=True)
+class MemberOptions:
+    """What a member's operator has set."""
+
+    sender_ids: int = 1
+    announce_transforms: bool = True
+    fragment_octets: int | None = 1200
+    ike_sa_rekey_seconds: float = 14_400.0
+
+
+@dataclass
+class Player:
+    """A member that runs; after a restart it is another."""
+
+    name: str
+    node: MemberNode
+    groups: Mapping[str, bool]
+    """Group -> whether as a sender."""
+    announces: bool = True
+    registrations: Registrations = field(default_factory=Registrations)
+    left: bool = False
+
+    @property
+    def identity(self) -> str:
+        return identity_of(self.name)
+
+
+class WatchedNetwork(Network):
+    """Shows everything to the stage; lets the server fall in the middle of a decision."""
+
+    def __init__(self, seed: int, stage: Stage) -> None:
+        super().__init__(seed, replace(FAIR))
+        self._stage = stage
+        self.doom: Doom | None = None
+        self.down_seconds = 0.0
+        self.fault_in: int | None = None
+        """How many more times the server gets entropy before it gets an exception."""
+        self.faults = 0
+        self._spun_at, self._spins = -inf, 0
+
+    def server_entropy(self, octets: int) -> bytes:
+        if self.fault_in is not None:
+            self.fault_in -= 1
+            if self.fault_in < 0:
+                self.fault_in = None
+                self.faults += 1
+                raise RuntimeError("a fault of the test's")
+        return self.entropy(octets)
+
+    def fall(self) -> None:
+        """End the server; it comes back later."""
+        assert self.server is not None
+        self.doom, self.fault_in = None, None
+        self.server.down = True
+        self._stage.log("server", f"FALLS, for {self.down_seconds} s")
+        self.at(self.now + self.down_seconds, self._stage.restart_server)
+
+    def _server_did(self, node: ServerNode, outcome: Outcome) -> None:
+        self._count_spins()
+        decided = bool(outcome.journal or outcome.transmits)
+        if decided and self.doom is Doom.BEFORE_COMMIT:
+            self.fall()
+            return
+        self._stage.server_committed(outcome.journal, outcome.events)
+        node.events += outcome.events
+        node.journal += outcome.journal
+        if decided and self.doom is Doom.AFTER_COMMIT:
+            self.fall()
+            return
+        self._stage.server_sends(outcome.transmits)
+        for transmit in outcome.transmits:
+            self._send(transmit, None)
+        self._arm(node, outcome.next_timeout)
+
+    def _member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+        self._stage.member_did(node, outcome)
+        super()._member_did(node, outcome)
+
+    def _count_spins(self) -> None:
+        self._spins = self._spins + 1 if self._spun_at == self.now else 0
+        self._spun_at = self.now
+        hold(self._spins < MAX_SPINS, "bounded", "the server doesn't come to rest")
+
+    def remove_member(self, node: MemberNode) -> None:
+        """Take a member off the network."""
+        node.timer += 1
+        node.deaf = True
+        self.members.remove(node)
+        self._behind[node.host].remove(node)
+
+
+class GuardedEngine(Engine):
+    """Ends where the daemon would: its manager starts it again."""
+
+    network: WatchedNetwork
+
+    def handle_timeout(self, now: float) -> Outcome:
+        try:
+            return super().handle_timeout(now)
+        except LocalError:
+            if not self.network.faults:
+                raise
+            self.network.fall()
+            return Outcome()
+
+
+class WatchedWorld(World):
+    """A world on the watched network."""
+
+    stage: Stage
+
+    def __post_init__(self) -> None:
+        self.network: WatchedNetwork = self.stage.network
+        self._hosts = 0
+
+    def start_server(self) -> None:
+        network = self.network
+        journal = network.server.journal if network.server is not None else []
+        engine = GuardedEngine(
+            self.settings,
+            self.server_credentials,
+            self.policies,
+            replay(journal),
+            entropy=network.server_entropy,
+            wall=network.wall,
+            now=network.now,
+            meter=self.meter,
+        )
+        engine.network = network
+        network.add_server(engine, SERVER_HOST)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a world begins with."""
+
+    seed: int
+    policies: tuple[GroupPolicy, ...]
+    members: Mapping[str, MemberOptions]
+    ike_sa_rekey_seconds: float = 14_400.0
+
+
+class Stage:
+    """Everything, and the steps that can be taken."""
+
+    def __init__(self, setting: Setting, known: frozenset[str]) -> None:
+        self.setting, self.known = setting, known
+        self.policies = {policy.name: policy for policy in setting.policies}
+        """What is configured now."""
+        self.story: list[tuple[float, str, object]] = []
+        """Time, who, and what: an event or a text."""
+        self.players: dict[str, Player] = {}
+        self.ledger = Ledger(known)
+        self.air = Air(self.ledger)
+        self.secrecy = Secrecy(self.ledger, self.air, known)
+        self.readers = Readers(self)
+        self.network = WatchedNetwork(setting.seed, self)
+        self._exclusions: set[tuple[str, str]] = set()
+        """Group and identity."""
+        self._by_node: dict[int, Player] = {}
+        settings = replace(
+            SERVER_SETTINGS,
+            liveness_seconds=LIVENESS_SECONDS,
+            ike_sa_rekey_seconds=setting.ike_sa_rekey_seconds,
+        )
+        self.world = self._world(settings)
+        self.world.start_server()
+        self.network.at(0.25, self.readers.tick)
+
+    def _world(self, settings: ServerSettings) -> WatchedWorld:
+        class OnThisStage(WatchedWorld):
+            stage = self
+
+        return OnThisStage(groups=self.setting.policies, settings=settings)
+
+    # --- looking -------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.network.now
+
+    @property
+    def is_up(self) -> bool:
+        return self.network.server is not None and not self.network.server.down
+
+    def members(self, group: str) -> list[str]:
+        """Return the members by the journal."""
+        record = self.ledger.groups.get(group)
+        return record.members() if record is not None else []
+
+    def is_member(self, group: str, identity: str) -> bool:
+        return identity in self.members(group)
+
+    def excludes(self, group: str, identity: str) -> bool:
+        """Tell whether an operator's order stands against it."""
+        return (group, identity) in self._exclusions
+
+    def log(self, who: str, what: object) -> None:
+        self.story.append((self.now, who, what))
+
+    # --- what the network shows -------------------------------------------------
+
+    def server_committed(self, journal: Sequence[JournalEntry], events: Sequence[Event]) -> None:
+        """Follow a commit."""
+        for event in events:
+            self.log("server", event)
+            self._no_internal_error(event)
+            self.readers.server_event(event)
+        self.ledger.take(journal, events, self.policies, self.now)
+        self.secrecy.seated(journal)
+        for entry in journal:
+            self._note_exclusion(entry)
+
+    def _note_exclusion(self, entry: JournalEntry) -> None:
+        if isinstance(entry, ExclusionSaved):
+            self._exclusions.add((entry.group, entry.name))
+            self.readers.roles_change()
+        elif isinstance(entry, ExclusionLifted):
+            self._exclusions.discard((entry.group, entry.name))
+            self.readers.roles_change()
+        elif isinstance(entry, GroupRemoved):
+            self._exclusions = {place for place in self._exclusions if place[0] != entry.group}
+            self.readers.roles_change()
+
+    def _no_internal_error(self, event: Event) -> None:
+        if isinstance(event, DatagramDropped) and event.reason is DropReason.INTERNAL_ERROR:
+            hold(self.network.faults, "internal error", event.detail)
+            if "issue13.C" in self.known:
+                self.network.at(self.now, self._restart_after_fault)
+
+    def server_sends(self, transmits: Sequence[Transmit]) -> None:
+        """Hold what leaves against what was committed."""
+        self.air.take(transmits)
+
+    def member_did(self, node: MemberNode, outcome: MemberOutcome) -> None:
+        """Follow a member."""
+        player = self._by_node.get(id(node))
+        if player is None:
+            return
+        self.secrecy.told(player.identity, outcome.keys)
+        for event in outcome.events:
+            self.log(player.name, event)
+            self.readers.member_event(player, event)
+            player.registrations.take(event, self.now)
+        for command in outcome.data_plane:
+            if isinstance(command, InstallSa):
+                self.readers.installed(player, command)
+
+    # --- what can be done -------------------------------------------------
+
+    def join(self, name: str, groups: Mapping[str, bool]) -> None:
+        """Start a member, or start it again without a word to the server."""
+        self.stop(name)
+        options = self.setting.members.get(name, MemberOptions())
+        self.world._hosts = NAMES.index(name)  # its address is its own for ever
+        node = self.world.member(
+            name,
+            groups=[group.removeprefix("keyid:") for group in groups],
+            at=self.now,
+            sender=any(groups.values()),
+            sender_ids=options.sender_ids,
+            announce_transforms=options.announce_transforms,
+            fragment_octets=options.fragment_octets,
+            ike_sa_rekey_seconds=options.ike_sa_rekey_seconds,
+            liveness_seconds=LIVENESS_SECONDS,
+            retransmission=Retransmission(1.0, 1.5, 5),
+            retry=Retry(first_seconds=2.0, max_seconds=15.0),
+            ceiling=Ceiling(features=frozenset(Feature), allow_implicit_authentication=True),
+        )
+        player = Player(name, node, dict(groups), options.announce_transforms)
+        self.players[name] = player
+        self.readers.roles_change()
+        self._by_node[id(node)] = player
+
+    def stop(self, name: str) -> None:
+        """End a member without a word to anybody."""
+        player = self.players.pop(name, None)
+        if player is not None:
+            self.network.remove_member(player.node)
+
+    def leave(self, name: str, *, insist: bool) -> None:
+        player = self.players.get(name)
+        if player is not None and not player.left:
+            player.left = True
+            self.readers.roles_change()
+            self.network.leave(player.node, insist=insist)
+
+    def command(self, command: Command) -> None:
+        """Give the server an operator's command, where it is there."""
+        if not self.is_up:
+            return
+        try:
+            outcome = self.world.server.command(command, self.now)
+        except LocalError as error:
+            self.log("server", f"refuses: {error}")
+            return
+        except RuntimeError:
+            hold(self.network.faults, "internal error", "in a command")
+            self.log("server", "a fault in a command")
+            if "issue13.C" in self.known:
+                self._restart_after_fault()
+            return
+        self.network.server_did(outcome)
+
+    def reload(self, policies: Sequence[GroupPolicy]) -> None:
+        """Change the configuration; a server that is down takes it when it starts."""
+        before = self.policies
+        self.world.groups = tuple(policies)
+        self.policies = {policy.name: policy for policy in policies}
+        self.readers.roles_change()
+        for policy in policies:
+            old = before.get(policy.name)
+            if old is None or _disturbs(old, policy):
+                self.readers.pause(policy.name)
+        self.command(Reload(self.world.settings, PSK, self.policies))
+
+    def crash(self, down_seconds: float, doom: Doom | None) -> None:
+        """Let the server fall: now, or with its next decision."""
+        self.readers.disturbed()
+        self.network.down_seconds, self.network.doom = down_seconds, doom
+        if self.is_up and doom is None:
+            self.network.fall()
+
+    def restart_server(self) -> None:
+        self.log("server", "STARTS")
+        self.network.faults, self.network.fault_in = 0, None
+        self.ledger.server_is_back(self.now)
+        self.world.start_server()
+
+    def _restart_after_fault(self) -> None:
+        if self.is_up:
+            self.network.down_seconds = 0.5
+            self.network.fall()
+
+    def fault(self, draws: int) -> None:
+        """Have one of the server's next decisions break down in its middle."""
+        self.readers.disturbed()
+        self.network.fault_in = draws
+
+    def weather(self, weather: Weather) -> None:
+        self.readers.disturbed()
+        self.network.weather = weather
+
+    def calm(self) -> None:
+        """Let everybody come back, and go on for a while without a loss."""
+        self.network.weather = replace(FAIR)
+        self.network.doom = self.network.fault_in = None
+        for player in self.players.values():
+            player.node.deaf = False
+        self.network.run(self.now + (STEADY_SECONDS if self.readers.is_steady else SETTLE_SECONDS))
+        self.check()
+        self.readers.settled()
+        self.network.run(self.now + STEADY_SECONDS)
+        self.readers.check_all_are_back()
+        self.check_what_is_over()
+
+    def run(self, seconds: float) -> None:
+        self.network.run(self.now + seconds)
+
+    # --- what must hold -------------------------------------------------
+
+    def check(self) -> None:
+        """Hold after a step what holds always."""
+        self.network.run(self.now)  # what is due at once
+        if self.is_up and not self.network.doom:
+            stored = {one.group: one for one in replay(self.network.server.journal)}
+            check_memory(self.world.server.groups, stored, self.now)
+            check_timers(self.world.server.groups, self.now)
+            self.secrecy.check(map(identity_of, NAMES), self.now)
+            self._check_members()
+
+    def _check_members(self) -> None:
+        """Whom no rule names is no member."""
+        if "worlds.restart-rules" in self.known:
+            return
+        for group, policy in self.policies.items():
+            for identity in self.members(group):
+                text = f"{identity} is one of {group}, and no rule names it"
+                hold(policy.rule_for(identity) is not None, "members", text)
+                hold(not self.excludes(group, identity), "members", f"{text}: excluded")
+
+    def check_what_is_over(self) -> None:
+        """No member has an SA that is over and that nothing there will end."""
+        for player in self.players.values():
+            for sa in player.node.plane.installed.values():
+                life = self.ledger.keymats[sa.spi]
+                if sa.lifetime_seconds is None and "issue14.14" in self.known:
+                    continue
+                age = self.now - life.over_at
+                most = MOST_DTD_SECONDS + 5 if sa.lifetime_seconds is None else sa.lifetime_seconds
+                text = f"{player.identity} keeps {sa.spi.hex()}, over since {life.over_at:.1f}"
+                hold(age <= most, "over", text)
+
+
+def _disturbs(old: GroupPolicy, new: GroupPolicy) -> bool:
+    """Tell whether a reload may cost packets: the delays change under way."""
+    delays = (old.atd_seconds, old.dtd_seconds) != (new.atd_seconds, new.dtd_seconds)
+    return delays or old.inband_senders != new.inband_senders

@@ -7,8 +7,6 @@ from dataclasses import fields, replace
 from random import Random
 from typing import Any, Final
 
-from tests.exchange.demo import SERVER_HOST
-
 from gcks.datagrams import Endpoint
 from gcks.group.usage import TRANSPORT, TUNNEL
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, TransformType
@@ -27,6 +25,7 @@ from gcks.keyserver.groups.rules import check
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
+from tests.support.world import SERVER_HOST
 
 SENDERS: Final = ("sender1", "sender2", "sender3")
 RECEIVERS: Final = ("gm1", "gm2", "gm3", "gm4")

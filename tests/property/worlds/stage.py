@@ -9,9 +9,6 @@ from math import inf
 from typing import Final
 
 from gcks.outcome import Outcome
-from tests.exchange.demo import PSK, SERVER_HOST, SERVER_SETTINGS, World
-from tests.exchange.memory_store import replay
-from tests.exchange.network import MemberNode, Network, ServerNode, Weather
 
 from gcks.datagrams import Transmit
 from gcks.errors import DropReason, LocalError
@@ -38,6 +35,9 @@ from tests.property.worlds.policies import (
 )
 from tests.property.worlds.readers import Readers, Registrations
 from tests.property.worlds.secrecy import Secrecy
+from tests.support.memory_store import replay
+from tests.support.network import MemberNode, Network, ServerNode, Weather
+from tests.support.world import PSK, SERVER_HOST, SERVER_SETTINGS, World
 
 FAIR: Final = Weather(least_delay=0.01, most_delay=0.01)
 """Nothing is lost, nothing overtakes."""

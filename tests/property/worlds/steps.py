@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from tests.exchange.network import Weather
-
 from gcks.keyserver.commands import Exclude, Readmit, RekeyGroup
 from gcks.keyserver.groups.policy import GroupPolicy
 from tests.property.worlds.policies import (
@@ -21,6 +19,7 @@ from tests.property.worlds.policies import (
     identity_of,
 )
 from tests.property.worlds.stage import Doom, MemberOptions, Setting, Stage
+from tests.support.network import Weather
 
 GROUPS = ("demo", "other")
 NUMBERS = {"demo": 8, "other": 9}

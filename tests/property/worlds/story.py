@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from tests.exchange.demo import group_policy
-
 from gcks.events import Event
 from gcks.keyserver.groups.policy import GroupPolicy
 from tests.property.worlds.broken import BrokenError
 from tests.property.worlds.policies import is_allowed
 from tests.property.worlds.stage import MemberOptions, Stage
 from tests.property.worlds.steps import Calm, Reloaded, Scenario, Step, without
+from tests.support.world import group_policy
 
 LAST_LINES: Final = 120
 """Of a story; what was before is seldom the cause."""

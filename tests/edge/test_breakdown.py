@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from gcks.journal import StoredGroup
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.group_member import GroupMember
 from gcks.store.sqlite import SqliteStore
-from tests.support.free_ports import free_tcp_port
+from tests.support.free_ports import free_port
 from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site
 
@@ -165,7 +166,7 @@ def test_a_signal_counts_from_the_very_start(kind: str, tmp_path: Path) -> None:
     """Or whoever stops a daemon that has just begun kills it, and its control socket stays."""
     site = Site(tmp_path)
     # Opened before all is there, and the loop runs meanwhile.
-    metrics = f"metrics: {{listen: '127.0.0.1:{free_tcp_port()}'}}\n"
+    metrics = f"metrics: {{listen: '127.0.0.1:{free_port(socket.SOCK_STREAM)}'}}\n"
     file = site.config if kind == "server" else member_file(site)
     file.write_text(file.read_text() + metrics)
     done = subprocess.run(

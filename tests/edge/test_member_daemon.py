@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon_process import MEMBER, Daemon
+from tests.support.free_ports import free_port
 from tests.support.site import GROUP, Site
 
 IDLE = "ike: {idle: 1s}\n"
@@ -26,12 +27,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     yield site
     for daemon in site.daemons:
         daemon.stop(signal.SIGKILL)
-
-
-def free_tcp_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def events(site: Site, kind: str) -> list[dict[str, Any]]:
@@ -125,7 +120,7 @@ def test_a_data_plane_that_fails_is_seen_everywhere(site: Site) -> None:
     site.join("gm1").says("registered ")
     site.daemons.pop().stop()
     text = file.read_text().replace("kind: none", f"kind: exec, command: [{hook}]")
-    listen = f"127.0.0.1:{free_tcp_port()}"
+    listen = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     file.write_text(text + f"metrics: {{listen: '{listen}'}}\n")
     member = Daemon([*MEMBER, "--config", str(file)], site.directory / "failing.log")
     site.daemons.append(member)

@@ -117,7 +117,7 @@ class World:
             self.policies,
             list(journal),
             entropy=network.entropy,
-            wall=lambda: network.wall(),
+            wall=network.wall,
             now=network.now,
             key_log=self.key_log,
             meter=self.meter,
@@ -179,7 +179,7 @@ class World:
             credentials,
             ceiling or Ceiling(),
             entropy=self.network.entropy,
-            wall=lambda: self.network.wall(),
+            wall=self.network.wall,
             jitter=self.network.jitter,
         )
         return self.network.add_member(engine, host, nat_host=nat_host, at=at)

@@ -34,7 +34,7 @@ def test_what_tests_share_is_in_support(file: Path) -> None:
         parts = (*module.split("."), name)
         assert not any(part.startswith(NOT_TO_IMPORT) for part in parts), module
         if parts[0] == "tests":
-            assert "tests.support" in module or here in (module, module.rpartition(".")[0]), module
+            assert f"{module}.".startswith(("tests.support.", f"{here}.")), module
 
 
 def mirrored(file: Path) -> Path:

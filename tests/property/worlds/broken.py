@@ -6,9 +6,6 @@ from typing import Final
 
 KNOWN: Final = frozenset(
     {
-        "issue13.A",
-        "issue13.B",
-        "issue13.C",
         "issue14.1",
         "issue14.14",
         "issue14.15",
@@ -21,9 +18,6 @@ KNOWN: Final = frozenset(
 )
 """Faults that wait to be mended; each name relaxes one check, or keeps one case from being drawn.
 
-issue13.A: `backward_access` is not drawn where members are rekeyed in-band.
-issue13.B: `backward_access` is not drawn where Sender-IDs can run out.
-issue13.C: after a fault inside of a decision the server is started again at once.
 issue14.1: a counter-mode SA may be sent on without Sender-IDs.
 issue14.14: members that are rekeyed in-band may keep SAs that are over.
 issue14.15: a registration may bring ESP and AH for the same traffic, which the member refuses.

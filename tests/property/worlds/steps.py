@@ -203,15 +203,7 @@ class Author:
             toggled = policy.inband_senders != self._policies[group].inband_senders
             if toggled and "worlds.inband-senders" in self._known:
                 continue
-            if not self._is_known_fault(policy):
-                return policy
-
-    def _is_known_fault(self, policy: GroupPolicy) -> bool:
-        if not policy.backward_access:
-            return False
-        inband = policy.rekey is None or policy.inband_senders
-        few = policy.counter_mode and policy.sender_id_bits < 16
-        return ("issue13.A" in self._known and inband) or ("issue13.B" in self._known and few)
+            return policy
 
     def _member_options(self) -> MemberOptions:
         random = self._random

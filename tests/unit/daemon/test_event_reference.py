@@ -1,4 +1,7 @@
-"""docs/events.md: it is what the code says, and the code says all of it."""
+"""docs/events.md: it is what the code says, and the code says all of it.
+
+Shows gcks/events.
+"""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ SERVER_ROWS: Final = (
     Row(e.GroupStartedOver, "groups_started_over", "Times that all members had to register again",
         _GROUP, _group),
     Row(e.GroupReadAgain, "groups_read_again",
-        "Times that an error in gcks itself broke a group, which was then read from the store again",
+        "Times that an error in gcks broke a group, which was then read from the store again",
         _GROUP, _group),
     Row(e.GroupDelayed, "groups_delayed", "Times that what a group waits for could not be had",
         _GROUP, _group),

@@ -102,6 +102,7 @@ SERVER_EVENTS: Times = (
     (sample(e.SenderIdsExhausted, group=GROUP), 31),
     (sample(e.RegistrationAbandoned, reason=RefusalReason.NO_GSA_AUTH), 32),
     (sample(e.ServerRefused), 33),
+    (sample(e.GroupReadAgain, group=GROUP), 34),
     (sample(e.GroupDelayed, group=GROUP), 35),
 )
 REKEY_OCTETS = (27 + 28) * 500 + 29 * 300

@@ -80,6 +80,7 @@ SERVER_TABLE = (
     Row("gcks_registrations_total",
         {"group": "", "result": "abandoned", "reason": "no_gsa_auth"}, None, 32),
     Row("gcks_server_refusals_total", {}, 0, 33),
+    group("gcks_groups_read_again_total", 0, 34),
     group("gcks_groups_delayed_total", 0, 35),
     # From the edge.
     Row("gcks_store_commits_total", {}, 0, 40),

@@ -7,7 +7,7 @@ it and goes on; what was decided before is handed out all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 from math import inf
 
@@ -85,6 +85,11 @@ class Engine:
     def groups(self) -> Mapping[str, Group]:
         """All groups that decide, by name."""
         return self._groups.by_name
+
+    @property
+    def waiting_groups(self) -> Set[str]:
+        """Groups that begin, or take over their policy, when what they need is there."""
+        return self._groups.waiting
 
     @property
     def ike_sas(self) -> IkeSaTable:

@@ -15,7 +15,6 @@ from gcks.errors import AuthorizationFailed
 from gcks.events import (
     Event,
     GroupStartedOver,
-    IkeSaClosed,
     LeftGroup,
     PolicyRefused,
     RegisterAgain,
@@ -135,10 +134,6 @@ class Readers:
             self.pause(event.group)
         if isinstance(event, RekeySent) and not event.reminder:
             self._last_rekey[event.group] = self._stage.now
-        if isinstance(event, IkeSaClosed) and event.cause == "excluded":
-            for group in self._stage.policies:
-                if "worlds.busy-delete" in self._stage.known:
-                    self.pause(group, MISSED_SECONDS)
 
     def member_event(self, player: Player, event: Event) -> None:
         """Judge why a member registers again."""

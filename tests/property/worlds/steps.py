@@ -195,12 +195,7 @@ class Author:
         return draw_policy(self._random, group, NUMBERS[group])
 
     def _changed(self, group: str) -> GroupPolicy:
-        while True:
-            policy = draw_change(self._random, self._policies[group], NUMBERS[group])
-            toggled = policy.inband_senders != self._policies[group].inband_senders
-            if toggled and "worlds.inband-senders" in self._known:
-                continue
-            return policy
+        return draw_change(self._random, self._policies[group], NUMBERS[group])
 
     def _member_options(self) -> MemberOptions:
         random = self._random

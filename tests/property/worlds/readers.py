@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -184,9 +185,8 @@ class Readers:
             for sa in self._used(player):
                 self._last_sent[player.name, sa.group, _selectors(sa)] = stage.now
                 if self.is_calm(sa.group) and self._counts(player, sa):
-                    stage.network.at(
-                        stage.now + FLIGHT_SECONDS, lambda p=player, s=sa: self._arrive(p, s)
-                    )
+                    arrive = partial(self._arrive, player, sa)
+                    stage.network.at(stage.now + FLIGHT_SECONDS, arrive)
         stage.network.at(stage.now + PACKET_SECONDS, self.tick)
 
     def _used(self, player: Player) -> list[InstallSa]:

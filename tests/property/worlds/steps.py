@@ -19,7 +19,8 @@ from tests.property.worlds.policies import (
     draw_policy,
     identity_of,
 )
-from tests.property.worlds.stage import Doom, MemberOptions, Setting, Stage
+from tests.property.worlds.stage import MemberOptions, Setting, Stage
+from tests.property.worlds.watched import Doom
 
 GROUPS = ("demo", "other")
 NUMBERS = {"demo": 8, "other": 9}

@@ -266,7 +266,8 @@ class Author:
         if len(self._groups) > 1 and random.random() < 0.3:
             kept = [policy for name, policy in self._policies.items() if name != group]
             again = tuple(self._policies.values())
-            return [Reloaded(tuple(kept)), *self._wait(), Reloaded(again)]
+            before = [Rekey(group)] if random.random() < 0.5 else []
+            return [*before, Reloaded(tuple(kept)), *self._wait(), Reloaded(again)]
         self._policies[group] = self._changed(group)
         late = [Wait(0.3), *self._joins()] if random.random() < 0.4 else []
         return [Reloaded(tuple(self._policies.values())), *late]

@@ -17,6 +17,7 @@ KNOWN: Final = frozenset(
         "worlds.inband-senders",
         "worlds.old-path",
         "worlds.restart-rules",
+        "worlds.second-group",
     }
 )
 """Faults that wait to be mended; each name relaxes one check, or keeps one case from being drawn.
@@ -37,6 +38,8 @@ worlds.old-path: with a key tree and `backward_access` who was shut out and come
 tree keys that open the message that shut it out, and so all that was sent meanwhile.
 worlds.restart-rules: whom the rules don't name any more stays a member where the server was
 started again with them, instead of reloaded.
+worlds.second-group: a member of two groups that are rekeyed in-band doesn't know what a Delete
+with a zero SPI is about, where its IKE SA served one group when it was sent, and two when it came.
 """
 
 

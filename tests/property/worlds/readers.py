@@ -204,6 +204,8 @@ class Readers:
         role, policy = self.role(player, sa.group), self._stage.policies.get(sa.group)
         if role is None or policy is None or not policy.atd_seconds:
             return False
+        if self._is_untold(player, sa.group):
+            return False
         return (
             any(
                 (one.source, one.destination, one.label) == _selectors(sa)
@@ -241,7 +243,8 @@ class Readers:
         """After calm every authorized member is registered, and sends where it may."""
         for player, group, role in self._expected():
             policy = self._stage.policies[group]
-            if len(self._stage.members(group)) >= policy.capacity:
+            full = len(self._stage.members(group)) >= policy.capacity
+            if full or self._is_untold(player, group):
                 continue
             text = f"{player.identity} in {group}"
             hold(group in player.registrations.since, "not back", f"{text} isn't registered")
@@ -251,6 +254,11 @@ class Readers:
                     place = player.name, group, (sa.source, sa.destination, sa.label)
                     last = self._last_sent.get(place, -inf)
                     hold(last > self._stage.now - 2, "mute", f"{text} doesn't send on {sa.name}")
+
+    def _is_untold(self, player: Player, group: str) -> bool:
+        """Tell whether a member may not know that its group has started over."""
+        known = "worlds.second-group" in self._stage.known and len(player.groups) > 1
+        return known and not self._stage.is_member(group, player.identity)
 
     def _expected(self) -> Iterator[tuple[Player, str, Role]]:
         for player in self._stage.players.values():

@@ -32,8 +32,9 @@ worlds.busy-delete: where an IKE SA that serves two groups is closed because one
 and a request is under way, the member isn't told, and misses the rekeys of the other.
 worlds.empty-group: with `backward_access` the first who comes after everybody has gone is given
 the keys that they used.
-worlds.inband-senders: no reload changes `inband_senders`: who is excluded then, and had registered
-before, is taken for what it isn't, and keeps the Rekey SA or the Data-Security SAs.
+worlds.inband-senders: no reload changes `inband_senders`, and no sender comes as a receiver: who
+is excluded is taken for what it is now, and keeps the Rekey SA or the Data-Security SAs
+that it was told as something else.
 worlds.old-path: with a key tree and `backward_access` who was shut out and comes back is given
 tree keys that open the message that shut it out, and so all that was sent meanwhile.
 worlds.restart-rules: whom the rules don't name any more stays a member where the server was

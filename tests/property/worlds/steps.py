@@ -229,7 +229,8 @@ class Author:
 
     def _join(self, name: str) -> Step:
         groups = GROUPS if len(self._groups) > 1 and self._random.random() < 0.6 else GROUPS[:1]
-        sender = name in SENDERS and self._random.random() < 0.9
+        steadfast = self._random.random() < 0.9 or "worlds.inband-senders" in self._known
+        sender = name in SENDERS and steadfast
         return Join(name, groups, sender)
 
     def _step(self) -> list[Step]:

@@ -169,7 +169,11 @@ class Readers:
         transforms = [t for t in (sa.encr, sa.integ) if t is not None]
         if sa.direction is not Direction.IN and uses_counter(transforms):
             known = "issue14.1" in self._stage.known
-            hold(sa.sender_ids or known, "sender-ids", f"{player.identity} sends without, on {sa}")
+            hold(
+                sa.sender_ids or known,
+                "sender-ids",
+                f"{player.identity} sends on {_text(sa)} without",
+            )
 
     # --- packets -------------------------------------------------
 

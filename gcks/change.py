@@ -62,8 +62,8 @@ class Change:
     """Groups whose SAs have changed: GMs that are rekeyed in-band are to be told; in order."""
     parted: list[tuple[str, str]] = field(default_factory=list)
     """Group and identity of members that are none any more: nothing is pushed to them."""
-    deleted_inband: list[tuple[str, str]] = field(default_factory=list)
-    """Group and identity of members that are told in-band that all SAs are deleted."""
+    deleted_inband: list[str] = field(default_factory=list)
+    """Groups whose GMs that are rekeyed in-band are told that all SAs are deleted."""
     unproved: list[str] = field(default_factory=list)
     """Identities that could not authenticate any more: their IKE SAs are deleted."""
     refusal: LocalError | None = None

@@ -224,8 +224,8 @@ class Peers:
         """Part with who is no member any more, and tell in-band what has changed."""
         for group, identity in change.parted:
             self._part(group, identity, now, change)
-        for group, identity in change.deleted_inband:
-            self._tell_deleted(group, identity, now, change)
+        for group in change.deleted_inband:
+            self._tell_deleted(group, now, change)
         for identity in change.unproved:
             self._dismiss(identity, now, change)
         self.plan_pushes(change)
@@ -259,20 +259,20 @@ class Peers:
             if not sa.inband:
                 self._delete_soon(sa, now, change)
 
-    def _tell_deleted(self, group: str, identity: str, now: float, change: Change) -> None:
-        """Have a GM told in-band that all SAs of a group are deleted (RFC 9838 section 2.4.3).
+    def _tell_deleted(self, group: str, now: float, change: Change) -> None:
+        """Have GMs told in-band that all SAs of a group are deleted (RFC 9838 section 2.4.3).
 
         Ruling 16: a zero SPI names no group.  Where the IKE SA serves several groups it is
         deleted, and the GM registers to all of them again.
         """
-        served = self._leave_everywhere(group, identity)
-        for sa in [sa for sa in served if not sa.inband]:
+        for sa in self.pushes.served(group):
+            self.pushes.leave(sa, group)
+            if sa.inband:
+                self._delete_soon(sa, now, change)
+                continue
             self.pushes.dismiss(sa)
             sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
             self._touch(sa)
-        for sa in served:
-            if sa.inband:
-                self._delete_soon(sa, now, change)
 
     def _leave_everywhere(self, group: str, identity: str) -> list[Established]:
         served = [sa for sa in self.ike_sas.of_peer(identity) if group in sa.inband]

@@ -51,6 +51,10 @@ class Pushes:
         sa.ends_at = inf
         self._by_group.setdefault(group, {})[sa.own_spi] = sa
 
+    def served(self, group: str) -> list[Established]:
+        """Return the IKE SAs over which a group is rekeyed."""
+        return list(self._by_group.get(group, {}).values())
+
     def leave(self, sa: Established, group: str) -> None:
         """Rekey this GM no longer."""
         sa.inband.pop(group, None)

@@ -3,6 +3,8 @@
 A newcomer that must not read the past makes new keys, and everybody is told.  A refusal
 takes nothing back that was decided before it.  After an exception that nobody expected,
 what the server has in memory is what its journal says.
+
+Shows gcks/keyserver/groups/decision.py, groups.py, admitting.py and gcks/change.py.
 """
 
 from __future__ import annotations
@@ -14,18 +16,18 @@ from random import Random
 
 import pytest
 
+from gcks.change import Change
 from gcks.datagrams import Transmit
-from gcks.errors import RefusalReason
+from gcks.errors import LocalError, RefusalReason
 from gcks.events import Event, RegistrationRefused, SaCreated
 from gcks.journal import JournalEntry, MessageIdReserved, SaSaved
 from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.outcome import Outcome
 from gcks.wire.header import decode_header
-from tests.exchange.demo import ATD, World, group_policy, keys_of, state
-from tests.exchange.memory_store import replay
-from tests.exchange.network import MemberNode, ServerNode, Weather
-from tests.property.worlds.memory import check_memory
+from tests.support.group_pictures import memory_differences
+from tests.support.memory_store import replay
+from tests.support.network import MemberNode, ServerNode, Weather
+from tests.support.world import ATD, World, group_policy, keys_of, state
 
 GROUP = "keyid:demo"
 EVERY = 0.5
@@ -81,11 +83,11 @@ class Recorded:
     """Everything that a world's server committed, and what left after each commit."""
 
     def __init__(self, world: World) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Change] = []
         self._server_did = world.network._server_did
         world.network._server_did = self.did  # type: ignore[method-assign]
 
-    def did(self, node: ServerNode, outcome: Outcome) -> None:
+    def did(self, node: ServerNode, outcome: Change) -> None:
         self.outcomes.append(outcome)
         self._server_did(node, outcome)
 
@@ -119,7 +121,7 @@ def _sent(transmits: Sequence[Transmit]) -> list[tuple[bytes, int]]:
 def hold_memory_against_journal(world: World) -> None:
     assert world.network.server is not None
     stored = {one.group: one for one in replay(world.network.server.journal)}
-    check_memory(world.server.groups, stored, world.network.now)
+    assert not memory_differences(world.server.groups, world.server.waiting_groups, stored)
 
 
 def test_a_refusal_loses_nothing_that_was_decided_before_it() -> None:
@@ -189,12 +191,8 @@ def test_a_fault_in_an_operators_rekey_leaves_memory_as_the_journal_is(after: in
     first = world.member("gm1")
     world.run(10.0)
     breaking = break_down(world, after)
-    try:
-        outcome = world.server.command(RekeyGroup(GROUP), world.network.now)
-    except ZeroDivisionError:
-        outcome = None
-    if outcome is not None:
-        world.network.server_did(outcome)
+    with pytest.raises(LocalError, match="internal error: ZeroDivisionError"):
+        world.network.server_did(world.server.command(RekeyGroup(GROUP), world.network.now))
     assert breaking.has_broken
     newcomer = world.member("gm2", at=10.5)
     world.run(60.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from math import inf
 from typing import Any
 
+from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.key_tree import KeyTree, NodeKey
 from gcks.keyserver.groups.membership import NO_LEAF
 from gcks.keyserver.groups.state import GroupState
@@ -78,3 +80,35 @@ def _kept(member: Any) -> tuple[Any, ...]:
         member.address, member.sender_ids, member.sag, member.registered_at, member.reassembles,
         member.certificate_ends, member.certificates, member.leaf, member.sender, member.inband,
     )  # fmt: skip
+
+
+def memory_differences(
+    groups: Mapping[str, Group], waiting: Set[str], stored: Mapping[str, StoredGroup]
+) -> list[str]:
+    """Say where groups are not what their journal says; what waits for its own has no memory."""
+    told = []
+    if set(groups) | (waiting & set(stored)) != set(stored):
+        told.append(f"groups: {set(groups)}, {waiting} and {set(stored)}")
+    for name, group in groups.items():
+        memory, journal = picture(group.state), model_picture(stored[name])
+        told += [
+            f"{name} {what}: {_difference(value, journal[what])}"
+            for what, value in memory.items()
+            if value != journal[what]
+        ]
+    return told
+
+
+def _difference(memory: object, journal: object) -> str:
+    """Say where two views differ, without the keys in them."""
+    if not (isinstance(memory, dict) and isinstance(journal, dict)):
+        return "not the same"
+    places = sorted(memory.keys() | journal.keys(), key=str)
+    told = []
+    for place in (place for place in places if memory.get(place) != journal.get(place)):
+        name = place.hex() if isinstance(place, bytes) else place
+        if place not in journal:
+            told.append(f"{name} in memory alone")
+        else:
+            told.append(f"{name} {'is another' if place in memory else 'in the journal alone'}")
+    return ", ".join(told)

@@ -51,6 +51,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
     hint = _behind(group, identity)  # from here on nothing is refused
     if not again:
         hide_the_past(decision)
+    knows_rekey_sa = not inband or _knew_rekey_sa(group, identity)
     leaf = _seat(decision, identity, inband=inband)
     view = group.views.view(group.policy, state, role, decision.now, inband=inband)
     decision.record(
@@ -60,7 +61,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
             sender_ids=sender_ids,
             at=decision.wall,
             leaf=leaf,
-            inband=inband,
+            inband=not knows_rekey_sa,
         )
     )
     if sender_ids:
@@ -153,6 +154,15 @@ def _check_key_wrap(group: Group, kwa: int) -> None:
             RefusalReason.POLICY_UNSUPPORTED,
             hint="let both use a key wrap of the same size",
         )
+
+
+def _knew_rekey_sa(group: Group, identity: str) -> bool:
+    """Tell whether a member still knows the key that wraps all rekeys, as what it was before.
+
+    A tree changes that key without it: its old leaf is stale.
+    """
+    known = group.state.members.get(identity)
+    return known is not None and not group.is_inband(identity) and group.state.tree is None
 
 
 def _behind(group: Group, identity: str) -> str:

@@ -138,11 +138,15 @@ def exclude(decision: Decision, identities: Iterable[str], cause: str = EXCLUDED
 
 
 def way_without(group: Group, identities: Sequence[str], policy: GroupPolicy) -> Way:
-    """Tell how a group goes on when these members are excluded under that policy."""
+    """Tell how a group goes on when these members are excluded under that policy.
+
+    Who is rekeyed in-band may know the Rekey SA of its time before, until the tree is
+    changed: its old leaf is stale until then.
+    """
     if not identities:
         return Way.AS_IT_IS
     leaves = sum(not group.is_inband(identity, policy) for identity in identities)
-    if not leaves:
+    if not leaves and not group.state.stale_leaves:
         return Way.NEW_DATA_SAS
     if group.state.tree is None or len(group.state.stale_leaves) + leaves > MAX_EXCLUDED:
         return Way.START_OVER
@@ -270,9 +274,8 @@ def end(decision: Decision) -> None:
 
 def _tell_everything_deleted(decision: Decision) -> None:
     """Over the Rekey SA, if there is one; in-band to those that don't know it."""
-    group, state = decision.group, decision.state
+    state = decision.state
     over = state.sas.rekey
     if over is not None:
         tell_members(decision, delete_everything(), over, state.next_message_id)
-    names = state.members.inband_identities()
-    decision.change.deleted_inband += ((group.name, name) for name in names)
+    decision.change.deleted_inband.append(decision.name)

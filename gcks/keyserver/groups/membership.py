@@ -64,7 +64,7 @@ class Member(NamedTuple):
     sender: bool
     """Whether it registered as a sender."""
     inband: bool
-    """Whether it is rekeyed over its IKE SA, and knows no Rekey SA."""
+    """Whether it knows no Rekey SA: it is rekeyed over its IKE SA."""
 
 
 class Membership:
@@ -183,11 +183,6 @@ class Membership:
         """Yield where the senders registered from."""
         index = self._index
         return (index.note(slot) for slot in index.slots() if self._kinds[slot] & 1)
-
-    def inband_identities(self) -> list[str]:
-        """Return who is rekeyed over its IKE SA."""
-        index = self._index
-        return [index.identity(slot) for slot in index.slots() if self._flags[slot] & _INBAND]
 
     def identities(self) -> tuple[str, ...]:
         return tuple(self._index)

@@ -46,6 +46,17 @@ POSITIONAL_YET = {
     "keyserver/exchanges.py", "member/initiation.py",
 }  # fmt: skip
 """Functions of many arguments that are called without names."""
+GROUPS = "gcks.keyserver.groups."
+SHOWN_OF_GROUPS = {
+    f"{GROUPS}{name}"
+    for name in (
+        "policy", "policy.GroupPolicy", "policy.DataSaPolicy", "policy.RekeyPolicy",
+        "policy.MemberRule", "policy.SINGLE", "policy.IMPLICIT", "policy.SIGNATURE_ALGORITHM",
+        "rules", "rules.check", "rules.MAX_SENDER_ID_BITS", "sa_rules", "sa_rules.MAX_COPIES",
+        "policy_change", "policy_change.PolicyChange",
+    )
+}  # fmt: skip
+"""What the daemon may know of groups: what the configuration needs, and what a plan says."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -145,6 +156,17 @@ def test_variables_are_named_by_what_they_are(module: tuple[Path, ast.Module]) -
 
 def test_every_layer_is_ranked() -> None:
     assert {layer(path) for path in FILES} - {"__init__", "__main__"} <= set(RANK)
+
+
+def test_the_daemon_knows_no_inside_of_a_group() -> None:
+    """It makes policies of the configuration; what it shows are records that the engine gives."""
+    used: set[str] = set()
+    for path in (PACKAGE / "daemon").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        used |= {name for name in imported_modules(tree) if name.startswith(GROUPS)}
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        assert not [node for node in nodes if ast.unparse(node).endswith("engine.groups")], path
+    assert used == SHOWN_OF_GROUPS
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from datetime import UTC, datetime
+from math import inf
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from gcks.daemon.control.event_lines import SCHEMA_VERSION
 
@@ -14,6 +16,23 @@ _CONFIG: Final = ConfigDict(
     use_attribute_docstrings=True,
     json_schema_serialization_defaults_required=True,
 )
+
+
+def _iso(at: object) -> object:
+    """Return POSIX seconds as ISO 8601, in UTC; None where there is no time."""
+    if not isinstance(at, int | float):
+        return at
+    return None if at == inf else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _tenths(seconds: float) -> float:
+    return round(seconds, 1)
+
+
+Time = Annotated[str, BeforeValidator(_iso)]
+MaybeTime = Annotated[str | None, BeforeValidator(_iso)]
+"""None: never, or not yet."""
+Seconds = Annotated[float, AfterValidator(_tenths)]
 
 
 class View(BaseModel):
@@ -35,7 +54,7 @@ class ServerView(View):
     half_open: int
     admission: str
     """What new peers have to prove: nothing, a cookie, a puzzle."""
-    uptime_seconds: float
+    uptime_seconds: Seconds
 
 
 class GroupRow(ViewRow):
@@ -52,7 +71,7 @@ class GroupRow(ViewRow):
     excluded: int
     sender_ids_left: int | None
     """None: no cipher of the group needs them."""
-    next_rekey_seconds: float
+    next_rekey_seconds: Seconds
 
 
 class GroupsView(View):
@@ -63,11 +82,11 @@ class MemberRow(ViewRow):
     identity: str
     group: str
     address: str
-    registered_at: str
+    registered_at: Time
     role: str
     rekeyed_by: str
     sender_ids: list[int]
-    certificate_ends: str | None
+    certificate_ends: MaybeTime
     fragments: bool
 
 
@@ -92,9 +111,9 @@ class SaRow(ViewRow):
     replay: str
     """What receivers can tell of replayed packets, and why."""
     next_spi: str | None
-    age_seconds: float
-    renews_in_seconds: float | None
-    expires_in_seconds: float
+    age_seconds: Seconds
+    renews_in_seconds: Seconds | None
+    expires_in_seconds: Seconds
 
 
 class SasView(View):
@@ -111,8 +130,8 @@ class RekeyRow(ViewRow):
     authentication: str
     copies: int
     spread_seconds: float
-    last_sent_at: str | None
-    renews_in_seconds: float
+    last_sent_at: MaybeTime
+    renews_in_seconds: Seconds
     waiting_for: str
     """What is being done besides: exclusions that share a message, new Data-Security SAs."""
 
@@ -141,7 +160,7 @@ class ExclusionRow(ViewRow):
     group: str
     kind: str
     name: str
-    excluded_at: str | None
+    excluded_at: MaybeTime
     by: str
     about: str = ""
     """Of a certificate: its subject and serial number."""

@@ -58,13 +58,6 @@ class PolicyChange:
     options: tuple[str, ...] = ()
     """What counts from now on without any message."""
 
-    @property
-    def is_nothing(self) -> bool:
-        return not (
-            self.begins or self.ends or self.starts_over or self.created or self.renewed
-            or self.dropped or self.excluded or self.locked_out or self.options
-        )  # fmt: skip
-
 
 def start_over_reasons(old: GroupPolicy, new: GroupPolicy) -> tuple[str, ...]:
     """Say which of the terms of registration change."""

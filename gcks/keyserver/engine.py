@@ -8,7 +8,6 @@ it and goes on; what was decided before is handed out all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import partial
 from math import inf
 
 from gcks.change import Change
@@ -230,7 +229,10 @@ class Engine:
         if header.is_response:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
-            work = partial(self._auth.answer, sa, header, datagram, path, now, change)
+
+            def work() -> bool:
+                return self._auth.answer(sa, header, datagram, path, now, change)
+
             self.load.measure(sa, work, now - sa.began_at)
         else:
             self._auth.answer_again(sa, datagram, path, change)

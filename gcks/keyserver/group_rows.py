@@ -37,6 +37,7 @@ def group_status(group: Group, now: float) -> GroupStatus:
         group=group.name,
         members=len(state.members),
         next_message_id=state.next_message_id,
+        rekey_spi=sas.rekey.spi.hex() if sas.rekey is not None else "",
         data_sas=len(sas.data),
         sender_ids_left=group.sender_ids.left,
         last_rekey_at=group.last_rekey_wall,

@@ -29,6 +29,8 @@ class GroupStatus:
     group: str
     members: int
     next_message_id: int
+    rekey_spi: str
+    """In hexadecimal; empty where the group has no Rekey SA."""
     data_sas: int
     sender_ids_left: int
     last_rekey_at: float | None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import inf
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from gcks import __version__
 from gcks.daemon.config.loaded import ServerConfig
@@ -14,8 +14,6 @@ from gcks.daemon.control.requests import ShowRequest
 from gcks.keyserver.engine import Engine
 from gcks.keyserver.listing import Listing
 from gcks.keyserver.status import GroupStatus
-
-Row = TypeVar("Row", bound=v.ViewRow)
 
 _STEPS: Final = ("open", "cookies", "puzzles")
 
@@ -38,11 +36,6 @@ def show(server: ShownServer, asked: ShowRequest) -> v.View:
 
 def _listing(server: ShownServer) -> Listing:
     return server.engine.listing(server.now())
-
-
-def _rows(kind: type[Row], records: Iterable[object]) -> list[Row]:
-    """Return the rows that show records, each field that of the same name."""
-    return [kind.model_validate(record, from_attributes=True) for record in records]
 
 
 def _server(server: ShownServer, asked: ShowRequest) -> v.View:
@@ -88,31 +81,33 @@ def _ahead(seconds: float) -> float:
 
 def _members(server: ShownServer, asked: ShowRequest) -> v.View:
     page = _listing(server).members(asked.group, asked.match, asked.start, asked.limit)
-    return v.MembersView(group=page.group, members=_rows(v.MemberRow, page.rows), next=page.next)
+    return v.MembersView(
+        group=page.group, members=[*map(v.MemberRow.of, page.rows)], next=page.next
+    )
 
 
 def _sas(server: ShownServer, asked: ShowRequest) -> v.View:
     page = _listing(server).sas(asked.group, asked.start, asked.limit)
-    return v.SasView(sas=_rows(v.SaRow, page.rows), next=page.next)
+    return v.SasView(sas=[*map(v.SaRow.of, page.rows)], next=page.next)
 
 
 def _rekeys(server: ShownServer, asked: ShowRequest) -> v.View:
     page = _listing(server).rekeys(asked.group, asked.start, asked.limit)
-    return v.RekeysView(rekeys=_rows(v.RekeyRow, page.rows), next=page.next)
+    return v.RekeysView(rekeys=[*map(v.RekeyRow.of, page.rows)], next=page.next)
 
 
 def _senders(server: ShownServer, asked: ShowRequest) -> v.View:
     page = _listing(server).senders(asked.group, asked.match, asked.start, asked.limit)
-    return v.SendersView(senders=_rows(v.SenderRow, page.rows), next=page.next)
+    return v.SendersView(senders=[*map(v.SenderRow.of, page.rows)], next=page.next)
 
 
 def _exclusions(server: ShownServer, asked: ShowRequest) -> v.View:
     page = _listing(server).exclusions(asked.group, asked.match, asked.start, asked.limit)
-    return v.ExclusionsView(exclusions=_rows(v.ExclusionRow, page.rows), next=page.next)
+    return v.ExclusionsView(exclusions=[*map(v.ExclusionRow.of, page.rows)], next=page.next)
 
 
 def _census(server: ShownServer, asked: ShowRequest) -> v.View:
-    return v.CensusView(census=_rows(v.CensusRow, _listing(server).census(asked.group)))
+    return v.CensusView(census=[*map(v.CensusRow.of, _listing(server).census(asked.group))])
 
 
 def _features(server: ShownServer, asked: ShowRequest) -> v.View:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from math import inf
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -25,14 +25,15 @@ def _iso(at: object) -> object:
     return None if at == inf else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _tenths(seconds: float) -> float:
-    return round(seconds, 1)
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 Time = Annotated[str, BeforeValidator(_iso)]
 MaybeTime = Annotated[str | None, BeforeValidator(_iso)]
 """None: never, or not yet."""
 Seconds = Annotated[float, AfterValidator(_tenths)]
+MaybeSeconds = Annotated[float | None, AfterValidator(_tenths)]
 
 
 class View(BaseModel):
@@ -42,6 +43,11 @@ class View(BaseModel):
 
 class ViewRow(BaseModel):
     model_config = _CONFIG
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """Return the row that shows a record: each field that of the same name."""
+        return cls.model_validate(record, from_attributes=True)
 
 
 class ServerView(View):
@@ -112,7 +118,7 @@ class SaRow(ViewRow):
     """What receivers can tell of replayed packets, and why."""
     next_spi: str | None
     age_seconds: Seconds
-    renews_in_seconds: Seconds | None
+    renews_in_seconds: MaybeSeconds
     expires_in_seconds: Seconds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from gcks.errors import origin
+from gcks.errors import raised_in
 from gcks.events import InternalErrorSeen, Tell
 
 _QUIET_SECONDS: Final = 10.0
@@ -33,5 +33,5 @@ class InternalErrors:
 
 
 def describe(error: BaseException) -> str:
-    """Return what an error says, its kind and where it was raised."""
-    return f"{error!s:.{_MAX_CHARACTERS}} ({origin(error)})"
+    """Return an error with its data, and where it was raised."""
+    return f"{error!r:.{_MAX_CHARACTERS}}{raised_in(error)}"

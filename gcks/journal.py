@@ -127,6 +127,8 @@ class MemberSaved(NamedTuple):
     """Its leaf in the key tree; -1: none."""
     sender: bool = False
     """Whether it registered as a sender."""
+    inband: bool = False
+    """Whether it was told to be rekeyed over its IKE SA, and so knows no Rekey SA."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,8 @@ class ServerRuntime:
         audience = self._audience
         audience.use_logs(config.logs)
         audience.audit = reopened(audience.audit, config.audit, audience.tell)
-        self.note(Reloaded(len(config.groups)))
+        waiting = tuple(sorted(self.engine.waiting_groups))
+        self.note(Reloaded(len(config.groups), waiting))
         self._service.manager.ready(self._summary())
 
     # --- what is asked of the running server ------------------------------------------

@@ -79,6 +79,8 @@ class Reloaded(ServerEvent):
     counted = False
     groups: int
     """How many there are."""
+    waiting: tuple[str, ...] = ()
+    """Groups that follow within seconds: a key that takes long to make is made first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ it and goes on; what was decided before is handed out all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from math import inf
 
 from gcks.change import Change
@@ -89,6 +89,11 @@ class Engine:
     @property
     def group_names(self) -> Collection[str]:
         return self.groups.keys()
+
+    @property
+    def waiting_groups(self) -> Set[str]:
+        """Groups that begin, or take over their policy, when what they need is there."""
+        return self._groups.waiting
 
     @property
     def ike_sas(self) -> IkeSaTable:

@@ -106,8 +106,8 @@ class Established(Secured):
     """An authenticated IKE SA; expects GSA_REGISTRATION, INFORMATIONAL, or to be closed."""
 
     __slots__ = (
-        "admitted", "certificate_ends", "certificates", "due", "identity", "inband", "name",
-        "pushing", "spi_i", "spi_r", "timer_at", "to_push",
+        "admitted", "certificate_ends", "certificates", "doomed", "due", "identity", "inband",
+        "name", "pushing", "spi_i", "spi_r", "timer_at", "to_push",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +129,8 @@ class Established(Secured):
         """Groups whose newest state the GM has yet to be told."""
         self.pushing = ""
         """The group of the push under way."""
+        self.doomed = False
+        """Whether it is deleted as soon as our request under way is answered."""
 
     @property
     def kwa(self) -> int:

@@ -6,7 +6,7 @@ IKE SAs (RFC 7296 sections 1.3.2, 2.8, 2.25); what follows goes into the `Change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gcks.change import Change
@@ -105,7 +105,7 @@ class Peers:
 
     def used(self, sa: Established, now: float) -> None:
         """Keep an IKE SA a while longer: its peer has asked for something."""
-        if sa.replaced_by is None and not sa.inband:
+        if sa.replaced_by is None and not sa.inband and not sa.doomed:
             sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
         self.heard(sa, now)
 
@@ -255,7 +255,9 @@ class Peers:
     def _part(self, group: str, identity: str, now: float, change: Change) -> None:
         """Rekey a GM in-band no longer; delete IKE SAs that were open for that alone."""
         served = self._leave_everywhere(group, identity)
-        self._delete_all((sa for sa in served if not sa.inband), now, change)
+        for sa in served:
+            if not sa.inband:
+                self._delete_soon(sa, now, change)
 
     def _tell_deleted(self, group: str, identity: str, now: float, change: Change) -> None:
         """Have a GM told in-band that all SAs of a group are deleted (RFC 9838 section 2.4.3).
@@ -268,7 +270,9 @@ class Peers:
             self.pushes.dismiss(sa)
             sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
             self._touch(sa)
-        self._delete_all((sa for sa in served if sa.inband), now, change)
+        for sa in served:
+            if sa.inband:
+                self._delete_soon(sa, now, change)
 
     def _leave_everywhere(self, group: str, identity: str) -> list[Established]:
         served = [sa for sa in self.ike_sas.of_peer(identity) if group in sa.inband]
@@ -282,11 +286,19 @@ class Peers:
         for sa in sas:
             for group in list(sa.inband):
                 self.pushes.leave(sa, group)
-        self._delete_all(sas, now, change)
-
-    def _delete_all(self, sas: Iterable[Established], now: float, change: Change) -> None:
-        for sa in sas:
             if sa.channel.pending is not None:
-                self.close(sa, "excluded", change)
+                self.close(sa, "its peer could not authenticate any more", change)
             else:
                 self.delete(sa, now, change)
+
+    def _delete_soon(self, sa: Established, now: float, change: Change) -> None:
+        """Delete an IKE SA, once our request under way is answered.
+
+        Else its peer wouldn't know, and would wait for the rekeys of other groups.
+        """
+        if sa.channel.pending is None:
+            self.delete(sa, now, change)
+            return
+        sa.doomed, sa.ends_at = True, now
+        for group in list(sa.inband):
+            self.pushes.leave(sa, group)

@@ -55,6 +55,7 @@ CREATE TABLE members (
     certificates BLOB NOT NULL DEFAULT x'',
     leaf INTEGER NOT NULL DEFAULT -1,
     sender INTEGER NOT NULL DEFAULT 0,
+    inband INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_name, identity)
 ) WITHOUT ROWID;
 CREATE TABLE tree_nodes (
@@ -163,7 +164,8 @@ INSERT INTO steps SELECT name, 'renew_data', 0 FROM groups WHERE renewal_due;
 ALTER TABLE groups DROP COLUMN renewal_due;
 ALTER TABLE sas ADD COLUMN retire_at REAL NOT NULL DEFAULT 9e999;
 UPDATE sas SET retire_at = expires_at WHERE retired;
-ALTER TABLE sas DROP COLUMN retired
+ALTER TABLE sas DROP COLUMN retired;
+ALTER TABLE members ADD COLUMN inband INTEGER NOT NULL DEFAULT 0
 """,
 }
 """Version found -> what leads to the next one."""

@@ -204,9 +204,9 @@ class SqliteStore:
     def _member_saved(self, e: MemberSaved) -> None:
         numbers = " ".join(map(str, e.sender_ids))
         self._db.execute(
-            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (e.group, e.identity, e.address, numbers, e.sag, e.registered_at, e.reassembles,
-             e.certificate_ends, e.certificates, e.leaf, e.sender),
+             e.certificate_ends, e.certificates, e.leaf, e.sender, e.inband),
         )  # fmt: skip
 
     def _member_removed(self, e: MemberRemoved) -> None:
@@ -392,10 +392,10 @@ _WRITERS: Final[dict[type, Callable[[SqliteStore, Any], None]]] = {
 
 
 def _member(
-    row: tuple[str, str, str, str, bytes, float, int, float, bytes, int, int],
+    row: tuple[str, str, str, str, bytes, float, int, float, bytes, int, int, int],
 ) -> MemberSaved:
     group, identity, address, numbers, sag, at, reassembles, ends, certificates, *rest = row
-    leaf, sender = rest
+    leaf, sender, inband = rest
     sender_ids = tuple(map(int, numbers.split()))
     return MemberSaved(
         group=group,
@@ -409,6 +409,7 @@ def _member(
         certificates=certificates,
         leaf=leaf,
         sender=bool(sender),
+        inband=bool(inband),
     )
 
 

@@ -19,7 +19,7 @@ from tests.property.worlds.stage import Stage
 from tests.property.worlds.steps import Author
 from tests.property.worlds.story import play, shrink
 
-WORLDS = int(os.environ.get("GCKS_WORLDS", "100"))
+WORLDS = int(os.environ.get("GCKS_WORLDS", "250"))
 FIRST = int(os.environ.get("GCKS_WORLD", "0"))
 SHRINK_SECONDS = 120.0
 

@@ -76,5 +76,5 @@ def model_picture(stored: StoredGroup) -> dict[str, Any]:
 def _kept(member: Any) -> tuple[Any, ...]:
     return (
         member.address, member.sender_ids, member.sag, member.registered_at, member.reassembles,
-        member.certificate_ends, member.certificates, member.leaf, member.sender,
+        member.certificate_ends, member.certificates, member.leaf, member.sender, member.inband,
     )  # fmt: skip

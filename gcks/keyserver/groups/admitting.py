@@ -46,15 +46,22 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
     inband = group.policy.is_inband(sender=role.is_sender)
     _check_request(group, request, inband=inband)
     again = identity in state.members
-    numbered = group.views.view(group.policy, state, role, decision.now).numbered
-    sender_ids = _sender_ids(decision, request.sender_id_count) if numbered else ()
-    if not again:  # from here on nothing is refused
+    view = group.views.view(group.policy, state, role, decision.now, inband=inband)
+    sender_ids = _sender_ids(decision, request.sender_id_count) if view.numbered else ()
+    hint = _behind(group, identity)  # from here on nothing is refused
+    if not again:
         hide_the_past(decision)
-    view = group.views.view(group.policy, state, role, decision.now)
-    hint = _behind(group, identity)
     leaf = _seat(decision, identity, inband=inband)
+    view = group.views.view(group.policy, state, role, decision.now, inband=inband)
     decision.record(
-        member_saved(request, identity, sender_ids=sender_ids, at=decision.wall, leaf=leaf)
+        member_saved(
+            request,
+            identity,
+            sender_ids=sender_ids,
+            at=decision.wall,
+            leaf=leaf,
+            inband=inband,
+        )
     )
     if sender_ids:
         decision.record(SenderIdsReserved(decision.name, sender_ids[-1] + 1))
@@ -89,7 +96,7 @@ def push(group: Group, identity: str, address: str, now: float, *, sender: bool)
     Raises `AuthorizationFailed` where it may no longer be a member.
     """
     role = authorize(group.policy, identity, address, sender=sender)
-    view = group.views.view(group.policy, group.state, role, now, pushed=True)
+    view = group.views.view(group.policy, group.state, role, now, inband=True, pushed=True)
     # No lifetime tells it when these are over (ruling 14; ruling 27: beside GSA and KD).
     gone = [sa for sa in group.sas.replaced if sa.name != REKEY]
     notifies = usage_of(group.policy).notifies()
@@ -151,7 +158,7 @@ def _check_key_wrap(group: Group, kwa: int) -> None:
 def _behind(group: Group, identity: str) -> str:
     """Say what to look at where a member comes back that was told new keys meanwhile."""
     member, rekey = group.state.members.get(identity), group.policy.rekey
-    if member is None or rekey is None or group.policy.is_inband(sender=member.sender):
+    if member is None or rekey is None or group.is_inband(identity):
         return ""
     if all(sa.created_wall <= member.registered_at for sa in group.sas.current.values()):
         return ""
@@ -168,13 +175,15 @@ def hide_the_past(decision: Decision) -> None:
     """Make new keys for a newcomer: with the old ones it could read what it recorded.
 
     Newcomers within the window get the same ones.  The message goes out at once
-    after the registration.
+    after the registration.  It may be that nobody is left who hears it: those who
+    used the old keys are gone, and what they sent is still secret.
     """
-    group, state = decision.group, decision.state
-    if not group.policy.backward_access or not state.members:
-        return
-    ages = [decision.now - sa.created_at for sa in state.sas.current.values()]
-    if max(ages, default=0.0) > group.policy.exclusion_window_seconds:
+    group, sas = decision.group, decision.state.sas
+    ages = [decision.now - sa.created_at for sa in sas.current.values()]
+    if (
+        group.policy.backward_access
+        and max(ages, default=0.0) > group.policy.exclusion_window_seconds
+    ):
         replace_and_tell(decision, names_of(group.policy))
 
 

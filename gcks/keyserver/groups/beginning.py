@@ -8,9 +8,14 @@ from gcks.events import GroupStarted
 from gcks.journal import GroupRemoved, MembersRemoved
 from gcks.keyserver.groups.admitting import watch_sender_ids
 from gcks.keyserver.groups.decision import Decision
-from gcks.keyserver.groups.departing import plan_shutting_out, renew_without_departed
+from gcks.keyserver.groups.departing import (
+    exclude,
+    plan_shutting_out,
+    renew_without_departed,
+)
 from gcks.keyserver.groups.due import COALESCE_SECONDS
 from gcks.keyserver.groups.group import names_of
+from gcks.keyserver.groups.policy_change import outside
 from gcks.keyserver.groups.renewing import (
     make_auth_key,
     plan_reminders,
@@ -53,6 +58,7 @@ def go_on(decision: Decision) -> None:
     fresh = [sa for sa in state.sas.current.values() if sa.spi not in before]
     decision.tell(GroupStarted(group.name, restored=goes_on, members=len(state.members)))
     tell_created(decision, fresh)
+    exclude(decision, outside(state.members, group.policy))  # the rules of the last run are unknown
     outdated = group.outdated(group.policy)
     if outdated:
         renew_without_departed(decision, outdated)

@@ -274,6 +274,5 @@ def _tell_everything_deleted(decision: Decision) -> None:
     over = state.sas.rekey
     if over is not None:
         tell_members(decision, delete_everything(), over, state.next_message_id)
-    if group.policy.rekey is None or group.policy.inband_senders:
-        names = state.members.identities()
-        decision.change.deleted_inband += ((group.name, name) for name in names)
+    names = state.members.inband_identities()
+    decision.change.deleted_inband += ((group.name, name) for name in names)

@@ -99,7 +99,8 @@ class Group:
     def is_inband(self, identity: str, policy: GroupPolicy | None = None) -> bool:
         """Tell whether a member is rekeyed over its IKE SA, and knows no Rekey SA."""
         member = self.state.members.get(identity)
-        return (policy or self.policy).is_inband(sender=member is not None and member.sender)
+        none = (policy or self.policy).rekey is None
+        return none or (member is not None and member.inband)
 
     # --- SAs --------------------------------------------------------------------------
 

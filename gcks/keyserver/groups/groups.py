@@ -77,6 +77,11 @@ class Groups:
         """When the first group has something to do (monotonic seconds)."""
         return self._due.next
 
+    @property
+    def waiting(self) -> Set[str]:
+        """Groups that begin, or take over their policy, when what they need is there."""
+        return self._wants.names
+
     # --- beginning, reload ----------------------------------------------------------------
 
     def start(

@@ -38,6 +38,9 @@ _BLOCK_OCTETS: Final = _BLOCK * REFERENCE_OCTETS
 
 _NO_REFERENCE: Final = bytes(REFERENCE_OCTETS)
 
+_REASSEMBLES: Final = 1
+_INBAND: Final = 2
+
 Kind = tuple[bytes, bool]
 """What a member announced in SAg, and whether it is a sender."""
 
@@ -60,14 +63,16 @@ class Member(NamedTuple):
     """Its leaf in the key tree; -1: none."""
     sender: bool
     """Whether it registered as a sender."""
+    inband: bool
+    """Whether it is rekeyed over its IKE SA, and knows no Rekey SA."""
 
 
 class Membership:
     """All members of one group."""
 
     __slots__ = (
-        "_chains", "_counts", "_ends", "_first_ends", "_index", "_issuers", "_kinds", "_leaves",
-        "_own_sags", "_reassembles", "_references", "_registered", "_sag_numbers", "_sender_ids",
+        "_chains", "_counts", "_ends", "_first_ends", "_flags", "_index", "_issuers", "_kinds",
+        "_leaves", "_own_sags", "_references", "_registered", "_sag_numbers", "_sender_ids",
         "_shared", "_whole_only", "certificate_ends", "senders",
     )  # fmt: skip
 
@@ -81,7 +86,7 @@ class Membership:
         self._first_ends = array("d")
         """For each block of slots, when its first certificate expires, or earlier."""
         self._leaves, self._kinds = array("i"), array("H")
-        self._reassembles = bytearray()
+        self._flags = bytearray()
         self._counts: Counter[int] = Counter()
         """How many members there are of each kind that is shared."""
         self._shared: list[bytes] = []
@@ -117,11 +122,12 @@ class Membership:
             sender_ids=self._sender_ids.get(slot, ()),
             sag=sag,
             registered_at=self._registered[slot],
-            reassembles=bool(self._reassembles[slot]),
+            reassembles=bool(self._flags[slot] & _REASSEMBLES),
             certificate_ends=self._ends[slot],
             certificates=self._certificates(slot),
             leaf=self._leaves[slot],
             sender=sender,
+            inband=bool(self._flags[slot] & _INBAND),
         )
 
     def _kind(self, slot: int) -> Kind:
@@ -178,6 +184,11 @@ class Membership:
         index = self._index
         return (index.note(slot) for slot in index.slots() if self._kinds[slot] & 1)
 
+    def inband_identities(self) -> list[str]:
+        """Return who is rekeyed over its IKE SA."""
+        index = self._index
+        return [index.identity(slot) for slot in index.slots() if self._flags[slot] & _INBAND]
+
     def identities(self) -> tuple[str, ...]:
         return tuple(self._index)
 
@@ -199,7 +210,7 @@ class Membership:
             self._extend(slot)
         self._registered[slot], self._ends[slot] = saved.registered_at, saved.certificate_ends
         self._leaves[slot] = saved.leaf
-        self._reassembles[slot] = saved.reassembles
+        self._flags[slot] = saved.reassembles * _REASSEMBLES | saved.inband * _INBAND
         self._kinds[slot] = self._count(saved.sag, saved.sender, slot)
         if saved.sender_ids:
             self._sender_ids[slot] = saved.sender_ids
@@ -216,7 +227,7 @@ class Membership:
         self._ends.append(inf)
         self._leaves.append(0)
         self._kinds.append(_NOBODY)
-        self._reassembles.append(0)
+        self._flags.append(0)
         if not slot % _BLOCK:
             self._first_ends.append(inf)
 
@@ -246,7 +257,7 @@ class Membership:
         if self._own_sags.pop(slot, None) is None:
             self._counts[code] -= 1
         self._ends[slot] = inf
-        self._whole_only -= not self._reassembles[slot]
+        self._whole_only -= not self._flags[slot] & _REASSEMBLES
         self.senders -= code % 2
         self._sender_ids.pop(slot, None)
         self._drop_references(slot)

@@ -96,8 +96,13 @@ def left_outside(members: Membership, old: GroupPolicy, new: GroupPolicy) -> tup
     """Return the members that no rule names any more."""
     if (old.members, old.excluded) == (new.members, new.excluded):
         return ()
-    outside = members.unnamed(Globs(rule.identity for rule in new.members))
-    return tuple(dict.fromkeys((*outside, *members.named(Globs(new.excluded)))))
+    return outside(members, new)
+
+
+def outside(members: Membership, policy: GroupPolicy) -> tuple[str, ...]:
+    """Return the members that no rule names, or that a policy excludes."""
+    unnamed = members.unnamed(Globs(rule.identity for rule in policy.members))
+    return tuple(dict.fromkeys((*unnamed, *members.named(Globs(policy.excluded)))))
 
 
 def locked_out(

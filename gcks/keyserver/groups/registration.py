@@ -104,8 +104,8 @@ class GsaBuilder:
     __slots__ = ("_cache", "_of")
 
     def __init__(self) -> None:
-        self._cache: dict[tuple[Role, int, bool], RoleView] = {}
-        self._of = -1, -1
+        self._cache: dict[tuple[Role, bool, bool], RoleView] = {}
+        self._of = -1, -1, -1
 
     def view(
         self,
@@ -114,22 +114,23 @@ class GsaBuilder:
         role: Role,
         now: float,
         *,
+        inband: bool,
         pushed: bool = False,
     ) -> RoleView:
         """Return the GSA payload and its SAs.
 
+        `inband`: for a GM that is rekeyed over its IKE SA.
         `pushed`: for a GSA_INBAND_REKEY, which holds nothing about Sender-IDs.
         """
-        sas, message_id = state.sas, 0 if pushed else state.next_message_id
-        if self._of != (state.revision, int(now)):
+        sas, message_id = state.sas, state.next_message_id
+        if self._of != (state.revision, message_id, int(now)):
             self._cache.clear()
-            self._of = state.revision, int(now)
-        found = self._cache.get((role, message_id, pushed))
+            self._of = state.revision, message_id, int(now)
+        found = self._cache.get((role, inband, pushed))
         if found is None:
-            inband = policy.is_inband(sender=role.is_sender)
             make = _inband_view if inband else _view
             found = make(policy, sas, role, message_id, now, pushed)
-            self._cache[role, message_id, pushed] = found
+            self._cache[role, inband, pushed] = found
         return found
 
 
@@ -199,6 +200,7 @@ def member_saved(
     sender_ids: tuple[int, ...],
     at: float,
     leaf: int = NO_LEAF,
+    inband: bool = False,
 ) -> MemberSaved:
     """Return the record of a member that has registered at POSIX time `at`."""
     sag = request.sag.octets if request.sag is not None else b""
@@ -214,6 +216,7 @@ def member_saved(
         certificates=request.certificates,
         leaf=leaf,
         sender=request.sender,
+        inband=inband,
     )
 
 

@@ -75,6 +75,12 @@ class Wants:
         self.unready: dict[str, Unready] = {}
         """By the names of groups."""
 
+    @property
+    def names(self) -> set[str]:
+        """Groups that begin, or take over their policy, when what they need is there."""
+        wants = self._by_token.values()
+        return {want.policy.name for want in wants if not isinstance(want, SpareKey)}
+
     def want(self, want: NextPolicy | SpareKey, need: Need, change: Change) -> None:
         """Wait for something while the group goes on."""
         token = next(self._tokens)

@@ -200,8 +200,6 @@ class Ledger:
     def _floor(self, record: GroupRecord, policy: GroupPolicy | None, now: float) -> float:
         if policy is None or not policy.backward_access:
             return -inf
-        if "worlds.empty-group" in self._known and not record.members():
-            return -inf
         return now - policy.exclusion_window_seconds - 0.01
 
     def _number(self, record: GroupRecord, entry: MemberSaved, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,6 @@ from gcks.errors import AuthorizationFailed
 from gcks.events import (
     Event,
     GroupStartedOver,
-    IkeSaClosed,
     LeftGroup,
     PolicyRefused,
     RegisterAgain,
@@ -135,10 +135,6 @@ class Readers:
             self.pause(event.group)
         if isinstance(event, RekeySent) and not event.reminder:
             self._last_rekey[event.group] = self._stage.now
-        if isinstance(event, IkeSaClosed) and event.cause == "excluded":
-            for group in self._stage.policies:
-                if "worlds.busy-delete" in self._stage.known:
-                    self.pause(group, MISSED_SECONDS)
 
     def member_event(self, player: Player, event: Event) -> None:
         """Judge why a member registers again."""
@@ -173,7 +169,11 @@ class Readers:
         transforms = [t for t in (sa.encr, sa.integ) if t is not None]
         if sa.direction is not Direction.IN and uses_counter(transforms):
             known = "issue14.1" in self._stage.known
-            hold(sa.sender_ids or known, "sender-ids", f"{player.identity} sends without, on {sa}")
+            hold(
+                sa.sender_ids or known,
+                "sender-ids",
+                f"{player.identity} sends on {_text(sa)} without",
+            )
 
     # --- packets -------------------------------------------------
 
@@ -184,9 +184,8 @@ class Readers:
             for sa in self._used(player):
                 self._last_sent[player.name, sa.group, _selectors(sa)] = stage.now
                 if self.is_calm(sa.group) and self._counts(player, sa):
-                    stage.network.at(
-                        stage.now + FLIGHT_SECONDS, lambda p=player, s=sa: self._arrive(p, s)
-                    )
+                    arrive = partial(self._arrive, player, sa)
+                    stage.network.at(stage.now + FLIGHT_SECONDS, arrive)
         stage.network.at(stage.now + PACKET_SECONDS, self.tick)
 
     def _used(self, player: Player) -> list[InstallSa]:
@@ -203,6 +202,8 @@ class Readers:
         """Tell whether a sender is one, and the SA one of the policy."""
         role, policy = self.role(player, sa.group), self._stage.policies.get(sa.group)
         if role is None or policy is None or not policy.atd_seconds:
+            return False
+        if self._is_untold(player, sa.group):
             return False
         return (
             any(
@@ -241,7 +242,8 @@ class Readers:
         """After calm every authorized member is registered, and sends where it may."""
         for player, group, role in self._expected():
             policy = self._stage.policies[group]
-            if len(self._stage.members(group)) >= policy.capacity:
+            full = len(self._stage.members(group)) >= policy.capacity
+            if full or self._is_untold(player, group):
                 continue
             text = f"{player.identity} in {group}"
             hold(group in player.registrations.since, "not back", f"{text} isn't registered")
@@ -251,6 +253,11 @@ class Readers:
                     place = player.name, group, (sa.source, sa.destination, sa.label)
                     last = self._last_sent.get(place, -inf)
                     hold(last > self._stage.now - 2, "mute", f"{text} doesn't send on {sa.name}")
+
+    def _is_untold(self, player: Player, group: str) -> bool:
+        """Tell whether a member may not know that its group has started over."""
+        known = "worlds.second-group" in self._stage.known and len(player.groups) > 1
+        return known and not self._stage.is_member(group, player.identity)
 
     def _expected(self) -> Iterator[tuple[Player, str, Role]]:
         for player in self._stage.players.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from gcks.group.sa_key_log_entry import KeyLogEntry
+from gcks.group.sa_key_log_entry import GroupSaKeyLogEntry, KeyLogEntry
 from gcks.journal import JournalEntry, MemberSaved
 from tests.property.worlds.air import Air
 from tests.property.worlds.broken import hold
@@ -26,7 +26,7 @@ class Secrecy:
     def told(self, identity: str, keys: Iterable[KeyLogEntry]) -> None:
         """Note the keys of group SAs that a member has taken over."""
         for entry in keys:
-            if hasattr(entry, "key_w"):
+            if isinstance(entry, GroupSaKeyLogEntry):
                 keymat = entry.key_e + entry.key_a + entry.key_w
                 sa = self._ledger.keymats.get(entry.spi)
                 hold(sa and sa.keymat == keymat, "sent", f"SA {entry.spi.hex()} not in the journal")

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from math import inf
 from typing import Final
 
-from gcks.change import Change
 from gcks.datagrams import Transmit
 from gcks.errors import DropReason, LocalError
 from gcks.events import DatagramDropped, Event
 from gcks.ike.retransmission import Retransmission
 from gcks.journal import ExclusionLifted, ExclusionSaved, GroupRemoved, JournalEntry
 from gcks.keyserver.commands import Command, Reload
-from gcks.keyserver.engine import Engine
 from gcks.keyserver.groups.policy import GroupPolicy
-from gcks.keyserver.settings import ServerSettings
 from gcks.member.ceiling import Ceiling
 from gcks.member.change import MemberChange
 from gcks.member.data_plane import Feature, InstallSa
@@ -34,26 +29,16 @@ from tests.property.worlds.policies import (
 )
 from tests.property.worlds.readers import Readers, Registrations
 from tests.property.worlds.secrecy import Secrecy
+from tests.property.worlds.watched import FAIR, Doom, WatchedNetwork, WatchedWorld
 from tests.support.memory_store import replay
-from tests.support.network import MemberNode, Network, ServerNode, Weather
-from tests.support.world import PSK, SERVER_HOST, SERVER_SETTINGS, World
+from tests.support.network import MemberNode, Weather
+from tests.support.world import PSK, SERVER_SETTINGS
 
-FAIR: Final = Weather(least_delay=0.01, most_delay=0.01)
-"""Nothing is lost, nothing overtakes."""
 SETTLE_SECONDS: Final = MOST_LIFETIME_SECONDS + 60.0
 """After so much calm everybody is back, whatever was lost."""
 STEADY_SECONDS: Final = 60.0
 """Then for so long not one packet may be unreadable."""
 LIVENESS_SECONDS: Final = 20.0
-MAX_SPINS: Final = 100
-"""Calls of one engine in one moment."""
-
-
-class Doom(Enum):
-    """When the server falls, with its next decision."""
-
-    BEFORE_COMMIT = "before it is committed"
-    AFTER_COMMIT = "when it is committed, and nothing sent"
 
 
 @dataclass(frozen=True)
@@ -81,93 +66,6 @@ class Player:
     @property
     def identity(self) -> str:
         return identity_of(self.name)
-
-
-class WatchedNetwork(Network):
-    """Shows everything to the stage; lets the server fall in the middle of a decision."""
-
-    def __init__(self, seed: int, stage: Stage) -> None:
-        super().__init__(seed, replace(FAIR))
-        self._stage = stage
-        self.doom: Doom | None = None
-        self.down_seconds = 0.0
-        self.fault_in: int | None = None
-        """How many more times the server gets entropy before it gets an exception."""
-        self.faults = 0
-        self._spun_at, self._spins = -inf, 0
-
-    def server_entropy(self, octets: int) -> bytes:
-        if self.fault_in is not None:
-            self.fault_in -= 1
-            if self.fault_in < 0:
-                self.fault_in = None
-                self.faults += 1
-                raise RuntimeError("a fault of the test's")
-        return self.entropy(octets)
-
-    def fall(self) -> None:
-        """End the server; it comes back later."""
-        assert self.server is not None
-        self.doom, self.fault_in = None, None
-        self.server.down = True
-        self._stage.log("server", f"FALLS, for {self.down_seconds} s")
-        self.at(self.now + self.down_seconds, self._stage.restart_server)
-
-    def _server_did(self, node: ServerNode, outcome: Change) -> None:
-        self._count_spins()
-        decided = bool(outcome.journal or outcome.transmits)
-        if decided and self.doom is Doom.BEFORE_COMMIT:
-            self.fall()
-            return
-        self._stage.server_committed(outcome.journal, outcome.events)
-        node.events += outcome.events
-        node.journal += outcome.journal
-        if decided and self.doom is Doom.AFTER_COMMIT:
-            self.fall()
-            return
-        self._stage.server_sends(outcome.transmits)
-        self._carry_out(node, outcome)
-
-    def _member_did(self, node: MemberNode, outcome: MemberChange) -> None:
-        self._stage.member_did(node, outcome)
-        super()._member_did(node, outcome)
-
-    def _count_spins(self) -> None:
-        self._spins = self._spins + 1 if self._spun_at == self.now else 0
-        self._spun_at = self.now
-        hold(self._spins < MAX_SPINS, "bounded", "the server doesn't come to rest")
-
-    def remove_member(self, node: MemberNode) -> None:
-        """Take a member off the network."""
-        node.timer += 1
-        node.deaf = True
-        self.members.remove(node)
-        self._behind[node.host].remove(node)
-
-
-class WatchedWorld(World):
-    """A world on the watched network."""
-
-    stage: Stage
-
-    def __post_init__(self) -> None:
-        self.network: WatchedNetwork = self.stage.network
-        self._hosts = 0
-
-    def start_server(self) -> None:
-        network = self.network
-        journal = network.server.journal if network.server is not None else []
-        engine = Engine(
-            self.settings,
-            self.server_credentials,
-            self.policies,
-            list(journal),
-            entropy=network.server_entropy,
-            wall=network.wall,
-            now=network.now,
-            meter=self.meter,
-        )
-        network.add_server(engine, SERVER_HOST)
 
 
 @dataclass(frozen=True)
@@ -203,15 +101,9 @@ class Stage:
             liveness_seconds=LIVENESS_SECONDS,
             ike_sa_rekey_seconds=setting.ike_sa_rekey_seconds,
         )
-        self.world = self._world(settings)
+        self.world = WatchedWorld(groups=setting.policies, settings=settings, watched=self.network)
         self.world.start_server()
         self.network.at(0.25, self.readers.tick)
-
-    def _world(self, settings: ServerSettings) -> WatchedWorld:
-        class OnThisStage(WatchedWorld):
-            stage = self
-
-        return OnThisStage(groups=self.setting.policies, settings=settings)
 
     # --- looking -------------------------------------------------
 
@@ -290,7 +182,7 @@ class Stage:
         """Start a member, or start it again without a word to the server."""
         self.stop(name)
         options = self.setting.members.get(name, MemberOptions())
-        self.world._hosts = NAMES.index(name)  # its address is its own for ever
+        self.world.place(NAMES.index(name))
         node = self.world.member(
             name,
             groups=[group.removeprefix("keyid:") for group in groups],
@@ -389,18 +281,20 @@ class Stage:
     def check(self) -> None:
         """Hold after a step what holds always."""
         self.network.run(self.now)  # what is due at once
-        if self.is_up and not self.network.doom:
-            stored = {one.group: one for one in replay(self.network.server.journal)}
-            check_memory(self.world.server.groups, stored, self.now)
+        server = self.network.server
+        if server is not None and not server.down and not self.network.doom:
+            stored = {group.group: group for group in replay(server.journal)}
+            engine = self.world.server
+            check_memory(engine.groups, engine.waiting_groups, stored)
             check_timers(self.world.server.groups, self.now)
             self.secrecy.check(map(identity_of, NAMES), self.now)
             self._check_members()
 
     def _check_members(self) -> None:
         """Whom no rule names is no member."""
-        if "worlds.restart-rules" in self.known:
-            return
         for group, policy in self.policies.items():
+            if group in self.world.server.waiting_groups:
+                continue  # for the key that its policy asks for
             for identity in self.members(group):
                 text = f"{identity} is one of {group}, and no rule names it"
                 hold(policy.rule_for(identity) is not None, "members", text)

@@ -18,7 +18,8 @@ from tests.property.worlds.policies import (
     draw_policy,
     identity_of,
 )
-from tests.property.worlds.stage import Doom, MemberOptions, Setting, Stage
+from tests.property.worlds.stage import MemberOptions, Setting, Stage
+from tests.property.worlds.watched import Doom
 from tests.support.network import Weather
 
 GROUPS = ("demo", "other")
@@ -195,12 +196,7 @@ class Author:
         return draw_policy(self._random, group, NUMBERS[group])
 
     def _changed(self, group: str) -> GroupPolicy:
-        while True:
-            policy = draw_change(self._random, self._policies[group], NUMBERS[group])
-            toggled = policy.inband_senders != self._policies[group].inband_senders
-            if toggled and "worlds.inband-senders" in self._known:
-                continue
-            return policy
+        return draw_change(self._random, self._policies[group], NUMBERS[group])
 
     def _member_options(self) -> MemberOptions:
         random = self._random
@@ -217,7 +213,8 @@ class Author:
 
     def _join(self, name: str) -> Step:
         groups = GROUPS if len(self._groups) > 1 and self._random.random() < 0.6 else GROUPS[:1]
-        sender = name in SENDERS and self._random.random() < 0.9
+        steadfast = self._random.random() < 0.9
+        sender = name in SENDERS and steadfast
         return Join(name, groups, sender)
 
     def _step(self) -> list[Step]:
@@ -254,7 +251,8 @@ class Author:
         if len(self._groups) > 1 and random.random() < 0.3:
             kept = [policy for name, policy in self._policies.items() if name != group]
             again = tuple(self._policies.values())
-            return [Reloaded(tuple(kept)), *self._wait(), Reloaded(again)]
+            before = [Rekey(group)] if random.random() < 0.5 else []
+            return [*before, Reloaded(tuple(kept)), *self._wait(), Reloaded(again)]
         self._policies[group] = self._changed(group)
         late = [Wait(0.3), *self._joins()] if random.random() < 0.4 else []
         return [Reloaded(tuple(self._policies.values())), *late]

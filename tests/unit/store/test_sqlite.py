@@ -110,6 +110,8 @@ ENTRIES: dict[type, st.SearchStrategy[j.JournalEntry]] = {
     j.MemberSaved: st.builds(
         j.MemberSaved, GROUPS, st.sampled_from(["fqdn:x", "fqdn:y"]), st.just("2001:db8::1"),
         st.lists(st.integers(0, 2**32), max_size=3).map(tuple), OCTETS, TIMES,
+        reassembles=st.booleans(), certificate_ends=TIMES, certificates=OCTETS,
+        leaf=st.integers(-1, 1000), sender=st.booleans(), inband=st.booleans(),
     ),
     j.MemberRemoved: st.builds(j.MemberRemoved, GROUPS, st.sampled_from(["fqdn:x", "fqdn:y"])),
     j.MembersRemoved: st.builds(j.MembersRemoved, GROUPS),

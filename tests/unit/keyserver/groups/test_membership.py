@@ -113,8 +113,10 @@ class Comparison(RuleBasedStateMachine):
             assert found is not None and name in self.members
             assert found == (
                 one.address, one.sender_ids, one.sag, one.registered_at, one.reassembles,
-                one.certificate_ends, one.certificates, one.leaf, one.sender,
+                one.certificate_ends, one.certificates, one.leaf, one.sender, one.inband,
             )  # fmt: skip
+        inband = {name for name, one in self.model.items() if one.inband}
+        assert set(self.members.inband_identities()) == inband
         assert self.members.get("fqdn:nobody") is None
         kinds = Counter((one.sag, one.sender) for one in self.model.values())
         assert self.members.kinds() == kinds

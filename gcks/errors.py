@@ -95,10 +95,6 @@ class LocalError(GcksError):
     """Our own bug or misuse, never caused by what a peer sends."""
 
 
-class Breakdown(LocalError):
-    """What is in memory may differ from what is durable: the process ends and starts again."""
-
-
 class Unfit(ValueError):
     """What an operator wrote and nobody can use: why, and what to do about it."""
 
@@ -236,8 +232,12 @@ def _survives(error: PeerError, phase: Phase) -> bool:
 
 def origin(error: BaseException) -> str:
     """Name an unexpected exception and where it was raised; never its data."""
+    return type(error).__name__ + raised_in(error)
+
+
+def raised_in(error: BaseException) -> str:
+    """Return " in ", function and line where an exception was raised; "" if it never was."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    where = f" in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
-    return type(error).__name__ + where
+    return f" in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""

@@ -207,7 +207,7 @@ def _last_lines(descriptor: int, size: int) -> bytes:
 
 def _number(line: bytes) -> int | None:
     try:
-        found = json.loads(line)["n"]
+        number = json.loads(line)["n"]
     except (ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, int) else None
+    return number if isinstance(number, int) else None

@@ -63,11 +63,11 @@ class CredentialWatch:
         source = self._source
         if source is None:
             return
-        found = await asyncio.to_thread(_stamps, source.files)
-        changed = (*sorted(str(path) for path in found if found[path] != self._seen.get(path)),)
+        stamps = await asyncio.to_thread(_stamps, source.files)
+        changed = (*sorted(str(path) for path in stamps if stamps[path] != self._seen.get(path)),)
         if not changed or source is not self._source:
             return
-        self._seen = found
+        self._seen = stamps
         try:
             credentials = await beside_the_loop(source.read)
             if source is not self._source:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Final, Generic, Protocol, TypeVar
 
-from gcks.daemon.internal_error import place
 from gcks.datagrams import Path
-from gcks.errors import Breakdown, LocalError
+from gcks.errors import LocalError, origin
 from gcks.events import Event
 
 TICK_SECONDS: Final = 0.02
@@ -85,9 +84,9 @@ class EngineLoop(Generic[D]):
             raise LocalError(self._ended)
         try:
             decision = call(time.monotonic())
+        except LocalError:
+            raise
         except Exception as error:
-            if isinstance(error, LocalError) and not isinstance(error, Breakdown):
-                raise
             raise self.break_down(error) from error
         self._carry_out(decision)
         return decision
@@ -95,7 +94,7 @@ class EngineLoop(Generic[D]):
     def break_down(self, error: Exception) -> LocalError:
         """Ask the engine nothing more, and end the daemon; return why."""
         known = isinstance(error, LocalError)
-        failure = LocalError(str(error) if known else f"internal error: {place(error)}")
+        failure = LocalError(str(error) if known else f"internal error: {origin(error)}")
         self.stop(str(failure))
         self._fail(failure)
         return failure

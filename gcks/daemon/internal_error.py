@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from traceback import extract_tb
 from typing import Final
 
+from gcks.errors import raised_in
 from gcks.events import InternalErrorSeen, Tell
 
 _QUIET_SECONDS: Final = 10.0
@@ -33,15 +33,5 @@ class InternalErrors:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error with the line that raised it."""
-    return f"{error!r:.{_MAX_CHARACTERS}} at {_line(error)}"
-
-
-def place(error: BaseException) -> str:
-    """Return an error's kind with the line that raised it, and never its data."""
-    return f"{type(error).__name__} at {_line(error)}"
-
-
-def _line(error: BaseException) -> str:
-    frames = extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
+    """Return an error with its data, and where it was raised."""
+    return f"{error!r:.{_MAX_CHARACTERS}}{raised_in(error)}"

@@ -158,5 +158,5 @@ def _printable(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMappin
         if isinstance(value, str) and not value.isprintable():
             line[name] = ascii(value)
         elif isinstance(value, list):
-            line[name] = [printable(str(one)) for one in value]
+            line[name] = [printable(str(item)) for item in value]
     return line

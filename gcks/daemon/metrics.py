@@ -108,7 +108,7 @@ _DROPS: Final = Row(
     "Datagrams dropped without an answer",
     ("reason",),
     lambda event: (event.reason.value,),
-    known=tuple((one.value,) for one in DropReason),
+    known=tuple((reason.value,) for reason in DropReason),
 )
 _REFUSALS: Final = Row(
     e.RequestRefused,
@@ -200,7 +200,7 @@ MEMBER_ROWS: Final = (
         e.DataPlaneFailed, "data_plane_failures",
         "What the data plane could not do with Data-Security SAs",
         ("command",), lambda event: (event.command.value,),
-        known=tuple((one.value,) for one in e.SaChange),
+        known=tuple((command.value,) for command in e.SaChange),
     ),
     Row(e.ReceivesOnly, "receive_only_sas",
         "SAs installed that this host can't send on, though the policy lets it", _GROUP, _group),

@@ -41,7 +41,7 @@ def raise_descriptor_limit(wanted: int) -> None:
 
 def _descriptor_limits() -> tuple[int, int]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (sys.maxsize if one == resource.RLIM_INFINITY else one for one in limits)
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
     return soft, hard
 
 

@@ -44,7 +44,7 @@ def framed(
     console: Console, title: str, above: Sequence[RenderableType], entries: Iterable[RenderableType]
 ) -> Panel:
     """Return a frame that fits the screen: what is above, and the newest of the entries."""
-    room = console.height - _FRAME_ROWS - sum(_rows(console, one) for one in above)
+    room = console.height - _FRAME_ROWS - sum(_rows(console, part) for part in above)
     newest: deque[RenderableType] = deque()
     for entry in reversed([*entries]):
         room -= _rows(console, entry)
@@ -54,9 +54,9 @@ def framed(
     return Panel(Group(*above, *newest), title=title, subtitle="Ctrl-C ends")
 
 
-def _rows(console: Console, one: RenderableType) -> int:
+def _rows(console: Console, part: RenderableType) -> int:
     inside = console.options.update_width(max(1, console.width - _FRAME_COLUMNS))
-    return len(console.render_lines(one, inside, pad=False))
+    return len(console.render_lines(part, inside, pad=False))
 
 
 class Screen:
@@ -102,7 +102,7 @@ class Screen:
         return framed(self._console, self._title, above, map(_entry, self._recent))
 
 
-def _entry(one: tuple[str, Event]) -> RenderableType:
-    stamp, event = one
+def _entry(entry: tuple[str, Event]) -> RenderableType:
+    stamp, event = entry
     name = Text(f"{event.name:<{_NAME_COLUMNS}} ", style="bold")
     return beside(Text(stamp), len(stamp), name.append(text_of(event), style="default"))

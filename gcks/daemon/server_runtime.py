@@ -107,11 +107,11 @@ class ServerRuntime:
 
     def _started(self) -> ServerStarted:
         config, identity = str(self.config.source or "--dev"), str(self.config.settings.identity)
-        listening, groups = self.config.listening, len(self.engine.groups)
+        listening, groups = self.config.listening, len(self.engine.group_names)
         return ServerStarted(__version__, config, identity, listening, groups)
 
     def _summary(self) -> str:
-        count = len(self.engine.groups)
+        count = len(self.engine.group_names)
         return f"serving {count} group{'s' if count != 1 else ''}"
 
     # --- beginning and end ------------------------------------------------------------
@@ -141,7 +141,7 @@ class ServerRuntime:
     def _measured(self) -> ServerMetrics:
         return ServerMetrics(
             self.status,
-            lambda: self.engine.groups,
+            lambda: self.engine.group_names,
             commits=lambda: self.pipeline.commits,
             send_errors=lambda: self._sockets.send_errors,
             streams=lambda: self._sockets.streams,

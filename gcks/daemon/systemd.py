@@ -44,9 +44,6 @@ class ServiceManager:
     def stopping(self) -> None:
         self._send("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        self._send(f"STATUS={_line(text)}")
-
     def watchdog(self) -> None:
         self._send("WATCHDOG=1")
 

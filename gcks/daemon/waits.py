@@ -9,8 +9,8 @@ from typing import Final
 
 from gcks.change import LoadGroup, MakeKey, Need, Waiting
 from gcks.crypto.signature import SigningKey
-from gcks.daemon.internal_error import InternalErrors, place
-from gcks.errors import LocalError
+from gcks.daemon.internal_error import InternalErrors
+from gcks.errors import LocalError, origin
 from gcks.events import Tell
 from gcks.journal import JournalEntry
 
@@ -56,7 +56,7 @@ class Waits:
         except LocalError as error:
             result = error
         except Exception as error:
-            result = LocalError(f"internal error: {place(error)}")
+            result = LocalError(f"internal error: {origin(error)}")
         self._tell(waiting.token, result)
 
     async def _met(self, need: Need) -> object:

@@ -108,8 +108,8 @@ def is_ike_rekey(contents: Contents, optimized_rekey: int) -> bool:
     sa = contents.maybe(SecurityAssociation)
     if sa is not None:
         return all(p.protocol == ProtocolId.IKE for p in sa.proposals)
-    found = contents.notify(optimized_rekey)
-    return found is not None and contents.notify(NotifyType.REKEY_SA) is None
+    optimized = contents.notify(optimized_rekey)
+    return optimized is not None and contents.notify(NotifyType.REKEY_SA) is None
 
 
 def answer(

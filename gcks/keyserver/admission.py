@@ -131,11 +131,11 @@ class Admission:
         if not request.cookie:
             return None
         made = (request.nonce, request.path.remote, request.header.spi_i)
-        found = self._cookies.accepts(request.cookie, *made, now)
-        self.counts["cookies_wrong" if found is None else "cookies_returned"] += 1
-        if found is not None:
+        puzzle = self._cookies.accepts(request.cookie, *made, now)
+        self.counts["cookies_wrong" if puzzle is None else "cookies_returned"] += 1
+        if puzzle is not None:
             self._ladder.returned()
-        return found
+        return puzzle
 
     def _ask(
         self, step: Step, request: ike_sa_init.InitRequest, now: float, change: Change
@@ -174,11 +174,10 @@ class Admission:
         half = ike_sa_init.accept(
             request,
             ike_sa_init.negotiate(request, settings),
-            self._ike_sas.draw_spi(),
-            self._configured.credentials,
-            settings,
-            self._entropy,
-            now,
+            self._configured,
+            spi_r=self._ike_sas.draw_spi(),
+            nonce=self._entropy(ike_sa_init.NONCE_OCTETS),
+            now=now,
         )
         self._rates.take(address_of(remote.host), settings.rate_per_address, now)
         self._ike_sas.add(half)

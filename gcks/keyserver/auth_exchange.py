@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from gcks.change import Change
 from gcks.crypto.errors import InvalidPublicKey
@@ -32,6 +33,16 @@ from gcks.keyserver.peers import Peers
 from gcks.wire.header import Header
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
+
+
+class _Received(NamedTuple):
+    """The request of a half-open IKE SA, whole and unprotected."""
+
+    half: HalfOpen
+    secured: Agreed
+    exchange: ExchangeType
+    datagram: bytes
+    """The last of them, where it came in fragments."""
 
 
 class AuthExchange:
@@ -79,6 +90,7 @@ class AuthExchange:
             return False
         self._peers.speaking, half.path, secured.channel.path = half, path, path
         exchange = ExchangeType(header.exchange)
+        request = _Received(half, secured, exchange, datagram)
         payloads: tuple[Payload, ...] = ()
         try:
             payloads = decode_chain(received.first, received.chain)
@@ -87,30 +99,26 @@ class AuthExchange:
             gsa_auth.check_identities(contents)
             wishes = read_wishes(contents, half.hashes)
         except (WireError, PeerError) as error:
-            self._refuse(half, secured, exchange, datagram, payloads, error, change)
+            self._refuse(request, payloads, error, change)
         else:
-            self._authenticate(half, secured, exchange, datagram, contents, wishes, now, change)
+            self._authenticate(request, contents, wishes, now, change)
         return True
 
     def _authenticate(
         self,
-        half: HalfOpen,
-        secured: Agreed,
-        exchange: ExchangeType,
-        datagram: bytes,
+        request: _Received,
         contents: Contents,
         wishes: Wishes,
         now: float,
         change: Change,
     ) -> None:
-        own, credentials = self._configured.settings.identity, self._configured.credentials
+        half, secured = request.half, request.secured
         try:
             peer = gsa_auth.authenticate(
-                half, secured.keys, contents, wishes, own, credentials, self._wall()
+                half, secured.keys, contents, wishes, self._configured, self._wall()
             )
         except AuthenticationFailed as error:
-            payloads = contents.everything()
-            self._refuse(half, secured, exchange, datagram, payloads, error, change)
+            self._refuse(request, contents.everything(), error, change)
             return
         sa = Established(
             secured.channel, peer.parent, peer.gsk_w, peer.identity, str(peer.identity)
@@ -122,30 +130,24 @@ class AuthExchange:
         if announced:
             peer = replace(peer, proof=(*peer.proof, *announced))
         self._peers.initial_contact(sa, contents, change)
-        if exchange == ExchangeType.IKE_AUTH:
+        if request.exchange == ExchangeType.IKE_AUTH:
             self._exchanges.authenticated_only(sa, contents, peer, now, change)
         else:
             began_at = half.began_at
             self._exchanges.first_registration(sa, contents, peer, began_at, now, change)
 
     def _refuse(
-        self,
-        half: HalfOpen,
-        secured: Agreed,
-        exchange: int,
-        datagram: bytes,
-        payloads: Sequence[Payload],
-        error: GcksError,
-        change: Change,
+        self, request: _Received, payloads: Sequence[Payload], error: GcksError, change: Change
     ) -> None:
         """RFC 7296 section 2.21.2: the notification alone, and the SA is gone."""
         told = answer(error, Phase.UNAUTHENTICATED)
         notify = Notify(told.notify or NotifyType.INVALID_SYNTAX, told.data)
+        half = request.half
         remote = str(half.path.remote)
         change.events.append(registration_refused(payloads, remote, error, Phase.UNAUTHENTICATED))
-        transmits = secured.channel.respond(exchange, (notify,))
+        transmits = request.secured.channel.respond(request.exchange, (notify,))
         octets = b"".join(transmit.octets for transmit in transmits)
-        self._peers.ike_sas.refuse(half, Refused(half, datagram, octets))
+        self._peers.ike_sas.refuse(half, Refused(half, request.datagram, octets))
         change.transmits.append(Transmit(octets, half.path))
 
     @staticmethod

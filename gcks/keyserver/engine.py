@@ -7,8 +7,7 @@ it and goes on; what was decided before is handed out all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from math import inf
 
 from gcks.change import Change
@@ -32,11 +31,12 @@ from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.groups.policy_change import PolicyChange
 from gcks.keyserver.ike_sa import Established, HalfOpen, IkeSa, Refused
 from gcks.keyserver.ike_sa_table import IkeSaTable
+from gcks.keyserver.listing import Listing
 from gcks.keyserver.load import Load, unmetered
 from gcks.keyserver.peers import Peers
 from gcks.keyserver.priority import KnownSenders
 from gcks.keyserver.settings import ServerSettings
-from gcks.keyserver.status import ServerStatus, group_status
+from gcks.keyserver.status import ServerStatus
 from gcks.keyserver.wrong_version import wrong_version
 from gcks.wire.header import MAJOR_VERSION, Header, decode_header
 
@@ -85,6 +85,10 @@ class Engine:
     def groups(self) -> Mapping[str, Group]:
         """All groups that decide, by name."""
         return self._groups.by_name
+
+    @property
+    def group_names(self) -> Collection[str]:
+        return self.groups.keys()
 
     @property
     def waiting_groups(self) -> Set[str]:
@@ -152,13 +156,16 @@ class Engine:
         """Say, group by group, what a reload with these would do; nothing changes."""
         return self._groups.plan(groups)
 
+    def listing(self, now: float) -> Listing:
+        """Return what can be asked of the groups, for operators."""
+        return Listing(self.groups, now)
+
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""
-        groups = tuple(group_status(group, now) for group in self.groups.values())
         return ServerStatus(
             half_open=self.ike_sas.half_open,
             established=self.ike_sas.established,
-            groups=groups,
+            groups=tuple(self.listing(now).groups()),
             step=self._admission.step,
             admission=dict(self._admission.counts),
             registration_cost_seconds=self.load.cost_seconds,
@@ -227,7 +234,10 @@ class Engine:
         if header.is_response:
             raise Discard(DropReason.WRONG_ROLE, "a response to nothing")
         if isinstance(sa, HalfOpen):
-            work = partial(self._auth.answer, sa, header, datagram, path, now, change)
+
+            def work() -> bool:
+                return self._auth.answer(sa, header, datagram, path, now, change)
+
             self.load.measure(sa, work, now - sa.began_at)
         else:
             self._auth.answer_again(sa, datagram, path, change)

@@ -124,15 +124,20 @@ class Exchanges:
         """
         exchange = ExchangeType.GSA_AUTH
         admitted = self._admitted(
-            sa, exchange, contents, now, change, peer.proof,
-            partial(self.first_registration, sa, contents, peer, began_at),
-        )  # fmt: skip
+            sa,
+            exchange,
+            contents,
+            now,
+            change,
+            proof=peer.proof,
+            again=partial(self.first_registration, sa, contents, peer, began_at),
+        )
         if admitted is None:
             return
         if not admitted.again:
             sa.admitted = group_name(contents), admitted.at
         awaited = Awaited(exchange, began_at)
-        self._tell(sa, contents, admitted, peer, awaited, now, change)
+        self._tell(sa, contents, admitted, awaited, now, change, peer=peer)
 
     def _gsa_registration(
         self, sa: Established, contents: Contents, now: float, change: Change
@@ -143,9 +148,9 @@ class Exchanges:
         if (cause := leaving_cause(contents)) is not None:
             self._leave(sa, contents, cause, again, now, change)
             return
-        admitted = self._admitted(sa, exchange, contents, now, change, (), again)
+        admitted = self._admitted(sa, exchange, contents, now, change, again=again)
         if admitted is not None:
-            self._tell(sa, contents, admitted, None, Awaited(exchange, now), now, change)
+            self._tell(sa, contents, admitted, Awaited(exchange, now), now, change)
 
     def _admitted(
         self,
@@ -154,8 +159,9 @@ class Exchanges:
         contents: Contents,
         now: float,
         change: Change,
-        proof: tuple[Payload, ...],
+        *,
         again: Again,
+        proof: tuple[Payload, ...] = (),
     ) -> Admitted | None:
         """Ask the group; None: it has refused, or the answer waits."""
         try:
@@ -166,7 +172,7 @@ class Exchanges:
             self._pause(wait.token, sa, again, now, change)
             return None
         except PeerError as error:
-            self._refuse(sa, exchange, contents.everything(), error, now, change, proof)
+            self._refuse(sa, exchange, contents.everything(), error, now, change, proof=proof)
             return None
         if admitted.sender:
             self._senders.add(sa.path.remote.host)
@@ -177,12 +183,16 @@ class Exchanges:
         sa: Established,
         contents: Contents,
         admitted: Admitted,
-        peer: Authenticated | None,
         awaited: Awaited,
         now: float,
         change: Change,
+        *,
+        peer: Authenticated | None = None,
     ) -> None:
-        """Send GSA and KD; rekey a GM in-band from now on whose group does."""
+        """Send GSA and KD; rekey a GM in-band from now on whose group does.
+
+        `peer`: what has just been proved, where it has been.
+        """
         group = group_name(contents)
         proof = peer.proof if peer is not None else ()
         payloads = (*proof, *key_payloads(admitted.keys, sa.gsk_w))
@@ -303,6 +313,7 @@ class Exchanges:
         error: GcksError,
         now: float,
         change: Change,
+        *,
         proof: tuple[Payload, ...] = (),
     ) -> None:
         """Answer with the error notification, after our proof in GSA_AUTH (ruling 24)."""

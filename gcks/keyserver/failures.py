@@ -52,7 +52,7 @@ def registration_refused(
 
 
 def _named(payloads: tuple[Payload, ...], kind: type[P]) -> str:
-    identity = next((one.identity for one in payloads if isinstance(one, kind)), None)
+    identity = next((payload.identity for payload in payloads if isinstance(payload, kind)), None)
     if identity is None:
         return ""
     octets = len(identity.data)

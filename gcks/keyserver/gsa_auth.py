@@ -28,6 +28,7 @@ from gcks.ike.keymat import IkeKeys, derive_gsk_w, derive_keys
 from gcks.ike.legality import Contents, Rule
 from gcks.ike.proof import PeerKeys, Wishes, peer_keys, signed_proof
 from gcks.ike.protect import IkeProtection
+from gcks.keyserver.configured import Configured
 from gcks.keyserver.ike_sa import AUTH_MESSAGE_ID, Agreed, HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.authentication import Authentication
@@ -113,14 +114,14 @@ def authenticate(
     keys: IkeKeys,
     contents: Contents,
     wishes: Wishes,
-    own: Identity,
-    credentials: Credentials,
+    configured: Configured,
     at: float,
 ) -> Authenticated:
     """Verify the peer's AUTH at POSIX time `at` and make ours, by the same method if we can.
 
     Raises `AuthenticationFailed`.
     """
+    own, credentials = configured.settings.identity, configured.credentials
     identity = contents.one(IDi).identity
     auth = contents.maybe(Authentication)
     if auth is None:  # RFC 7296 section 2.16
@@ -167,7 +168,7 @@ def _own_method(
     if wishes.methods is None:
         del order[1:]  # nothing says that the peer can verify the other
     has = {AuthMethod.DIGITAL_SIGNATURE: bool(credentials.own), AuthMethod.SHARED_KEY_MIC: psk}
-    method = next((one for one in order if has[one] and wishes.accepts(one)), None)
+    method = next((method for method in order if has[method] and wishes.accepts(method)), None)
     if method is None:
         raise AuthenticationFailed(
             "this server has no key that the peer says it can verify",

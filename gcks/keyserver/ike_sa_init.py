@@ -7,7 +7,6 @@ HDR, SAi1, KEi, Ni, [N(COOKIE),] N(NAT...), N(HASHES)   -->
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +15,11 @@ from gcks.crypto.prf import PRFS
 from gcks.datagrams import Path
 from gcks.errors import InvalidKePayload, InvalidSyntax, NoProposalChosen, RefusalReason
 from gcks.iana import ExchangeType, Ke, NotifyType, TransformType
-from gcks.ike.credentials import Credentials
 from gcks.ike.legality import Contents, Rule, check
 from gcks.ike.nat import behind_nat, detection_payloads
 from gcks.ike.negotiation import Choice, choose, offers_kwa, without_kwa
 from gcks.ike.proof import ANNOUNCED_HASHES, announced_hashes
+from gcks.keyserver.configured import Configured
 from gcks.keyserver.ike_sa import HalfOpen
 from gcks.keyserver.settings import ServerSettings
 from gcks.wire.header import FLAG_RESPONSE, NO_SPI, Header
@@ -59,8 +58,8 @@ class InitRequest:
 
     @property
     def cookie(self) -> bytes:
-        found = self.contents.notify(NotifyType.COOKIE)
-        return found.data if found else b""
+        cookie = self.contents.notify(NotifyType.COOKIE)
+        return cookie.data if cookie else b""
 
 
 def read_request(
@@ -112,16 +111,17 @@ def negotiate(request: InitRequest, settings: ServerSettings) -> Choice:
 def accept(
     request: InitRequest,
     choice: Choice,
+    configured: Configured,
+    *,
     spi_r: bytes,
-    credentials: Credentials,
-    settings: ServerSettings,
-    entropy: Callable[[int], bytes],
+    nonce: bytes,
     now: float,
 ) -> HalfOpen:
-    """Make the half-open IKE SA and its response.
+    """Make the half-open IKE SA and its response, with our SPI (8 octets) and nonce.
 
     Raises `InvalidSyntax` for a public key of the wrong size: both sides' have the same.
     """
+    settings, credentials = configured.settings, configured.credentials
     pair = generate(choice.suite.ke)
     public = request.contents.one(KeyExchange).data
     if len(public) != len(pair.public):
@@ -135,7 +135,7 @@ def accept(
         pair=pair,
         peer_public=public,
         ni=request.nonce,
-        nr=entropy(NONCE_OCTETS),
+        nr=nonce,
         request=request.datagram,
         path=request.path,
         hashes=announced_hashes(request.contents),

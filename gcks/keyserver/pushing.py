@@ -40,10 +40,6 @@ class Pushes:
         self._in_flight: set[bytes] = set()
         self._waiting: deque[Established] = deque()
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
-
     def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
         """Rekey this GM in-band from now on; its IKE SA stays open."""
         sa.inband[group] = sender

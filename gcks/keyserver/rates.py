@@ -45,8 +45,8 @@ class Rates:
 
     def _left(self, peer: Hashable, rate: float, now: float) -> float:
         most = max(1.0, rate * BURST_SECONDS)
-        found = self._buckets.get(peer)
-        return most if found is None else min(most, found[0] + (now - found[1]) * rate)
+        bucket = self._buckets.get(peer)
+        return most if bucket is None else min(most, bucket[0] + (now - bucket[1]) * rate)
 
     def _forget(self, now: float) -> None:
         """Drop buckets that are full again, two for each new one, and what is too much."""

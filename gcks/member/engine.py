@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import inf
 
 from gcks.datagrams import Path
-from gcks.errors import Discard, DropReason, PeerError, WireError
+from gcks.errors import Discard, DropReason, PeerError, WireError, origin
 from gcks.events import DatagramDropped
 from gcks.iana import ExchangeType
 from gcks.ike.credentials import Credentials
@@ -79,7 +79,7 @@ class MemberEngine:
             # The one boundary per datagram: count it and go on.  No group is half changed
             # (`GroupMember._enter`).  One that couldn't follow an authentic rekey registers
             # again (`follow_rekey`); an IKE SA that raised on something authentic is dropped.
-            change.events.append(_dropped(DropReason.INTERNAL_ERROR, path, _origin(error)))
+            change.events.append(_dropped(DropReason.INTERNAL_ERROR, path, origin(error)))
         self._registrar.drop_if_broken(now, change)
         return self._finish(change, now)
 
@@ -187,12 +187,3 @@ class MemberEngine:
 
 def _dropped(reason: DropReason, path: Path, detail: str) -> DatagramDropped:
     return DatagramDropped(reason, str(path.remote), detail)
-
-
-def _origin(error: Exception) -> str:
-    """Name an unexpected exception and where it was raised, without its data."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
-    return type(error).__name__ + where

@@ -127,7 +127,9 @@ class Initiation:
             if refused is not None:
                 self._doubt = refused
                 raise Discard(DropReason.UNPROVED_REFUSAL, refused.cause)
-            return complete(self._attempt, datagram, header, payloads, offer, path, self._entropy)
+            return complete(
+                self._attempt, datagram, header, payloads, offer, path=path, entropy=self._entropy
+            )
         except Discard:
             raise
         except GcksError as error:

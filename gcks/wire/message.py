@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gcks.wire.header import HEADER_OCTETS, VERSION_2_0, Header, decode_header
-from gcks.wire.payloads import Payload, decode_chain, encode_chain
+from gcks.wire.header import HEADER_OCTETS, VERSION_2_0, Header
+from gcks.wire.payloads import Payload, encode_chain
 
 
 def encode_message(
@@ -40,12 +40,3 @@ def encode_message(
         length=length,
     )
     return header.encode() + chain
-
-
-def decode_plain(datagram: bytes) -> tuple[Header, tuple[Payload, ...]]:
-    """Read a whole datagram that is a message in clear (RFC 7296 section 3.1).
-
-    Raises `WireError` as `decode_header` and `decode_chain` do.
-    """
-    header = decode_header(datagram)
-    return header, decode_chain(header.next_payload, datagram[HEADER_OCTETS:])

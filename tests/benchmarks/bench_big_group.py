@@ -24,6 +24,7 @@ from gcks.keyserver.groups.group import Group
 from gcks.keyserver.groups.policy import LKH, MemberRule
 from gcks.keyserver.groups.policy_change import census
 from gcks.keyserver.groups.spi import SpiPool
+from gcks.keyserver.listing import Listing
 from tests.support.world import group_policy
 
 MEMBERS = 1_000_000
@@ -63,7 +64,9 @@ def saved(number: int) -> MemberSaved:
 
 
 def looked_at(group: Group) -> None:
-    server: Any = SimpleNamespace(engine=SimpleNamespace(groups={POLICY.name: group}))
+    listing = Listing({POLICY.name: group}, 0.0)
+    engine = SimpleNamespace(listing=lambda now: listing)
+    server: Any = SimpleNamespace(engine=engine, now=lambda: 0.0)
     row("show census", once(lambda: census(group.state.members)))
     for what, match in (("members", None), ("members", "fqdn:nobody*"), ("senders", None)):
         asked = ShowRequest(do="show", what=what, group=POLICY.name, match=match)

@@ -98,10 +98,10 @@ def test_a_server_that_breaks_down_over_an_order_ends(tmp_path: Path) -> None:
         with fault(SigningKey, "sign"):
             answer = await ask(site.directory / "control.sock", order)
         assert {sa.spi for sa in before.sas.current.values()} != spis, "memory has gone ahead"
-        with pytest.raises(LocalError, match="internal error: RuntimeError at "):
+        with pytest.raises(LocalError, match="internal error: RuntimeError in "):
             await asyncio.wait_for(running, PATIENCE_SECONDS)
         assert "mistake" not in str(answer) and not answer.get("ok")
-        with pytest.raises(LocalError, match="internal error: RuntimeError at "):
+        with pytest.raises(LocalError, match="internal error: RuntimeError in "):
             runtime.command(RekeyGroup(GROUP))
         return sorted(spis)
 
@@ -129,7 +129,7 @@ def test_a_member_that_breaks_down_removes_its_sas_and_says_why(tmp_path: Path) 
             with (
                 fault(GroupMember, "handle_timeout"),
                 fault(GroupMember, "leave"),
-                pytest.raises(LocalError, match="internal error: RuntimeError at "),
+                pytest.raises(LocalError, match="internal error: RuntimeError in "),
             ):
                 await running
         gcks.stop()

@@ -16,10 +16,10 @@ from gcks.daemon.dev_files import prepare
 from gcks.datagrams import Endpoint
 from gcks.errors import WireError
 from gcks.iana import ExchangeType, NotifyType
-from gcks.wire.message import decode_plain
 from gcks.wire.notify import Notify
 from tests.support.free_ports import free_port
 from tests.support.initiator import DEMO, Initiator
+from tests.support.plain import decode_plain
 from tests.support.registrations import loopback_config
 from tests.support.server_process import ServerProcess, start_server
 

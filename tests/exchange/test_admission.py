@@ -18,13 +18,13 @@ from gcks.keyserver.admission import UNSOLVED_PER_SECOND
 from gcks.keyserver.admission_steps import HOLD_SECONDS, Step
 from gcks.keyserver.rates import BURST_SECONDS
 from gcks.keyserver.settings import ServerSettings
-from gcks.wire.message import decode_plain
 from gcks.wire.notify import Notify
 from gcks.wire.puzzle import Puzzle, PuzzleSolution, decode_puzzle
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
 from tests.support.initiator import DEMO, Initiator, Server, dropped, notifies, only
 from tests.support.network import Weather
+from tests.support.plain import decode_plain
 from tests.support.world import DEFAULT_IKE_PROPOSALS, SERVER_SETTINGS, World, state
 
 EASY = 6

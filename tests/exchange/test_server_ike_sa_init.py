@@ -28,7 +28,7 @@ from gcks.member.settings import DEFAULT_IKE_PROPOSALS
 from gcks.wire.certificate import CertificateRequest
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, NO_SPI, decode_header
 from gcks.wire.key_exchange import KeyExchange
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
@@ -47,6 +47,7 @@ from tests.support.initiator import (
     only,
     without,
 )
+from tests.support.plain import decode_plain
 from tests.support.world import SERVER_SETTINGS
 
 COOKIES_ALWAYS = replace(SERVER_SETTINGS, cookie_threshold=0)

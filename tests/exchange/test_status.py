@@ -1,6 +1,6 @@
 """What metrics and screens show, held against what has really happened to both sides.
 
-Shows gcks/keyserver/status.py, gcks/member/status.py and gcks/daemon/metrics.py.
+Shows gcks/keyserver/listing.py, gcks/member/status.py and gcks/daemon/metrics.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ from tests.support.world import DATA_LIFETIME, DTD, REKEY_LIFETIME, World, group
 
 RENEWED_AT = DATA_LIFETIME - max(0.1 * DATA_LIFETIME, DTD + 2.0 + 5.0)
 """Age at which the first SA is renewed, in seconds."""
+
+CONFIGURED = {
+    "replay_protected_sas": 1,
+    "expected_members": 7,
+    "capacity": 1_000_000,
+    "mode": "tunnel",
+    "key_management": "simple",
+    "rekeyed_by": "multicast",
+    "counter_mode": True,
+}
+"""What is shown of `policy`."""
 
 FIRST_SENDER = "10.0.0.2"
 """The address of the first member that joins a world."""
@@ -91,16 +102,16 @@ def test_a_group_before_anybody_came() -> None:
     left = shown.pop("sender_ids_left")
     assert isinstance(left, int) and left > 0
     del shown["spread_seconds"]
-    assert shown == {
+    assert shown == CONFIGURED | {
         "group": "keyid:demo",
         "members": 0,
+        "senders": 0,
         "next_message_id": 0,
         "rekey_spi": spi_of(watched, ProtocolId.GIKE_UPDATE),
         "data_sas": 2,
         "last_rekey_at": None,
         "rekey_expires_in_seconds": REKEY_LIFETIME - 0.5,
-        "replay_protected_sas": 1,
-        "expected_members": 7,
+        "excluded": 0,
         "data_sa_expires_in_seconds": DATA_LIFETIME - 0.5,
         "renewal_due_in_seconds": RENEWED_AT - 0.5,
     }
@@ -119,17 +130,17 @@ def test_a_group_after_registrations_and_rekeys() -> None:
     sent = [event for event in watched.events(RekeySent) if event.copy == 1]
     assert [event.message_id for event in sent] == [0, 0]
     renewed = 100.0 + RENEWED_AT
-    assert shown == {
+    assert shown == CONFIGURED | {
         "group": "keyid:demo",
         "members": 2,
+        "senders": 1,
         "next_message_id": 1,
         "rekey_spi": spi_of(watched, ProtocolId.GIKE_UPDATE),
         "data_sas": 2,
         "sender_ids_left": before["sender_ids_left"] - ids,  # type: ignore[operator]
         "last_rekey_at": pytest.approx(WALL_AT_ZERO + renewed, abs=0.1),
         "rekey_expires_in_seconds": pytest.approx(REKEY_LIFETIME - 600.0, abs=0.1),
-        "replay_protected_sas": 1,
-        "expected_members": 7,
+        "excluded": 0,
         "data_sa_expires_in_seconds": pytest.approx(renewed + DATA_LIFETIME - 700.0, abs=0.1),
         "renewal_due_in_seconds": pytest.approx(renewed + RENEWED_AT - 700.0, abs=0.1),
         "spread_seconds": watched.membership(watched.other).spread_seconds,
@@ -140,6 +151,7 @@ def test_a_group_that_is_rekeyed_in_band_has_no_rekey_sa() -> None:
     world = World(groups=(replace(policy(), rekey=None),))
     (group,) = world.server.status(0.0).groups
     assert (group.rekey_spi, group.rekey_expires_in_seconds) == ("", None)
+    assert (group.rekeyed_by, group.key_management) == ("in-band", "none")
 
 
 def test_ike_sas_are_counted_by_state() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gcks.wire.message import decode_plain
 from gcks.wire.payloads import decode_chain
 from tests.support import seeds
+from tests.support.plain import decode_plain
 
 HERE = Path(__file__).parent
 RUNS = 200_000

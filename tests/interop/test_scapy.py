@@ -41,7 +41,7 @@ from gcks.wire.delete import Delete
 from gcks.wire.header import FLAG_INITIATOR, FLAG_RESPONSE, NO_SPI
 from gcks.wire.identification import Identity, IDi
 from gcks.wire.key_exchange import KeyExchange
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
@@ -50,6 +50,7 @@ from gcks.wire.traffic_selector import TrafficSelector, TrafficSelectorsI
 from gcks.wire.transform import Transform
 from gcks.wire.vendor import VendorId
 from tests.support.initiator import Initiator, Server
+from tests.support.plain import decode_plain
 
 SPI = b"initiatr"
 SA = SecurityAssociation(

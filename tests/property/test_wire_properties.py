@@ -18,12 +18,13 @@ from gcks.wire.encrypted import FRAGMENT, GENERIC, read_encrypted, read_fragment
 from gcks.wire.gsa import decode_gsa_policy
 from gcks.wire.header import FLAG_INITIATOR, HEADER_OCTETS, NO_SPI, Header, decode_header
 from gcks.wire.identification import Identity
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.payloads import Payload, decode_chain, encode_chain, payload_type
 from gcks.wire.sa_usage import decode_aggfrag, decode_ipcomp
 from gcks.wire.traffic_selector import TrafficSelector, read_selector
 from gcks.wire.transform import decode_transforms, encode_transforms
 from tests.property import strategies as wire
+from tests.support.plain import decode_plain
 
 SPI = b"initiatr"
 by_payload = pytest.mark.parametrize("name", wire.PAYLOADS)

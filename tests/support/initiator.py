@@ -42,12 +42,13 @@ from gcks.wire.header import (
 )
 from gcks.wire.identification import Identity, IDg, IDi
 from gcks.wire.key_exchange import KeyExchange
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload, decode_chain
 from gcks.wire.sa import SecurityAssociation
 from tests.support.network import WALL_AT_ZERO
+from tests.support.plain import decode_plain
 from tests.support.world import PSK, SECRET, SERVER_HOST, SERVER_SETTINGS, group_policy
 
 ANNOUNCED_HASHES = Notify(

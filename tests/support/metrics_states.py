@@ -48,9 +48,17 @@ CREDENTIALS = credentials(30, 365), credentials(20, 300)
 
 # --- the server ---------------------------------------------------------------------------
 
-SERVER_BEFORE = ServerStatus(
-    3, 4, (GroupStatus(GROUP, 5, 6, "00", 2, 99, None, None),), 0, {"cookies_returned": 0}
+GROUP_BEFORE = GroupStatus(
+    group=GROUP,
+    members=5,
+    next_message_id=6,
+    rekey_spi="00",
+    data_sas=2,
+    sender_ids_left=99,
+    last_rekey_at=None,
+    rekey_expires_in_seconds=None,
 )
+SERVER_BEFORE = ServerStatus(3, 4, (GROUP_BEFORE,), 0, {"cookies_returned": 0})
 SERVER_AFTER = ServerStatus(
     half_open=201,
     established=202,
@@ -60,7 +68,7 @@ SERVER_AFTER = ServerStatus(
     backlog_limit=206,
     groups=(
         GroupStatus(
-            GROUP,
+            group=GROUP,
             members=207,
             next_message_id=208,
             rekey_spi="00",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -117,15 +116,8 @@ async def _status(member: RunningMember, asked: StatusRequest) -> View:
         identity=status.identity,
         server=status.server,
         ike_sa=status.ike_sa,
-        memberships=[
-            MembershipRow(**_known(MembershipRow, dataclasses.asdict(membership)))
-            for membership in status.groups
-        ],
+        memberships=[*map(MembershipRow.of, status.groups)],
     )
-
-
-def _known(row: type[ViewRow], fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name in row.model_fields}
 
 
 async def _leave(member: RunningMember, order: LeaveRequest) -> View:

@@ -16,8 +16,6 @@ from gcks.daemon.control.plan import in_slices, plan_view
 from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
-from gcks.keyserver.groups.departing import Way, named, way_without
-from gcks.keyserver.groups.group import Group
 from gcks.wire.printable import printable
 
 
@@ -78,9 +76,8 @@ async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> 
 
 
 async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v.View:
-    group = _group(server, order.group)
-    excluded = named(group, order.kind, order.names)
-    way = way_without(group, excluded, group.policy)
+    listing = server.engine.listing(server.now())
+    preview = listing.exclusion_preview(order.group, order.kind, order.names)
     if not order.dry_run:
         server.command(
             Exclude(
@@ -90,14 +87,14 @@ async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v
                 by,
                 immediate=order.immediate,
                 about=printable(order.about),
-                members=tuple(excluded),
+                members=preview.members,
             )
         )
     return v.ExclusionView(
-        group=group.name,
-        excluded=excluded,
-        how=_HOW[way],
-        starts_over=way is Way.START_OVER,
+        group=preview.group,
+        excluded=list(preview.members),
+        how=preview.how,
+        starts_over=preview.starts_over,
         dry_run=order.dry_run,
     )
 
@@ -111,20 +108,6 @@ async def _events(server: RunningServer, asked: r.EventsRequest, by: str) -> v.V
     del by
     return v.EventsView(events=server.last_events(asked.last, asked.wanted))
 
-
-def _group(server: RunningServer, name: str) -> Group:
-    groups = server.engine.groups
-    if name not in groups:
-        raise LocalError(f"there is no group {name}; there is {', '.join(groups) or 'none'}")
-    return groups[name]
-
-
-_HOW: Final = {
-    Way.AS_IT_IS: "no member is among them: nobody is troubled, they can't register from now on",
-    Way.NEW_DATA_SAS: "they are rekeyed in-band: all others get new Data-Security SAs at once",
-    Way.TREE: "by the key tree: the others get new keys with two messages",
-    Way.START_OVER: "without a key tree for it: all others have to register again",
-}
 
 _ANSWERS: Final[dict[type, Callable[[Any, Any, str], Awaitable[v.View]]]] = {
     r.ShowRequest: _show,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from datetime import UTC, datetime
+from math import inf
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from gcks.daemon.control.event_lines import SCHEMA_VERSION
 
@@ -16,6 +18,24 @@ _CONFIG: Final = ConfigDict(
 )
 
 
+def _iso(at: object) -> object:
+    """Return POSIX seconds as ISO 8601, in UTC; None where there is no time."""
+    if not isinstance(at, int | float):
+        return at
+    return None if at == inf else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+Time = Annotated[str, BeforeValidator(_iso)]
+MaybeTime = Annotated[str | None, BeforeValidator(_iso)]
+"""None: never, or not yet."""
+Seconds = Annotated[float, AfterValidator(_tenths)]
+MaybeSeconds = Annotated[float | None, AfterValidator(_tenths)]
+
+
 class View(BaseModel):
     model_config = _CONFIG
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -23,6 +43,11 @@ class View(BaseModel):
 
 class ViewRow(BaseModel):
     model_config = _CONFIG
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """Return the row that shows a record: each field that of the same name."""
+        return cls.model_validate(record, from_attributes=True)
 
 
 class ServerView(View):
@@ -35,7 +60,7 @@ class ServerView(View):
     half_open: int
     admission: str
     """What new peers have to prove: nothing, a cookie, a puzzle."""
-    uptime_seconds: float
+    uptime_seconds: Seconds
 
 
 class GroupRow(ViewRow):
@@ -52,7 +77,7 @@ class GroupRow(ViewRow):
     excluded: int
     sender_ids_left: int | None
     """None: no cipher of the group needs them."""
-    next_rekey_seconds: float
+    next_rekey_seconds: Seconds
 
 
 class GroupsView(View):
@@ -63,11 +88,11 @@ class MemberRow(ViewRow):
     identity: str
     group: str
     address: str
-    registered_at: str
+    registered_at: Time
     role: str
     rekeyed_by: str
     sender_ids: list[int]
-    certificate_ends: str | None
+    certificate_ends: MaybeTime
     fragments: bool
 
 
@@ -92,9 +117,9 @@ class SaRow(ViewRow):
     replay: str
     """What receivers can tell of replayed packets, and why."""
     next_spi: str | None
-    age_seconds: float
-    renews_in_seconds: float | None
-    expires_in_seconds: float
+    age_seconds: Seconds
+    renews_in_seconds: MaybeSeconds
+    expires_in_seconds: Seconds
 
 
 class SasView(View):
@@ -111,8 +136,8 @@ class RekeyRow(ViewRow):
     authentication: str
     copies: int
     spread_seconds: float
-    last_sent_at: str | None
-    renews_in_seconds: float
+    last_sent_at: MaybeTime
+    renews_in_seconds: Seconds
     waiting_for: str
     """What is being done besides: exclusions that share a message, new Data-Security SAs."""
 
@@ -141,7 +166,7 @@ class ExclusionRow(ViewRow):
     group: str
     kind: str
     name: str
-    excluded_at: str | None
+    excluded_at: MaybeTime
     by: str
     about: str = ""
     """Of a certificate: its subject and serial number."""

@@ -22,13 +22,13 @@ class Globs:
 
     def __init__(self, names: Iterable[str]) -> None:
         ordered = dict.fromkeys(names)
-        self.names = {one: None for one in ordered if not is_glob(one)}
-        self.globs = tuple(one for one in ordered if is_glob(one))
-        self._fixed = [_fixed_part(one).encode() for one in self.globs]
+        self.names = {name: None for name in ordered if not is_glob(name)}
+        self.globs = tuple(name for name in ordered if is_glob(name))
+        self._fixed = [_fixed_part(glob).encode() for glob in self.globs]
 
     def begins(self, end: str) -> str:
         """Return the expression of what begins with a name that a pattern fits, then `end`."""
-        expressions = [_expression(one, end) for one in self.globs]
+        expressions = [_expression(glob, end) for glob in self.globs]
         return "|".join(expressions or ["(?!)"])
 
     def may_be_in(self, octets: bytes | bytearray) -> bool:

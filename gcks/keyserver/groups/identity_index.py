@@ -32,7 +32,9 @@ _KEY_END: Final = b"\xff"
 _END: Final = b"\xfe"
 _DEAD: Final = b"\xfd"
 _TEXT: Final = "surrogateescape"
-_KEY_END_TEXT, _END_TEXT, _DEAD_TEXT = (one.decode(errors=_TEXT) for one in (_KEY_END, _END, _DEAD))
+_KEY_END_TEXT, _END_TEXT, _DEAD_TEXT = (
+    octet.decode(errors=_TEXT) for octet in (_KEY_END, _END, _DEAD)
+)
 
 
 class IdentityIndex:

@@ -30,8 +30,6 @@ from gcks.crypto.key_wrap import wrap
 from gcks.wire.kd import WrappedKey
 
 DEGREE: Final = 4
-MAX_HEIGHT: Final = 12
-"""16 million members."""
 _MAX_KEY_ID: Final = 0xFFFF_FFFF
 _NO_KEY: Final = 0
 """Key ID of a node without a key: zero is the SA key's (section 3.3)."""

@@ -18,7 +18,7 @@ def member_doubts(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
     """Yield what an operator should look at again: where, why, and what to do."""
     yield from _shadowed(policy)
     if policy.members and all(
-        any(_covers(one, rule.identity) for one in policy.excluded) for rule in policy.members
+        any(_covers(glob, rule.identity) for glob in policy.excluded) for rule in policy.members
     ):
         yield "excluded", "shuts out everybody whom the members rules admit", "narrow it"
     yield from _same_destination(policy)
@@ -30,7 +30,7 @@ def _shadowed(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
     wide: list[tuple[int, str]] = []
     for place, rule in enumerate(policy.members):
         text = rule.identity
-        earlier = next((at for at, one in wide if _covers(one, text)), seen.get(text))
+        earlier = next((at for at, glob in wide if _covers(glob, text)), seen.get(text))
         if earlier is not None:
             yield (
                 f"members[{place}]",
@@ -75,12 +75,12 @@ def _same_destination(policy: GroupPolicy) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def _overlap(one: TrafficSelector, other: TrafficSelector) -> bool:
+def _overlap(selector: TrafficSelector, other: TrafficSelector) -> bool:
     return (
-        len(one.start_address) == len(other.start_address)
-        and one.start_address <= other.end_address
-        and other.start_address <= one.end_address
-        and one.start_port <= other.end_port
-        and other.start_port <= one.end_port
-        and (one.ip_protocol == other.ip_protocol or not one.ip_protocol)
+        len(selector.start_address) == len(other.start_address)
+        and selector.start_address <= other.end_address
+        and other.start_address <= selector.end_address
+        and selector.start_port <= other.end_port
+        and other.start_port <= selector.end_port
+        and (selector.ip_protocol == other.ip_protocol or not selector.ip_protocol)
     )

@@ -221,14 +221,14 @@ class GroupPolicy:
 
     def rule_for(self, identity: str) -> MemberRule | None:
         """Return the first rule that names the identity, None where it is excluded."""
-        if any(fnmatchcase(identity, one) for one in self.excluded):
+        if any(fnmatchcase(identity, glob) for glob in self.excluded):
             return None
         return next((r for r in self.members if fnmatchcase(identity, r.identity)), None)
 
 
 def _by_sender(sas: Iterable[DataSaPolicy]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    numbered: dict[str, tuple[str, ...]] = {}
     for sa in sas:
         if sa.sender is not None and sa.sequential:
-            found[sa.sender] = (*found.get(sa.sender, ()), sa.name)
-    return found
+            numbered[sa.sender] = (*numbered.get(sa.sender, ()), sa.name)
+    return numbered

@@ -58,13 +58,6 @@ class PolicyChange:
     options: tuple[str, ...] = ()
     """What counts from now on without any message."""
 
-    @property
-    def is_nothing(self) -> bool:
-        return not (
-            self.begins or self.ends or self.starts_over or self.created or self.renewed
-            or self.dropped or self.excluded or self.locked_out or self.options
-        )  # fmt: skip
-
 
 def start_over_reasons(old: GroupPolicy, new: GroupPolicy) -> tuple[str, ...]:
     """Say which of the terms of registration change."""
@@ -78,25 +71,25 @@ def start_over_reasons(old: GroupPolicy, new: GroupPolicy) -> tuple[str, ...]:
 
 def changed_options(old: GroupPolicy, new: GroupPolicy) -> tuple[str, ...]:
     """Name the options that work without telling any member."""
-    options = [one.name for one in fields(GroupPolicy) if one.compare]
-    found = [n for n in options if n not in _SHOWN_ELSEWHERE and getattr(old, n) != getattr(new, n)]
+    names = [option.name for option in fields(GroupPolicy) if option.compare]
+    changed = [n for n in names if n not in _SHOWN_ELSEWHERE and getattr(old, n) != getattr(new, n)]
     if old.members != new.members:
-        found.append("members")
+        changed.append("members")
     if old.rekey is not None and new.rekey is not None:
-        found += [
-            f"rekey.{one.name}"
-            for one in fields(new.rekey)
-            if getattr(old.rekey, one.name) != getattr(new.rekey, one.name)
+        changed += [
+            f"rekey.{option.name}"
+            for option in fields(new.rekey)
+            if getattr(old.rekey, option.name) != getattr(new.rekey, option.name)
         ]
     before = {sa.name: sa for sa in old.data_sas}
-    found += [
-        f"data_sas.{sa.name}.{one.name}"
+    changed += [
+        f"data_sas.{sa.name}.{option.name}"
         for sa in new.data_sas
         if sa.name in before
-        for one in fields(sa)
-        if getattr(before[sa.name], one.name) != getattr(sa, one.name)
+        for option in fields(sa)
+        if getattr(before[sa.name], option.name) != getattr(sa, option.name)
     ]
-    return tuple(found)
+    return tuple(changed)
 
 
 def left_outside(members: Membership, old: GroupPolicy, new: GroupPolicy) -> tuple[str, ...]:
@@ -126,8 +119,8 @@ def locked_out(
         mismatch = first_mismatch(read_sag(sag), wanted)
         if mismatch is not None:
             lacks[sag, sender] = mismatch
-    found = members.of_kinds(lacks) if lacks else ()
-    return tuple((identity, lacks[kind]) for identity, kind in found), unknown
+    out = members.of_kinds(lacks) if lacks else ()
+    return tuple((identity, lacks[kind]) for identity, kind in out), unknown
 
 
 def read_sag(octets: bytes) -> SecurityAssociation:
@@ -143,5 +136,5 @@ def census(members: Membership) -> tuple[tuple[SecurityAssociation | None, int],
     counts: dict[bytes, int] = {}
     for (sag, _), count in members.kinds().items():
         counts[sag] = counts.get(sag, 0) + count
-    ordered: Iterable[tuple[bytes, int]] = sorted(counts.items(), key=lambda one: -one[1])
+    ordered: Iterable[tuple[bytes, int]] = sorted(counts.items(), key=lambda kind: -kind[1])
     return tuple((read_sag(sag) if sag else None, count) for sag, count in ordered)

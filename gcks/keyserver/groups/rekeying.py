@@ -74,7 +74,8 @@ def delete_everything() -> tuple[Payload, ...]:
     """Section 2.4.3: zero SPIs, the Rekey SA's last; who gets it is excluded."""
     protocols = (ProtocolId.ESP, ProtocolId.AH, ProtocolId.GIKE_UPDATE)
     return tuple(
-        Delete(one, DELETE_SPI_OCTETS[one], (bytes(DELETE_SPI_OCTETS[one]),)) for one in protocols
+        Delete(protocol, DELETE_SPI_OCTETS[protocol], (bytes(DELETE_SPI_OCTETS[protocol]),))
+        for protocol in protocols
     )
 
 

@@ -7,7 +7,7 @@ Each check is a row of a table and yields problems; all are found at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -43,25 +43,15 @@ _CHOOSE_LKH: Final = "choose key_management: lkh"
 
 def check(policy: GroupPolicy) -> list[PolicyProblem]:
     """Return everything that is wrong with a group's policy."""
-    found = [problem for rule in _GROUP_RULES for problem in rule(policy)]
+    problems = [problem for rule in _GROUP_RULES for problem in rule(policy)]
     for sa in policy.data_sas:
         where = f"data_sas.{sa.name}"
         for data_rule in DATA_RULES:
-            found += [_below(where, problem) for problem in data_rule(sa)]
+            problems += [_below(where, problem) for problem in data_rule(sa)]
     if policy.rekey is not None:
         for rekey_rule in REKEY_RULES:
-            found += [_below("rekey", problem) for problem in rekey_rule(policy.rekey)]
-    return found
-
-
-def check_groups(policies: Sequence[GroupPolicy]) -> list[PolicyProblem]:
-    """Return what is wrong with groups beside each other; `where` is the group's name."""
-    counts = Counter(policy.name for policy in policies)
-    return [
-        PolicyProblem(name, f"{count} groups have this ID", "give each its own")
-        for name, count in counts.items()
-        if count > 1
-    ]
+            problems += [_below("rekey", problem) for problem in rekey_rule(policy.rekey)]
+    return problems
 
 
 def _below(where: str, problem: PolicyProblem) -> PolicyProblem:
@@ -116,11 +106,11 @@ def _group_id(policy: GroupPolicy) -> Problems:
 
 
 def _usage(policy: GroupPolicy) -> Problems:
-    return (PolicyProblem(*one) for one in usage_problems(policy))
+    return (PolicyProblem(*problem) for problem in usage_problems(policy))
 
 
 def _doubts(policy: GroupPolicy) -> Problems:
-    return (PolicyProblem(*one, warning=True) for one in member_doubts(policy))
+    return (PolicyProblem(*doubt, warning=True) for doubt in member_doubts(policy))
 
 
 def _unique_names(policy: GroupPolicy) -> Problems:

@@ -31,15 +31,15 @@ Needs = tuple[Need, ...]
 
 def needs_of(policy: GroupPolicy, *, inband: bool = False) -> Needs:
     """Return what a GM must support, the Rekey SA first; equal SAs count once."""
-    found: dict[tuple[ProtocolId, tuple[Transform, ...]], Need] = {}
+    needs: dict[tuple[ProtocolId, tuple[Transform, ...]], Need] = {}
     if policy.rekey is not None and not inband:
         wanted = (*policy.rekey.transforms, policy.rekey.gcauth)
         need = Need("Rekey SA", ProtocolId.GIKE_UPDATE, wanted)
-        found[need.protocol, need.transforms] = need
+        needs[need.protocol, need.transforms] = need
     for sa in policy.data_sas:
         need = Need(f"{sa.protocol} SA {sa.name}", sa.protocol, sa.transforms)
-        found.setdefault((need.protocol, need.transforms), need)
-    return tuple(found.values())
+        needs.setdefault((need.protocol, need.transforms), need)
+    return tuple(needs.values())
 
 
 @lru_cache(maxsize=MAX_CACHED_SAGS)

@@ -66,10 +66,10 @@ def _lacks(policy: GroupPolicy, announced: Usage) -> Iterator[str]:
             yield "the GM takes no fragments of inner packets (D in USE_AGGFRAG)"
         elif aggfrag.congestion_control:
             yield "the GM wants congestion control (C in USE_AGGFRAG), impossible with multicast"
-    transforms = {one.transform for one in announced.ipcomp}
-    for one in wanted.ipcomp:
-        if one.transform not in transforms:
-            name = IpcompTransform(one.transform)
+    transforms = {method.transform for method in announced.ipcomp}
+    for method in wanted.ipcomp:
+        if method.transform not in transforms:
+            name = IpcompTransform(method.transform)
             yield f"the GM does not announce IPCOMP_SUPPORTED with {name}, which the group uses"
 
 

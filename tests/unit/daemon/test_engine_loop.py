@@ -12,12 +12,12 @@ import pytest
 from gcks.change import Change
 from gcks.daemon.engine_loop import TICK_SECONDS, EngineLoop
 from gcks.datagrams import Endpoint, Path
-from gcks.errors import Breakdown, LocalError
+from gcks.errors import LocalError
 from gcks.events import Event, LeftGroup
 
 HERE = Path(Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2))
 LEFT = LeftGroup("keyid:a", "told to")
-BROKEN = [RuntimeError("with a secret"), Breakdown("internal error: half done")]
+BROKEN = [RuntimeError("with a secret"), ValueError("of a secret")]
 
 
 @dataclass

@@ -26,13 +26,14 @@ from gcks.member.ike_sa_init import (
 from gcks.member.settings import DEFAULT_IKE_PROPOSALS as OFFER
 from gcks.wire.header import FLAG_RESPONSE
 from gcks.wire.key_exchange import KeyExchange
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
 from gcks.wire.notify import Notify
 from gcks.wire.payloads import Payload
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.transform import Transform
 from gcks.wire.unknown import UnknownPayload
+from tests.support.plain import decode_plain
 
 PATH = Path(Endpoint("192.0.2.7", 500), Endpoint("192.0.2.1", 500))
 SPI_R = b"\x99" * 8

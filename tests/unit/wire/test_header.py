@@ -8,8 +8,9 @@ from gcks.errors import WireError
 from gcks.iana import ExchangeType, PayloadType
 from gcks.wire.encrypted import read_encrypted, read_fragment
 from gcks.wire.header import FLAG_INITIATOR, NO_SPI, VERSION_2_0, Header, decode_header
-from gcks.wire.message import decode_plain, encode_message
+from gcks.wire.message import encode_message
 from gcks.wire.nonce import Nonce
+from tests.support.plain import decode_plain
 
 SPI = bytes(range(1, 9))
 HEADER = "0102030405060708 0000000000000000 28 20 22 08 00000000 00000030"

@@ -1,6 +1,6 @@
 """Long lists come page by page, and the event loop is never held for long.
 
-Shows gcks/daemon/control/state.py and gcks/daemon/control/plan.py.
+Shows gcks/keyserver/listing.py, gcks/daemon/control/state.py and gcks/daemon/control/plan.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from gcks.daemon.control import plan, state, views
+from gcks.daemon.control import plan, state
 from gcks.daemon.control.plan import in_slices
 from gcks.daemon.control.requests import ShowRequest
 from gcks.daemon.exposition import Exposition
 from gcks.daemon.metrics import ServerMetrics
+from gcks.keyserver import group_rows
 from gcks.keyserver.commands import Exclude
 from gcks.keyserver.groups.policy_change import PolicyChange
 from tests.support.initiator import Server
@@ -72,8 +73,8 @@ def test_a_page_is_no_longer_than_the_server_likes() -> None:
 def test_a_page_makes_its_own_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     server: Any = Running(exclusions=1_000)
     made: list[object] = []
-    row = views.ExclusionRow
-    monkeypatch.setattr(views, "ExclusionRow", lambda **one: made.append(one) or row(**one))
+    row = group_rows.exclusion_status
+    monkeypatch.setattr(group_rows, "exclusion_status", lambda *of: made.append(of) or row(*of))
     asked = ShowRequest.model_validate(
         {"do": "show", "what": "exclusions", "start": 900, "limit": 10}
     )
@@ -116,7 +117,7 @@ async def test_a_plan_lets_others_in_between_groups(monkeypatch: pytest.MonkeyPa
 
 async def test_a_scrape_lets_others_in_between_metrics() -> None:
     server = Running()
-    metrics = ServerMetrics(lambda: server.engine.status(2.0), lambda: server.engine.groups)
+    metrics = ServerMetrics(lambda: server.engine.status(2.0), lambda: server.engine.group_names)
     exposition = Exposition(metrics.registry)
     assert await turns_during(exposition.render()) > 10
     page, whole = await exposition.render(), generate_latest(metrics.registry)

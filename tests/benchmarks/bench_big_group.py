@@ -13,17 +13,24 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from gcks.change import Change
 from gcks.daemon.control import state
 from gcks.daemon.control.requests import ShowRequest
-from gcks.journal import MemberSaved
+from gcks.journal import MemberRemoved, MemberSaved
+from gcks.keyserver.groups.certificate_end import EXPIRED, end_memberships
+from gcks.keyserver.groups.departing import named
 from gcks.keyserver.groups.exclusions import IDENTITY
 from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.policy import LKH, MemberRule
 from gcks.keyserver.groups.policy_change import census
-from gcks.keyserver.groups.spi import SpiPool
+from gcks.keyserver.groups.taking_over import plan
 from gcks.keyserver.listing import Listing
 from tests.support.world import group_policy
 
@@ -36,17 +43,24 @@ POLICY = replace(group_policy(), key_management=LKH, members=(MemberRule("fqdn:*
 
 def main() -> None:
     members = int(sys.argv[1]) if len(sys.argv) > 1 else MEMBERS
-    group, _ = Group.create(POLICY, SpiPool(os.urandom), os.urandom, time.time, 0.0)
+    groups = Groups(os.urandom, lambda: 0.0)
+    groups.start({POLICY.name: POLICY}, (), 0.0, Change())
+    group = groups.by_name[POLICY.name]
     print(f"{members:,} members\n  {'':52} CPU ms")
-    row("a registration, the slowest", longest(group.state.members.put, map(saved, range(members))))
+    row("a registration, the slowest", longest(applied(group), map(saved, range(members))))
     row("... all of them, on average", Clock.total / members)
     looked_at(group)
-    certificates(group)
+    certificates(groups, group)
     patterns(group)
-    names = [name(one) for one in range(members)]
-    random.shuffle(names)
-    row("a removal, the slowest", longest(group.state.members.remove, names))
+    gone = [MemberRemoved(POLICY.name, name(number)) for number in range(members)]
+    random.shuffle(gone)
+    row("a removal, the slowest", longest(applied(group), gone))
     row("... all of them, on average", Clock.total / members)
+
+
+def applied(group: Group) -> Callable[[Any], None]:
+    """Return what takes an entry of the journal over, as every decision does."""
+    return lambda entry: group.state.apply(entry, 0.0)
 
 
 def name(number: int) -> str:
@@ -74,30 +88,40 @@ def looked_at(group: Group) -> None:
         row(f"show {what}{said}, one page", once(lambda asked=asked: state.show(server, asked)))
 
 
-def certificates(group: Group) -> None:
-    row("one of all certificates expires", once(lambda: group.state.members.take_expired(ENDS)))
-    row("the next", once(lambda: group.state.members.take_expired(ENDS + SECOND)))
+def certificates(groups: Groups, group: Group) -> None:
+    members = group.state.members
+    row("one of all certificates expires", once(lambda: expire(groups, group, ENDS)))
+    row("the next", once(lambda: expire(groups, group, ENDS + SECOND)))
     many = {number.to_bytes(16, "big") for number in range(1 << 40, (1 << 40) + 100_000)}
-    row("a CRL that names 100,000 others", once(lambda: group.state.members.take_revoked(many)))
+    row("a CRL that names 100,000 others", once(lambda: members.holders(many)))
     one = (12345).to_bytes(16, "big")
-    row("a CRL that names one of them", once(lambda: group.state.members.take_revoked({one})))
-    at = ENDS + len(group.state.members) / 2
-    row("half of all expire: one look", once(lambda: group.state.members.take_expired(at)))
+    row("a CRL that names one of them", once(lambda: members.holders({one})))
+    at = ENDS + len(members) / 2
+    row("half of all expire: one look", once(lambda: expire(groups, group, at)))
+
+
+def expire(groups: Groups, group: Group, at: float) -> None:
+    """Find whose certificates have expired, and tell it; they stay members."""
+    with groups.deciding(group, 0.0, Change()) as decision:
+        decision.wall = at
+        end_memberships(decision, group.state.members.expired(at), EXPIRED)
 
 
 def patterns(group: Group) -> None:
     added = replace(POLICY, members=(MemberRule("fqdn:a*"), *POLICY.members))
-    row("plan: a rule is added", once(lambda: group.plan(added)))
+    row("plan: a rule is added", once(lambda: plan(group, added)))
     shut = replace(POLICY, excluded=("fqdn:member0000017*",))
-    row("plan: a pattern is excluded", once(lambda: group.plan(shut)))
+    row("plan: a pattern is excluded", once(lambda: plan(group, shut)))
     for said, globs in (
         ("exclude, a pattern for nobody", ["fqdn:nobody*"]),
         ("exclude, a pattern for ten", ["fqdn:member000017*"]),
         ("exclude, a pattern with a common part", ["fqdn:*17*.org"]),
         (f"exclude, {GLOBS} patterns", [f"fqdn:nobody{one}*" for one in range(GLOBS)]),
     ):
-        row(said, once(lambda globs=globs: group.named(IDENTITY, globs)))
-    group.state.exclusions.add(IDENTITY, [f"fqdn:gone{one}*" for one in range(GLOBS)], 0.0, "me")
+        row(said, once(lambda globs=globs: named(group, IDENTITY, globs)))
+    gone = [f"fqdn:gone{number}*" for number in range(GLOBS)]
+    for entry in group.state.exclusions.new(IDENTITY, gone, 0.0, "me"):
+        group.state.apply(entry, 0.0)
     row(f"{GLOBS} excluded patterns, the next registration", once(shut_out(group)))
     row("... and one more", once(shut_out(group)))
 

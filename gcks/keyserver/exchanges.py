@@ -224,7 +224,7 @@ class Exchanges:
             self._refuse(sa, exchange, contents.everything(), error, now, change)
             return
         self._peers.respond(sa, exchange, (), change)
-        self._peers.leave(sa, group)
+        self._peers.leave(sa, group, now, change)
         self._peers.used(sa, now)
 
     # --- the other exchanges ------------------------------------------------------------

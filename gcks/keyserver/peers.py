@@ -239,18 +239,24 @@ class Peers:
 
     def push(self, now: float, change: Change) -> None:
         """Send the GSA_INBAND_REKEYs that may be sent now."""
-        transmits, asked = self.pushes.send(self._groups, self._configured.settings, now)
+        transmits, asked, useless = self.pushes.send(self._groups, self._configured.settings, now)
         for sa in asked:
             self._touch(sa)
         change.transmits += transmits
+        for sa in useless:
+            self._delete_soon(sa, now, change)
 
     def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
         """Rekey a GM in-band over this IKE SA, which stays open."""
         self.pushes.enrol(sa, group, sender=sender)
 
-    def leave(self, sa: Established, group: str) -> None:
-        """Rekey a GM in-band no longer."""
+    def leave(self, sa: Established, group: str, now: float, change: Change) -> None:
+        """Rekey a GM in-band no longer that says so over this IKE SA, which it may use on.
+
+        A member is its identity: what other IKE SAs it has serve the group no more either.
+        """
         self.pushes.leave(sa, group)
+        self._part(group, sa.name, now, change)
 
     def _part(self, group: str, identity: str, now: float, change: Change) -> None:
         """Rekey a GM in-band no longer; delete IKE SAs that were open for that alone."""

@@ -93,8 +93,10 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
 def push(group: Group, identity: str, address: str, now: float, *, sender: bool) -> Keys:
     """Return what a GM that is rekeyed in-band is told now (section 2.4.2.1).
 
-    Raises `AuthorizationFailed` where it may no longer be a member.
+    Raises `AuthorizationFailed` where it is no member any more, or may be none.
     """
+    if identity not in group.state.members:  # exclusions end memberships, not IKE SAs
+        raise AuthorizationFailed(f"{identity} is no member", RefusalReason.NOT_A_MEMBER)
     role = authorize(group.policy, identity, address, sender=sender)
     view = group.views.view(group.policy, group.state, role, now, inband=True, pushed=True)
     # No lifetime tells it when these are over (ruling 14; ruling 27: beside GSA and KD).

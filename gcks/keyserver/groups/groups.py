@@ -192,7 +192,7 @@ class Groups:
     ) -> Keys | None:
         """Return what a GM that is rekeyed in-band is told now; None: there is no such group.
 
-        Raises `AuthorizationFailed` where it may no longer be a member.
+        Raises `AuthorizationFailed` where it is no member any more, or may be none.
         """
         group = self.by_name.get(name)
         if group is None:

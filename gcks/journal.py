@@ -128,7 +128,7 @@ class MemberSaved(NamedTuple):
     sender: bool = False
     """Whether it registered as a sender."""
     inband: bool = False
-    """Whether it was told to be rekeyed over its IKE SA, and so knows no Rekey SA."""
+    """Whether it was told to be rekeyed over its IKE SA, and never knew the Rekey SA."""
 
 
 @dataclass(frozen=True, slots=True)

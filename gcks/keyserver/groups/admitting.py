@@ -60,7 +60,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
             sender_ids=sender_ids,
             at=decision.wall,
             leaf=leaf,
-            inband=inband,
+            inband=inband and not _knows_rekey_sa(decision, identity),
         )
     )
     if sender_ids:
@@ -213,6 +213,15 @@ def watch_sender_ids(decision: Decision) -> None:
         decision.plan(START_OVER, at)
         seconds = round(at - decision.now, 1)
         decision.tell(SenderIdsLow(group.name, group.sender_ids.left, seconds))
+
+
+def _knows_rekey_sa(decision: Decision, identity: str) -> bool:
+    """Tell whether a GM was told the Rekey SA before: without a tree it can follow for ever.
+
+    With one its leaf is stale from now on, and goes with the next exclusion.
+    """
+    known = decision.state.members.get(identity)
+    return decision.state.tree is None and known is not None and not known.inband
 
 
 def _seat(decision: Decision, identity: str, *, inband: bool) -> int:

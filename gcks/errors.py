@@ -95,10 +95,6 @@ class LocalError(GcksError):
     """Our own bug or misuse, never caused by what a peer sends."""
 
 
-class Breakdown(LocalError):
-    """What is in memory may differ from what is durable: the process ends and starts again."""
-
-
 class Unfit(ValueError):
     """What an operator wrote and nobody can use: why, and what to do about it."""
 

@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from gcks.daemon.internal_error import place
 from gcks.datagrams import Path
-from gcks.errors import Breakdown, LocalError
+from gcks.errors import LocalError
 from gcks.events import Event
 
 TICK_SECONDS: Final = 0.02
@@ -79,23 +79,21 @@ class EngineLoop(Generic[D]):
     def decide(self, call: Callable[[float], D]) -> D:
         """Have the engine decide by `call(now)`, carry that out, and return it.
 
-        Raises `LocalError` where it can't be done, or the engine is asked no more.
+        An engine refuses with what it returns.  Raises `LocalError` where it breaks down,
+        whatever it raises, or is asked no more.
         """
         if self._ended:
             raise LocalError(self._ended)
         try:
             decision = call(time.monotonic())
         except Exception as error:
-            if isinstance(error, LocalError) and not isinstance(error, Breakdown):
-                raise
             raise self.break_down(error) from error
         self._carry_out(decision)
         return decision
 
     def break_down(self, error: Exception) -> LocalError:
         """Ask the engine nothing more, and end the daemon; return why."""
-        known = isinstance(error, LocalError)
-        failure = LocalError(str(error) if known else f"internal error: {place(error)}")
+        failure = error if isinstance(error, LocalError) else LocalError(_told(error))
         self.stop(str(failure))
         self._fail(failure)
         return failure
@@ -132,3 +130,7 @@ class EngineLoop(Generic[D]):
         if at is not None:
             delay = max(0.0, at - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+
+def _told(error: Exception) -> str:
+    return f"internal error: {place(error)}"

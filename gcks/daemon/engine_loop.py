@@ -78,7 +78,8 @@ class EngineLoop(Generic[D]):
     def decide(self, call: Callable[[float], D]) -> D:
         """Have the engine decide by `call(now)`, carry that out, and return it.
 
-        Raises `LocalError` where it can't be done, or the engine is asked no more.
+        An engine refuses with what it returns.  Raises `LocalError` where it breaks down,
+        whatever it raises, or is asked no more.
         """
         if self._ended:
             raise LocalError(self._ended)
@@ -93,8 +94,7 @@ class EngineLoop(Generic[D]):
 
     def break_down(self, error: Exception) -> LocalError:
         """Ask the engine nothing more, and end the daemon; return why."""
-        known = isinstance(error, LocalError)
-        failure = LocalError(str(error) if known else f"internal error: {origin(error)}")
+        failure = error if isinstance(error, LocalError) else LocalError(_told(error))
         self.stop(str(failure))
         self._fail(failure)
         return failure
@@ -131,3 +131,7 @@ class EngineLoop(Generic[D]):
         if at is not None:
             delay = max(0.0, at - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+
+def _told(error: Exception) -> str:
+    return f"internal error: {origin(error)}"

@@ -55,6 +55,9 @@ class Parent(NamedTuple):
     suite: IkeSuite
     sk_d: bytes
 
+    def __repr__(self) -> str:
+        return f"Parent({self.suite})"
+
 
 @dataclass(frozen=True, slots=True)
 class Successor:

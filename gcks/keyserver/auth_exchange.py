@@ -85,7 +85,12 @@ class AuthExchange:
         except InvalidPublicKey as error:
             self._peers.drop(half)
             raise Discard(DropReason.MALFORMED, str(error)) from None
-        received = secured.channel.receive(header, datagram, now)
+        ike_sas, channel = self._peers.ike_sas, secured.channel
+        ike_sas.check_held(half)
+        try:
+            received = channel.receive(header, datagram, now)
+        finally:
+            ike_sas.holds(half, channel.held_octets)
         if not isinstance(received, Request):
             return False
         self._peers.speaking, half.path, secured.channel.path = half, path, path

@@ -199,6 +199,7 @@ class Engine:
         trust = self.credentials.trust
         references = trust.revocation.revoked() if trust is not None else set()
         new, self._known_revoked = references - self._known_revoked, references
+        self._groups.revoked = references
         self._groups.revoke(new, now, change)
 
     def _finished(self, change: Change, now: float) -> Change:

@@ -29,6 +29,7 @@ from gcks.errors import (
     TemporaryFailure,
     WireError,
     answer,
+    origin,
 )
 from gcks.events import Event, MemberRegistered, PeerAuthenticated, RequestRefused, ServerRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
@@ -234,7 +235,7 @@ class Exchanges:
             self._refuse(sa, exchange, contents.everything(), error, now, change)
             return
         self._peers.respond(sa, exchange, (), change)
-        self._peers.leave(sa, group)
+        self._peers.leave(sa, group, now, change)
         self._peers.used(sa, now)
 
     # --- the other exchanges ------------------------------------------------------------
@@ -327,21 +328,24 @@ class Exchanges:
             self._peers.close(sa, str(error), change)
 
     def _pause(self, token: int, sa: Established, again: Again, now: float, change: Change) -> None:
-        if not self.paused.add(token, Paused(sa, now, again)):
+        if not self.paused.add(token, Paused(sa, now, again), self._peers.is_open):
             self._peers.close(sa, "too many requests wait", change)
             return
-        self._peers.used(sa, now)
+        self._peers.used(sa, now, LONGEST_PAUSE_SECONDS)
 
     def resume(self, token: int, now: float, change: Change) -> None:
         """Ask again what has waited for that token."""
         for paused in self.paused.take(token):
             sa = paused.sa
-            if self._peers.ike_sas.of_spi(sa.own_spi) is not sa:
+            if not self._peers.is_open(sa):
                 continue  # it is gone meanwhile
             if now - paused.since > LONGEST_PAUSE_SECONDS:
                 self._peers.close(sa, "its request has waited too long", change)
-            else:
+                continue
+            try:
                 paused.again(now, change)
+            except Exception as error:  # one request must not cost the others their answers
+                self._peers.close(sa, origin(error), change)
 
 
 def _refusal(

@@ -37,9 +37,9 @@ class HalfOpen:
     """
 
     __slots__ = (
-        "began_at", "behind_nat", "due", "fragment_octets", "hashes", "init_path", "ni", "nr",
-        "pair", "path", "peer_public", "request", "response", "secured", "spent_seconds", "spi_i",
-        "spi_r", "suite", "timer_at",
+        "began_at", "behind_nat", "due", "fragment_octets", "hashes", "held_octets", "init_path",
+        "ni", "nr", "pair", "path", "peer_public", "request", "response", "secured",
+        "spent_seconds", "spi_i", "spi_r", "suite", "timer_at",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class HalfOpen:
         self.behind_nat = behind_nat
         self.began_at, self.due, self.timer_at = began_at, due, inf
         self.secured: Agreed | None = None
+        self.held_octets = 0
+        """Of a GSA_AUTH that has come in part."""
         self.spent_seconds = 0.0
         """What its GSA_AUTH has cost so far: it may come in fragments."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from gcks.datagrams import Path
 from gcks.errors import Discard, DropReason
@@ -13,13 +14,18 @@ from gcks.keyserver.settings import ServerSettings
 from gcks.keyserver.timers import Timers
 from gcks.wire.header import IKE_SPI_OCTETS, NO_SPI, Header
 
+MAX_HELD_OCTETS: Final = 67_108_864
+"""Of incomplete messages of all peers that are not authenticated."""
+USUAL_HELD_OCTETS: Final = 8192
+"""What each of them may have beyond that: IDi, AUTH and a chain of certificates."""
+
 
 class IkeSaTable:
     """Per-datagram work is flat in the number of SAs."""
 
     __slots__ = (
         "_by_init", "_by_name", "_by_spi", "_entropy", "_prefixes", "established", "half_open",
-        "timers",
+        "held_octets", "timers",
     )  # fmt: skip
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
@@ -32,6 +38,8 @@ class IkeSaTable:
         self.half_open = 0
         """All that is not authenticated, refused peers included."""
         self.established = 0
+        self.held_octets = 0
+        """Of messages that have come in part from peers that are not authenticated."""
 
     def __len__(self) -> int:
         """Count the entries of all indexes: 0 where nothing is left of any SA."""
@@ -83,6 +91,20 @@ class IkeSaTable:
         if self.backlog >= backlog_limit:
             raise Discard(DropReason.LIMIT, "more half-open IKE SAs than can be served in time")
 
+    def check_held(self, half: HalfOpen) -> None:
+        """Raise `Discard` where a further part of a peer's first message can't be held.
+
+        While there is little room those go on that need little: a chain of certificates,
+        not what nobody has to send.
+        """
+        if self.held_octets >= MAX_HELD_OCTETS and half.held_octets >= USUAL_HELD_OCTETS:
+            raise Discard(DropReason.LIMIT, "too many octets of incomplete messages")
+
+    def holds(self, half: HalfOpen, octets: int) -> None:
+        """Note how many octets of an incomplete message are held."""
+        self.held_octets += octets - half.held_octets
+        half.held_octets = octets
+
     def add(self, half: HalfOpen) -> None:
         self._by_spi[half.spi_r] = half
         self._by_init[half.init_key] = half
@@ -133,6 +155,7 @@ class IkeSaTable:
 
     def _forget_init(self, half: HalfOpen) -> None:
         self._by_init.pop(half.init_key, None)
+        self.holds(half, 0)
 
     def touch(self, sa: IkeSa, due: float) -> None:
         """Set the SA's deadline."""

@@ -103,10 +103,14 @@ class Peers:
             transmits = (*transmits[:-1], replace(transmits[-1], awaited=awaited))
         change.transmits += transmits
 
-    def used(self, sa: Established, now: float) -> None:
-        """Keep an IKE SA a while longer: its peer has asked for something."""
+    def used(self, sa: Established, now: float, least_seconds: float = 0.0) -> None:
+        """Keep an IKE SA a while longer: its peer has asked for something.
+
+        `least_seconds`: how long the answer may take.
+        """
         if sa.replaced_by is None and not sa.inband and not sa.doomed:
-            sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
+            idle_seconds = self._configured.settings.ike_sa_idle_seconds
+            sa.ends_at = now + max(idle_seconds, least_seconds)
         self.heard(sa, now)
 
     def heard(self, sa: Established, now: float) -> None:
@@ -196,6 +200,10 @@ class Peers:
 
     # --- its end ----------------------------------------------------------------------
 
+    def is_open(self, sa: Established) -> bool:
+        """Tell whether an IKE SA isn't forgotten yet."""
+        return self.ike_sas.of_spi(sa.own_spi) is sa
+
     def delete(self, sa: Established, now: float, change: Change) -> None:
         """Ask the peer to close an IKE SA."""
         change.transmits += sa.delete(self._configured.settings, now)
@@ -228,6 +236,8 @@ class Peers:
             self._tell_deleted(group, now, change)
         for identity in change.unproved:
             self._dismiss(identity, now, change)
+        for followed in (change.parted, change.deleted_inband, change.unproved):
+            followed.clear()  # not once more against who registers again in the same change
         self.plan_pushes(change)
         self.push(now, change)
 
@@ -239,18 +249,24 @@ class Peers:
 
     def push(self, now: float, change: Change) -> None:
         """Send the GSA_INBAND_REKEYs that may be sent now."""
-        transmits, asked = self.pushes.send(self._groups, self._configured.settings, now)
+        transmits, asked, useless = self.pushes.send(self._groups, self._configured.settings, now)
         for sa in asked:
             self._touch(sa)
         change.transmits += transmits
+        for sa in useless:
+            self._delete_soon(sa, now, change)
 
     def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
         """Rekey a GM in-band over this IKE SA, which stays open."""
         self.pushes.enrol(sa, group, sender=sender)
 
-    def leave(self, sa: Established, group: str) -> None:
-        """Rekey a GM in-band no longer."""
+    def leave(self, sa: Established, group: str, now: float, change: Change) -> None:
+        """Rekey a GM in-band no longer that says so over this IKE SA, which it may use on.
+
+        A member is its identity: what other IKE SAs it has serve the group no more either.
+        """
         self.pushes.leave(sa, group)
+        self._part(group, sa.name, now, change)
 
     def _part(self, group: str, identity: str, now: float, change: Change) -> None:
         """Rekey a GM in-band no longer; delete IKE SAs that were open for that alone."""

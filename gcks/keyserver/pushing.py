@@ -106,10 +106,14 @@ class Pushes:
 
     def send(
         self, groups: Groups, settings: ServerSettings, now: float
-    ) -> tuple[list[Transmit], list[Established]]:
-        """Send what may be sent now; return it and the SAs that wait for a response."""
+    ) -> tuple[list[Transmit], list[Established], list[Established]]:
+        """Send what may be sent now.
+
+        Return it, the SAs that wait for a response, and those that serve no group any more.
+        """
         transmits: list[Transmit] = []
         asked: list[Established] = []
+        useless: list[Established] = []
         for _ in range(len(self._waiting)):
             if len(self._in_flight) >= MAX_IN_FLIGHT:
                 break
@@ -118,11 +122,14 @@ class Pushes:
                 if sa.to_push:
                     self._waiting.append(sa)  # its own request first: a rekey, a liveness check
                 continue
+            served = bool(sa.inband)
             sent = self._push(sa, groups, settings, now)
             if sent:
                 transmits += sent
                 asked.append(sa)
-        return transmits, asked
+            elif served and not sa.inband:
+                useless.append(sa)
+        return transmits, asked, useless
 
     def _push(
         self, sa: Established, groups: Groups, settings: ServerSettings, now: float
@@ -145,6 +152,6 @@ class Pushes:
         try:
             keys = groups.push(name, sa.name, host, now, sender=sender)
         except PeerError:
-            self.leave(sa, name)  # no longer authorized: it learns no new key
+            self.leave(sa, name)  # no member any more: it learns no new key
             return ()
         return key_payloads(keys, sa.gsk_w) if keys is not None else ()

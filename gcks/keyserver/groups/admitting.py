@@ -51,7 +51,6 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
     hint = _behind(group, identity)  # from here on nothing is refused
     if not again:
         hide_the_past(decision)
-    knows_rekey_sa = not inband or _knew_rekey_sa(group, identity)
     leaf = _seat(decision, identity, inband=inband)
     view = group.views.view(group.policy, state, role, decision.now, inband=inband)
     decision.record(
@@ -61,7 +60,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
             sender_ids=sender_ids,
             at=decision.wall,
             leaf=leaf,
-            inband=not knows_rekey_sa,
+            inband=inband and not _knows_rekey_sa(decision, identity),
         )
     )
     if sender_ids:
@@ -94,8 +93,10 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
 def push(group: Group, identity: str, address: str, now: float, *, sender: bool) -> Keys:
     """Return what a GM that is rekeyed in-band is told now (section 2.4.2.1).
 
-    Raises `AuthorizationFailed` where it may no longer be a member.
+    Raises `AuthorizationFailed` where it is no member any more, or may be none.
     """
+    if identity not in group.state.members:  # exclusions end memberships, not IKE SAs
+        raise AuthorizationFailed(f"{identity} is no member", RefusalReason.NOT_A_MEMBER)
     role = authorize(group.policy, identity, address, sender=sender)
     view = group.views.view(group.policy, group.state, role, now, inband=True, pushed=True)
     # No lifetime tells it when these are over (ruling 14; ruling 27: beside GSA and KD).
@@ -156,15 +157,6 @@ def _check_key_wrap(group: Group, kwa: int) -> None:
         )
 
 
-def _knew_rekey_sa(group: Group, identity: str) -> bool:
-    """Tell whether a member still knows the key that wraps all rekeys, as what it was before.
-
-    A tree changes that key without it: its old leaf is stale.
-    """
-    known = group.state.members.get(identity)
-    return known is not None and not group.is_inband(identity) and group.state.tree is None
-
-
 def _behind(group: Group, identity: str) -> str:
     """Say what to look at where a member comes back that was told new keys meanwhile."""
     member, rekey = group.state.members.get(identity), group.policy.rekey
@@ -221,6 +213,15 @@ def watch_sender_ids(decision: Decision) -> None:
         decision.plan(START_OVER, at)
         seconds = round(at - decision.now, 1)
         decision.tell(SenderIdsLow(group.name, group.sender_ids.left, seconds))
+
+
+def _knows_rekey_sa(decision: Decision, identity: str) -> bool:
+    """Tell whether a GM was told the Rekey SA before: without a tree it can follow for ever.
+
+    With one its leaf is stale from now on, and goes with the next exclusion.
+    """
+    known = decision.state.members.get(identity)
+    return decision.state.tree is None and known is not None and not known.inband
 
 
 def _seat(decision: Decision, identity: str, *, inband: bool) -> int:

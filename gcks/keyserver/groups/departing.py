@@ -58,7 +58,7 @@ class Way(Enum):
 
     AS_IT_IS = "nothing"
     NEW_DATA_SAS = "new Data-Security SAs"
-    """They were rekeyed in-band, and know no Rekey SA."""
+    """They were rekeyed in-band, and never knew the Rekey SA."""
     TREE = "the key tree"
     START_OVER = "everybody registers again"
 
@@ -101,6 +101,8 @@ def order_exclusion(
     names = tuple(names)
     decision.record(*decision.state.exclusions.new(kind, names, decision.wall, by, about))
     exclude(decision, named(decision.group, kind, names) if members is None else members)
+    if decision.state.stale_leaves:  # who is named may have left before, and knows its path
+        plan_shutting_out(decision)
     if immediate and SHUT_OUT in decision.state.steps:
         decision.plan(SHUT_OUT, decision.now)
 
@@ -146,9 +148,10 @@ def way_without(group: Group, identities: Sequence[str], policy: GroupPolicy) ->
     if not identities:
         return Way.AS_IT_IS
     leaves = sum(not group.is_inband(identity, policy) for identity in identities)
-    if not leaves and not group.state.stale_leaves:
+    stale = len(group.state.stale_leaves)  # of these, too, where they were in the tree before
+    if not leaves and not stale:
         return Way.NEW_DATA_SAS
-    if group.state.tree is None or len(group.state.stale_leaves) + leaves > MAX_EXCLUDED:
+    if group.state.tree is None or stale + leaves > MAX_EXCLUDED:
         return Way.START_OVER
     return Way.TREE
 
@@ -246,6 +249,7 @@ def start_over(decision: Decision, policy: GroupPolicy | None = None) -> None:
     replace_sas(decision, names, [name for name in state.sas.current if name not in names])
     decision.record(*(sa.deleted(decision.name) for sa in state.sas.replaced))
     decision.tell(GroupStartedOver(decision.name, count))
+    decision.change.to_push[decision.name] = None  # IKE SAs that serve no member are deleted
     tell_created(decision)
     send_due(decision)
 

@@ -14,7 +14,7 @@ from typing import cast
 
 from gcks.change import Change, LoadGroup, MakeKey
 from gcks.crypto.signature import SigningKey
-from gcks.errors import InvalidGroupId, LocalError, PeerError, RefusalReason, origin
+from gcks.errors import GcksError, InvalidGroupId, LocalError, PeerError, RefusalReason, origin
 from gcks.events import (
     GroupDelayed,
     GroupEnded,
@@ -54,7 +54,7 @@ class Groups:
 
     __slots__ = (
         "_cost", "_due", "_entropy", "_failures", "_spis", "_wall", "_wants", "by_name",
-        "removes_on_certificate_end",
+        "removes_on_certificate_end", "revoked",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,8 @@ class Groups:
         self._due, self._failures, self._wants = DueTimes(), Failures(), Wants()
         self.removes_on_certificate_end = False
         """Whether a member is removed whose certificate has ended; else it is only told."""
+        self.revoked: Set[bytes] = frozenset()
+        """All certificates that are, by reference: a group may be read again after that is told."""
 
     @property
     def next_timeout(self) -> float:
@@ -126,6 +128,7 @@ class Groups:
         with suppress(GroupFailed), self.deciding(group, now, change) as decision:
             if stored is not None:
                 beginning.go_on(decision)
+                self._end_revoked(decision, self.revoked)
             else:
                 beginning.begin(decision)
 
@@ -136,9 +139,11 @@ class Groups:
                 departing.end(decision)
             self.by_name.pop(name, None)
             self._due.set(name, inf)
+            change.to_push[name] = None
         for name in [name for name in self._wants.unready if name not in policies]:
             self._wants.drop(name, change)
             _remove(name, 0, change)
+            change.to_push[name] = None  # nobody knows its members; their IKE SAs are deleted
         for policy in policies.values():
             self._take_over(policy, now, change)
 
@@ -155,8 +160,15 @@ class Groups:
         if kind is not None:
             self._wants.want(NextPolicy(policy), MakeKey(kind), change)
             return
-        with suppress(GroupFailed), self.deciding(group, now, change) as decision:
-            taking_over.take_over(decision, policy)
+        self._switch(group, policy, now, change)
+
+    def _switch(self, group: Group, policy: GroupPolicy, now: float, change: Change) -> None:
+        """Have a group take over a policy; if it fails in that, it is read again under this one."""
+        try:
+            with self.deciding(group, now, change) as decision:
+                taking_over.take_over(decision, policy)
+        except GroupFailed:
+            self._wants.unready[policy.name].policy = policy
 
     def plan(self, policies: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
         """Say what `reload` will do, group by group."""
@@ -190,12 +202,14 @@ class Groups:
     def push(
         self, name: str, identity: str, address: str, now: float, *, sender: bool
     ) -> Keys | None:
-        """Return what a GM that is rekeyed in-band is told now; None: there is no such group.
+        """Return what a GM that is rekeyed in-band is told now; None: the group can't tell yet.
 
-        Raises `AuthorizationFailed` where it may no longer be a member.
+        Raises `AuthorizationFailed` where it is no member any more, or may be none, and
+        `InvalidGroupId`.
         """
-        group = self.by_name.get(name)
-        if group is None:
+        try:
+            group = self.expect(name)
+        except NotReady:
             return None
         return admitting.push(group, identity, address, now, sender=sender)
 
@@ -246,10 +260,15 @@ class Groups:
     def revoke(self, references: Set[bytes], now: float, change: Change) -> None:
         """Apply the operator's choice to members whose certificates are among the references."""
         for group in list(self.by_name.values()) if references else ():
-            holders = group.state.members.holders(references)
-            if holders:
+            if group.state.members.holders(references):
                 with suppress(GroupFailed), self.deciding(group, now, change) as decision:
-                    end_memberships(decision, holders, REVOKED)
+                    self._end_revoked(decision, references)
+
+    @staticmethod
+    def _end_revoked(decision: Decision, references: Set[bytes]) -> None:
+        holders = decision.state.members.holders(references) if references else []
+        if holders:
+            end_memberships(decision, holders, REVOKED)
 
     # --- time, and what was waited for ------------------------------------------------------
 
@@ -307,8 +326,7 @@ class Groups:
         elif group is not None and policy.rekey is not None:
             key = SigningKey.from_pkcs8(cast(bytes, result))
             group.spare_key = policy.rekey.authentication, key
-            with suppress(GroupFailed), self.deciding(group, now, change) as decision:
-                taking_over.take_over(decision, policy)
+            self._switch(group, policy, now, change)
 
     def _resume_spare(self, want: SpareKey, result: object, now: float, change: Change) -> None:
         group = self.by_name.get(want.group)
@@ -335,28 +353,30 @@ class Groups:
             group, Change(), now=now, wall=self._wall(), entropy=self._entropy, spis=self._spis
         )
         group.removes_on_certificate_end = self.removes_on_certificate_end
+        refusal: GcksError | None = None
         try:
-            yield decision
-        except (PeerError, LocalError):
-            self._settle(decision, change)
-            raise
+            try:
+                yield decision
+            except (PeerError, LocalError) as error:
+                refusal = error
+            watch_certificates(decision)
+            wake_at = group.next_timeout
         except Exception as error:
             self._distrust(group, origin(error), now, change)
             raise GroupFailed(f"internal error: {origin(error)}") from error
-        self._settle(decision, change)
-
-    def _settle(self, decision: Decision, change: Change) -> None:
-        watch_certificates(decision)
         change.add(decision.change)
-        self._due.set(decision.name, decision.group.next_timeout)
+        self._due.set(group.name, wake_at)
+        if refusal is not None:
+            raise refusal
 
     def _distrust(self, group: Group, cause: str, now: float, change: Change) -> None:
         """Drop the memory of a group, and have it read again; later if it fails often."""
         name, delay = group.name, self._failures.delay(group.name, now)
+        policy = self._wants.next_policy(name) or group.policy
         change.events.append(GroupReadAgain(name, cause, delay))
         self._wants.drop(name, change)
         self.by_name.pop(name, None)
-        self._wants.begin(group.policy, LoadGroup(name), None if delay else change, None)
+        self._wants.begin(policy, LoadGroup(name), None if delay else change, None)
         self._due.set(name, now + delay if delay else inf)
 
 

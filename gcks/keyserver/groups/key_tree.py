@@ -45,6 +45,9 @@ class NodeKey(NamedTuple):
     key_id: int
     key: bytes
 
+    def __repr__(self) -> str:
+        return f"NodeKey({self.height}, {self.number}, {self.key_id})"
+
 
 class Place(NamedTuple):
     height: int

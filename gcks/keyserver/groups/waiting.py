@@ -87,6 +87,12 @@ class Wants:
         self._by_token[token] = want
         change.waits.append(Waiting(token, need))
 
+    def next_policy(self, name: str) -> GroupPolicy | None:
+        """Return what a group takes over as soon as its key is made; None: nothing."""
+        wants = self._by_token.values()
+        policies = [want.policy for want in wants if isinstance(want, NextPolicy)]
+        return next((policy for policy in policies if policy.name == name), None)
+
     def begin(
         self, policy: GroupPolicy, need: Need, change: Change | None, stored: GroupState | None
     ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
 import pytest
 
+from gcks.crypto.errors import IntegrityError
 from gcks.errors import AuthorizationFailed, LocalError
 from gcks.journal import ExclusionSaved, StepPlanned
 from gcks.keyserver.groups import exclusions
@@ -18,8 +20,8 @@ from gcks.keyserver.groups.departing import (
     way_without,
 )
 from gcks.keyserver.groups.exclusions import CERTIFICATE, IDENTITY, Exclusions
-from gcks.keyserver.groups.policy import LKH
-from tests.support.group_stage import Stage, group_policy
+from gcks.keyserver.groups.policy import LKH, SIMPLE
+from tests.support.group_stage import Listener, Stage, group_policy
 
 LEAF, CA = b"L" * 16, b"C" * 16
 
@@ -150,3 +152,37 @@ def test_exclusions_of_a_group_that_never_had_sas_are_kept() -> None:
     stage.restart(policy=replace(stage.policy, mode="transport"))
     with pytest.raises(AuthorizationFailed):
         stage.register("gm1")
+
+
+# --- who knows more than its membership says ------------------------------------------------
+
+
+def knows_nothing_new(stage: Stage, spy: Listener) -> bool:
+    """Let the group change its keys, and tell whether somebody can follow that."""
+    for transmit in stage.until(stage.now + 60.0):
+        with suppress(IntegrityError):  # what is wrapped under other keys
+            spy.follow(transmit.octets)
+    current = {sa.keymat for sa in stage.group.sas.data}
+    return not current & {held.keymat for held in spy.data.values()}
+
+
+@pytest.mark.parametrize("management", [SIMPLE, LKH])
+def test_who_is_rekeyed_in_band_now_still_knows_the_rekey_sa(management: str) -> None:
+    """A member that asks to send is told no Rekey SA; it has kept what it was told before."""
+    stage = Stage(group_policy(inband_senders=True, key_management=management))
+    stage.register("gm1")
+    spy = Listener(stage.register("s1"))
+    stage.register("s1", sender=True)
+    stage.register("s1", sender=True)
+    stage.decide(order_exclusion, IDENTITY, ["fqdn:s1.dev"], "root")
+    assert knows_nothing_new(stage, spy)
+
+
+def test_who_leaves_is_shut_out_when_it_is_excluded() -> None:
+    """Else leaving in time would save it from the exclusion."""
+    stage = Stage(group_policy(key_management=LKH))
+    stage.register("gm1")
+    spy = Listener(stage.register("gm2"))
+    stage.leave("gm2")
+    stage.decide(order_exclusion, IDENTITY, ["fqdn:gm2.dev"], "root")
+    assert knows_nothing_new(stage, spy)

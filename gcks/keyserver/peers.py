@@ -257,8 +257,22 @@ class Peers:
             self._delete_soon(sa, now, change)
 
     def enrol(self, sa: Established, group: str, *, sender: bool) -> None:
-        """Rekey a GM in-band over this IKE SA, which stays open."""
-        self.pushes.enrol(sa, group, sender=sender)
+        """Rekey a GM in-band over this IKE SA, which stays open, or over what replaces it."""
+        used = self._in_use(sa)
+        if used is None:
+            return  # it is deleted soon, and the GM registers again
+        self.pushes.enrol(used, group, sender=sender)
+        self._touch(used)
+
+    def _in_use(self, sa: Established) -> Established | None:
+        """Follow what replaces an IKE SA to its end; None: that is gone."""
+        while sa.replaced_by is not None:
+            made = sa.replaced_by
+            successor = self.ike_sas.of_spi(made.spi_i if made.initiator else made.spi_r)
+            if successor is None:
+                return None
+            sa = successor
+        return sa
 
     def leave(self, sa: Established, group: str, now: float, change: Change) -> None:
         """Rekey a GM in-band no longer that says so over this IKE SA, which it may use on.

@@ -5,16 +5,19 @@ Shows gcks/keyserver/exchanges.py, gcks/keyserver/peers.py and gcks/keyserver/pu
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from gcks.change import Change
 from gcks.iana import ExchangeType, NotifyType
+from gcks.ike.ike_rekey import Parent, begin
+from gcks.ike.secured import LINGER_SECONDS
 from gcks.keyserver.commands import Exclude, RekeyGroup
 from gcks.wire.delete import Delete
 from gcks.wire.header import decode_header
 from gcks.wire.notify import Notify
-from tests.support.initiator import DEMO, Initiator, Server, group_sender, kinds
-from tests.support.world import group_policy, inband
+from tests.support.initiator import DEMO, GSA_KD, Initiator, Server, group_sender, kinds
+from tests.support.world import SERVER_SETTINGS, group_policy, inband
 
 NAME = "keyid:demo"
 LEAVING = Notify(NotifyType.REGISTRATION_FAILED)
@@ -64,3 +67,16 @@ def test_who_was_told_the_rekey_sa_before_is_told_in_band_that_the_group_starts_
     change = order(server, Exclude(NAME, "identity", ("fqdn:gm1.dev",), "op"))
     assert not server.engine.groups[NAME].state.members.identities()
     assert told(change, peer) == [Delete.__name__]
+
+
+def test_who_registers_over_an_ike_sa_that_is_replaced_leaves_none_for_ever() -> None:
+    """It is told changes over the new one; the old one goes, as nobody asks whether it lives."""
+    server = Server([inband()])
+    peer = Initiator()
+    peer.register(server)
+    parent, offer = Parent(peer.suite, peer.keys.sk_d), SERVER_SETTINGS.ike_proposals
+    request = begin(parent, offer, os.urandom(8), os.urandom, optimized=False)
+    peer.ask(server, ExchangeType.CREATE_CHILD_SA, *request.payloads(0))
+    assert kinds(peer.ask(server, ExchangeType.GSA_REGISTRATION, DEMO)) == GSA_KD
+    (transmit,) = server.wait(LINGER_SECONDS).transmits
+    assert kinds(peer.read(transmit.octets)) == [Delete.__name__]

@@ -11,12 +11,14 @@ from dataclasses import replace
 import pytest
 
 from gcks.change import Change, LoadGroup, Waiting
-from gcks.events import GroupReadAgain, IkeSaClosed
+from gcks.errors import LocalError
+from gcks.events import GroupDelayed, GroupReadAgain, IkeSaClosed
 from gcks.keyserver.commands import RekeyGroup, Reload
 from gcks.keyserver.groups import admitting, due, taking_over
 from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
+from gcks.keyserver.groups.waiting import RETRY_SECONDS
 from gcks.keyserver.paused import LONGEST_PAUSE_SECONDS, MAX_PAUSED_OF_ONE
 from gcks.wire.delete import Delete
 from tests.support.group_stage import Stage
@@ -193,6 +195,21 @@ def test_a_policy_that_waits_for_its_key_outlives_the_failure_of_its_group() -> 
     waiter.break_group()
     waiter.meet()  # the journal is there
     waiter.meet()  # the key is
+    assert in_force(waiter) == signed
+
+
+def test_a_policy_whose_key_could_not_be_made_is_not_forgotten() -> None:
+    waiter = Waiter()
+    rekey = group_policy().rekey
+    assert rekey is not None
+    signed = replace(NEXT, rekey=replace(rekey, authentication="rsa-pss"))
+    waiter.order(reload_to(signed))
+    (waiting,), waiter.waits = waiter.waits, []
+    engine = waiter.server.engine
+    change = waiter.take(engine.resume(waiting.token, LocalError("no key"), 0.0))
+    assert only(change, GroupDelayed) and not waiter.waits
+    waiter.take(waiter.server.wait(RETRY_SECONDS))
+    waiter.meet()
     assert in_force(waiter) == signed
 
 

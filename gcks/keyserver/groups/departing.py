@@ -101,10 +101,15 @@ def order_exclusion(
     names = tuple(names)
     decision.record(*decision.state.exclusions.new(kind, names, decision.wall, by, about))
     exclude(decision, named(decision.group, kind, names) if members is None else members)
-    if decision.state.stale_leaves:  # who is named may have left before, and knows its path
-        plan_shutting_out(decision)
+    shut_out_departed(decision)
     if immediate and SHUT_OUT in decision.state.steps:
         decision.plan(SHUT_OUT, decision.now)
+
+
+def shut_out_departed(decision: Decision) -> None:
+    """Shut out who has left and knows its path: it may be meant by an exclusion, too."""
+    if decision.state.stale_leaves:
+        plan_shutting_out(decision)
 
 
 def lift_exclusion(decision: Decision, kind: str, names: Iterable[str]) -> None:

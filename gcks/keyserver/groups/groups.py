@@ -53,7 +53,7 @@ class Groups:
     """All groups by name (the group ID in text form), and when each is due."""
 
     __slots__ = (
-        "_cost", "_due", "_entropy", "_failures", "_spis", "_wall", "_wants", "by_name",
+        "_asks", "_cost", "_due", "_entropy", "_failures", "_spis", "_wall", "_wants", "by_name",
         "removes_on_certificate_end", "revoked",
     )  # fmt: skip
 
@@ -69,6 +69,8 @@ class Groups:
         self.by_name: dict[str, Group] = {}
         """The groups that decide."""
         self._due, self._failures, self._wants = DueTimes(), Failures(), Wants()
+        self._asks = DueTimes()
+        """When to ask again for the keys that policies wait for."""
         self.removes_on_certificate_end = False
         """Whether a member is removed whose certificate has ended; else it is only told."""
         self.revoked: Set[bytes] = frozenset()
@@ -77,7 +79,7 @@ class Groups:
     @property
     def next_timeout(self) -> float:
         """When the first group has something to do (monotonic seconds)."""
-        return self._due.next
+        return min(self._due.next, self._asks.next)
 
     @property
     def waiting(self) -> Set[str]:
@@ -158,7 +160,8 @@ class Groups:
             return
         kind = needs_first_key(policy, group.state)
         if kind is not None:
-            self._wants.want(NextPolicy(policy), MakeKey(kind), change)
+            need = MakeKey(kind)
+            self._wants.want(NextPolicy(policy, need), need, change)
             return
         self._switch(group, policy, now, change)
 
@@ -274,6 +277,8 @@ class Groups:
 
     def handle_timeout(self, now: float, change: Change) -> None:
         """Let every group that is due do its work."""
+        for name in self._asks.pop_due(now):
+            self._wants.ask_next(name, change)
         for name in self._due.pop_due(now):
             group = self.by_name.get(name)
             if group is None:
@@ -294,8 +299,9 @@ class Groups:
     def resume(self, token: int, result: object, now: float, change: Change) -> None:
         """Go on with what a group has waited for; a `LocalError` says why it isn't there."""
         want = self._wants.get(token)
-        if isinstance(result, LocalError) and isinstance(want, Unready):
-            self._due.set(want.policy.name, now + RETRY_SECONDS)
+        if isinstance(result, LocalError) and isinstance(want, Unready | NextPolicy):
+            times = self._due if isinstance(want, Unready) else self._asks
+            times.set(want.policy.name, now + RETRY_SECONDS)
             change.events.append(GroupDelayed(want.policy.name, str(result)))
             return
         self._wants.met(token)
@@ -321,9 +327,7 @@ class Groups:
         self, policy: GroupPolicy, result: object, now: float, change: Change
     ) -> None:
         group = self.by_name.get(policy.name)
-        if isinstance(result, LocalError):
-            change.events.append(GroupDelayed(policy.name, str(result)))
-        elif group is not None and policy.rekey is not None:
+        if group is not None and policy.rekey is not None:
             key = SigningKey.from_pkcs8(cast(bytes, result))
             group.spare_key = policy.rekey.authentication, key
             self._switch(group, policy, now, change)

@@ -8,6 +8,7 @@ from gcks.keyserver.groups.departing import (
     Way,
     exclude,
     renew_without_departed,
+    shut_out_departed,
     start_over,
     way_without,
 )
@@ -60,6 +61,8 @@ def take_over(decision: Decision, policy: GroupPolicy) -> None:
     if asks_more:
         _tell_locked_out(decision)
     exclude(decision, outside)
+    if (before.members, before.excluded) != (policy.members, policy.excluded):
+        shut_out_departed(decision)
     outdated = group.outdated(policy)
     if outdated:
         renew_without_departed(decision, outdated)

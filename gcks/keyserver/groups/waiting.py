@@ -51,6 +51,7 @@ class NextPolicy:
     """A group that takes over a policy when its key is made."""
 
     policy: GroupPolicy
+    need: Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,12 @@ class Wants:
         unready = self.unready.get(name)
         if unready is not None:
             change.waits.append(Waiting(unready.token, unready.need))
+
+    def ask_next(self, name: str, change: Change) -> None:
+        """Ask again for what a group needs to take over its next policy."""
+        for token, want in self._by_token.items():
+            if isinstance(want, NextPolicy) and want.policy.name == name:
+                change.waits.append(Waiting(token, want.need))
 
     def get(self, token: int) -> Want | None:
         return self._by_token.get(token)

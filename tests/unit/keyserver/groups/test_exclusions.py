@@ -178,11 +178,15 @@ def test_who_is_rekeyed_in_band_now_still_knows_the_rekey_sa(management: str) ->
     assert knows_nothing_new(stage, spy)
 
 
-def test_who_leaves_is_shut_out_when_it_is_excluded() -> None:
+@pytest.mark.parametrize("by_reload", [False, True])
+def test_who_leaves_is_shut_out_when_it_is_excluded(by_reload: bool) -> None:
     """Else leaving in time would save it from the exclusion."""
     stage = Stage(group_policy(key_management=LKH))
     stage.register("gm1")
     spy = Listener(stage.register("gm2"))
     stage.leave("gm2")
-    stage.decide(order_exclusion, IDENTITY, ["fqdn:gm2.dev"], "root")
+    if by_reload:
+        stage.reload(replace(stage.policy, excluded=("fqdn:gm2.dev",)))
+    else:
+        stage.decide(order_exclusion, IDENTITY, ["fqdn:gm2.dev"], "root")
     assert knows_nothing_new(stage, spy)

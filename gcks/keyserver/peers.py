@@ -109,6 +109,16 @@ class Peers:
             sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
         self.heard(sa, now)
 
+    def hold(self, sa: Established, until: float) -> None:
+        """Keep an IKE SA whose request waits for us: its peer is idle no more than we are.
+
+        Nothing is asked of it either: before the answer to GSA_AUTH it couldn't tell who asks.
+        """
+        if sa.replaced_by is None and not sa.inband and not sa.doomed:
+            sa.ends_at = until
+        sa.probe_at = max(sa.probe_at, until)
+        self._touch(sa)
+
     def heard(self, sa: Established, now: float) -> None:
         """Note an authentic message of the peer."""
         sa.heard(self._configured.settings, now)

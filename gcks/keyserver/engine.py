@@ -86,6 +86,10 @@ class Engine:
         """All groups that decide, by name."""
         return self._groups.by_name
 
+    def group_named(self, name: str) -> Group:
+        """Return the group that an operator names.  Raises `LocalError`: not there, or not yet."""
+        return self._groups.named(name)
+
     @property
     def waiting_groups(self) -> Set[str]:
         """Groups that begin, or take over their policy, when what they need is there."""
@@ -159,6 +163,7 @@ class Engine:
             half_open=self.ike_sas.half_open,
             established=self.ike_sas.established,
             groups=groups,
+            not_ready=len(self.waiting_groups - self.groups.keys()),
             step=self._admission.step,
             admission=dict(self._admission.counts),
             registration_cost_seconds=self.load.cost_seconds,

@@ -6,13 +6,19 @@ Shows gcks/keyserver/paused.py, and who keeps the IKE SA meanwhile.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from gcks.change import Change, MakeKey
 from gcks.crypto.signature import SigningKey
+from gcks.daemon.control.requests import ShowRequest
+from gcks.daemon.control.state import ShownServer, show
+from gcks.errors import LocalError
 from gcks.events import IkeSaClosed, MemberRegistered
 from gcks.iana import ExchangeType
+from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.paused import LONGEST_PAUSE_SECONDS
 from gcks.wire.identification import Identity, IDg
 from tests.support.initiator import DEMO, Initiator, Server, only
@@ -82,3 +88,27 @@ def test_what_waits_for_too_long_ends() -> None:
     change = met_need(server)
     assert not [event for event in change.events if isinstance(event, MemberRegistered)]
     assert only(change, IkeSaClosed)
+
+
+def test_an_operator_is_told_that_a_group_waits() -> None:
+    server = serve()
+    shown = cast(
+        ShownServer,
+        SimpleNamespace(
+            engine=server.engine,
+            config=SimpleNamespace(listening=()),
+            started_at=0.0,
+            now=lambda: server.now,
+        ),
+    )
+    overview = show(shown, ShowRequest(do="show", what="server")).model_dump()
+    assert (overview["groups"], overview["groups_not_ready"]) == (1, 1)
+    for what in ("groups", "members", "rekeys"):
+        with pytest.raises(LocalError, match="slow is not ready yet"):
+            show(shown, ShowRequest(do="show", what=what, group="keyid:slow"))
+    refusal = server.engine.command(RekeyGroup("keyid:slow"), server.now).refusal
+    assert "is not ready yet" in str(refusal)
+    met_need(server)
+    assert server.engine.group_named("keyid:slow").name == "keyid:slow"
+    with pytest.raises(LocalError, match="there is no group keyid:nope; there is keyid:demo"):
+        server.engine.group_named("keyid:nope")

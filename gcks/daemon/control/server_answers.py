@@ -17,7 +17,6 @@ from gcks.errors import LocalError
 from gcks.events import Event, OperatorOrdered, OrderRefused
 from gcks.keyserver.commands import Command, Exclude, Readmit, RekeyGroup
 from gcks.keyserver.groups.departing import Way, named, way_without
-from gcks.keyserver.groups.group import Group
 from gcks.wire.printable import printable
 
 
@@ -78,7 +77,7 @@ async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> 
 
 
 async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v.View:
-    group = _group(server, order.group)
+    group = server.engine.group_named(order.group)
     excluded = named(group, order.kind, order.names)
     way = way_without(group, excluded, group.policy)
     if not order.dry_run:
@@ -110,13 +109,6 @@ async def _readmit(server: RunningServer, order: r.ReadmitRequest, by: str) -> v
 async def _events(server: RunningServer, asked: r.EventsRequest, by: str) -> v.View:
     del by
     return v.EventsView(events=server.last_events(asked.last, asked.wanted))
-
-
-def _group(server: RunningServer, name: str) -> Group:
-    groups = server.engine.groups
-    if name not in groups:
-        raise LocalError(f"there is no group {name}; there is {', '.join(groups) or 'none'}")
-    return groups[name]
 
 
 _HOW: Final = {

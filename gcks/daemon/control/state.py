@@ -47,18 +47,14 @@ class ShownServer(Protocol):
 
 
 def show(server: ShownServer, asked: ShowRequest) -> v.View:
-    """Answer a request.  Raises `LocalError` for a group that isn't there."""
+    """Answer a request.  Raises `LocalError` for a group that isn't there, or not yet."""
     return _SUBJECTS[asked.what](server, asked)
 
 
 def _groups(server: ShownServer, asked: ShowRequest) -> list[Group]:
-    groups = server.engine.groups
     if asked.group is None:
-        return list(groups.values())
-    if asked.group not in groups:
-        known = ", ".join(groups) or "none at all"
-        raise LocalError(f"there is no group {asked.group}; there is {known}")
-    return [groups[asked.group]]
+        return list(server.engine.groups.values())
+    return [server.engine.group_named(asked.group)]
 
 
 def _one_group(server: ShownServer, asked: ShowRequest) -> Group:
@@ -76,6 +72,7 @@ def _server(server: ShownServer, asked: ShowRequest) -> v.View:
         identity=str(server.engine.settings.identity),
         listening=list(server.config.listening),
         groups=len(status.groups),
+        groups_not_ready=status.not_ready,
         members=sum(group.members for group in status.groups),
         ike_sas=status.established,
         half_open=status.half_open,

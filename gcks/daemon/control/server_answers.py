@@ -67,7 +67,9 @@ async def _reload(server: RunningServer, order: r.ReloadRequest, by: str) -> v.V
     del order
     server.note(OperatorOrdered("reload", "", by))
     await server.reload_now()
-    return v.DoneView(done="reloaded")
+    waiting = ", ".join(sorted(server.engine.waiting_groups))
+    follow = f"; these follow when they have what they wait for: {waiting}" if waiting else ""
+    return v.DoneView(done=f"reloaded{follow}")
 
 
 async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> v.View:
@@ -112,7 +114,7 @@ async def _events(server: RunningServer, asked: r.EventsRequest, by: str) -> v.V
 
 
 _HOW: Final = {
-    Way.AS_IT_IS: "no member is among them: nobody is troubled, they can't register from now on",
+    Way.AS_IT_IS: "no member is among them, so no new keys; they can't register from now on",
     Way.NEW_DATA_SAS: "they are rekeyed in-band: all others get new Data-Security SAs at once",
     Way.TREE: "by the key tree: the others get new keys with two messages",
     Way.START_OVER: "without a key tree for it: all others have to register again",

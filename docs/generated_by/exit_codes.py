@@ -26,7 +26,7 @@ def page() -> str:
         *(f"- **{code}**: {text}." for code, text in GENERAL.items()),
         f"- **{NO_DAEMON}**: no server, or no member, answers at the control socket.",
         "",
-        "Who isn't let in by the control socket gets 1: there is somebody to talk to.",
+        "A user that the control socket doesn't let in gets 1: the server is there, and refuses.",
     ]
     for program, commands in EXITS.items():
         lines += ["", *_rows(program, commands)]

@@ -107,11 +107,12 @@ class ServerRuntime:
 
     def _started(self) -> ServerStarted:
         config, identity = str(self.config.source or "--dev"), str(self.config.settings.identity)
-        listening, groups = self.config.listening, len(self.engine.group_names)
-        return ServerStarted(__version__, config, identity, listening, groups)
+        return ServerStarted(
+            __version__, config, identity, self.config.listening, len(self.config.groups)
+        )
 
     def _summary(self) -> str:
-        count = len(self.engine.group_names)
+        count = len(self.config.groups)
         return f"serving {count} group{'s' if count != 1 else ''}"
 
     # --- beginning and end ------------------------------------------------------------

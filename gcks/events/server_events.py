@@ -22,7 +22,7 @@ class ServerStarted(ServerEvent):
     listening: tuple[str, ...]
     """Addresses and ports."""
     groups: int
-    """How many it serves."""
+    """How many are configured.  One that waits for a key begins later: `group_started`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Engine:
 
     def listing(self, now: float) -> Listing:
         """Return what can be asked of the groups, for operators."""
-        return Listing(self.groups, now)
+        return Listing(self._groups, now)
 
     def status(self, now: float) -> ServerStatus:
         """Return what metrics and screens show."""
@@ -166,6 +166,7 @@ class Engine:
             half_open=self.ike_sas.half_open,
             established=self.ike_sas.established,
             groups=tuple(self.listing(now).groups()),
+            not_ready=len(self.waiting_groups - self.groups.keys()),
             step=self._admission.step,
             admission=dict(self._admission.counts),
             registration_cost_seconds=self.load.cost_seconds,

@@ -331,7 +331,7 @@ class Exchanges:
         if not self.paused.add(token, Paused(sa, now, again), self._peers.is_open):
             self._peers.close(sa, "too many requests wait", change)
             return
-        self._peers.used(sa, now, LONGEST_PAUSE_SECONDS)
+        self._peers.hold(sa, now + LONGEST_PAUSE_SECONDS)
 
     def resume(self, token: int, now: float, change: Change) -> None:
         """Ask again what has waited for that token."""

@@ -6,7 +6,7 @@ A page makes its own rows only, and nothing here looks at all members of a group
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import partial
 from itertools import islice
@@ -17,6 +17,7 @@ from gcks.journal import ExclusionSaved
 from gcks.keyserver import group_rows as rows
 from gcks.keyserver.groups.departing import Way, named, way_without
 from gcks.keyserver.groups.group import Group
+from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.policy_change import census
 from gcks.keyserver.status import (
     CensusEntry,
@@ -36,7 +37,7 @@ R = TypeVar("R")
 _MAX_ROWS: Final = 200
 """Of a page that many groups share: they take about ten milliseconds."""
 _WITHOUT_THEM: Final = {
-    Way.AS_IT_IS: "no member is among them: nobody is troubled, they can't register from now on",
+    Way.AS_IT_IS: "no member is among them, so no new keys; they can't register from now on",
     Way.NEW_DATA_SAS: "they are rekeyed in-band: all others get new Data-Security SAs at once",
     Way.TREE: "by the key tree: the others get new keys with two messages",
     Way.START_OVER: "without a key tree for it: all others have to register again",
@@ -47,11 +48,11 @@ class Listing:
     """The groups as they are at `now` (monotonic seconds).
 
     `group` is a name, or None for all; `start` is 0 or the `next` of the page before, `limit`
-    the most rows.  Raises `LocalError` for a group that isn't there.
+    the most rows.  Raises `LocalError` for a group that isn't there, or not yet.
     """
 
-    def __init__(self, groups: Mapping[str, Group], now: float) -> None:
-        self._by_name, self._now = groups, now
+    def __init__(self, groups: Groups, now: float) -> None:
+        self._all, self._now = groups, now
 
     def groups(self, group: str | None = None) -> list[GroupStatus]:
         """Return what metrics and screens show of groups."""
@@ -119,16 +120,13 @@ class Listing:
 
     def _groups(self, name: str | None) -> list[Group]:
         if name is None:
-            return list(self._by_name.values())
-        if name not in self._by_name:
-            known = ", ".join(self._by_name) or "none at all"
-            raise LocalError(f"there is no group {name}; there is {known}")
-        return [self._by_name[name]]
+            return list(self._all.by_name.values())
+        return [self._all.named(name)]
 
     def _group(self, name: str | None) -> Group:
         groups = self._groups(name)
         if len(groups) != 1:
-            raise LocalError(f"say which group: {', '.join(self._by_name) or 'none'}")
+            raise LocalError(f"say which group: {', '.join(self._all.by_name) or 'none'}")
         return groups[0]
 
     def _page(

@@ -103,15 +103,21 @@ class Peers:
             transmits = (*transmits[:-1], replace(transmits[-1], awaited=awaited))
         change.transmits += transmits
 
-    def used(self, sa: Established, now: float, least_seconds: float = 0.0) -> None:
-        """Keep an IKE SA a while longer: its peer has asked for something.
+    def used(self, sa: Established, now: float) -> None:
+        """Keep an IKE SA a while longer: its peer has asked for something."""
+        if sa.replaced_by is None and not sa.inband and not sa.doomed:
+            sa.ends_at = now + self._configured.settings.ike_sa_idle_seconds
+        self.heard(sa, now)
 
-        `least_seconds`: how long the answer may take.
+    def hold(self, sa: Established, until: float) -> None:
+        """Keep an IKE SA whose request waits for us: its peer is idle no more than we are.
+
+        Nothing is asked of it either: before the answer to GSA_AUTH it couldn't tell who asks.
         """
         if sa.replaced_by is None and not sa.inband and not sa.doomed:
-            idle_seconds = self._configured.settings.ike_sa_idle_seconds
-            sa.ends_at = now + max(idle_seconds, least_seconds)
-        self.heard(sa, now)
+            sa.ends_at = until
+        sa.probe_at = max(sa.probe_at, until)
+        self._touch(sa)
 
     def heard(self, sa: Established, now: float) -> None:
         """Note an authentic message of the peer."""

@@ -23,7 +23,7 @@ class ServerSettings:
     half_open_seconds: float = 30.0
     """How long a peer has from IKE_SA_INIT to GSA_AUTH."""
     cookie_threshold: int = 500
-    """Half-open IKE SAs from which on a cookie is demanded; 0 always."""
+    """Half-open IKE SAs from which on a cookie is demanded; 0: always."""
     remove_on_certificate_end: bool = False
     """Whether a member whose certificate expires or is revoked is one no longer."""
     ike_sa_rekey_seconds: float = 14_400.0

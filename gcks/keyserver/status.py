@@ -60,6 +60,8 @@ class ServerStatus:
     half_open: int
     established: int
     groups: tuple[GroupStatus, ...]
+    not_ready: int = 0
+    """Groups that can't decide yet."""
     step: int = 0
     """What new peers have to prove: 0 nothing, 1 a cookie, 2 a puzzle."""
     admission: Mapping[str, int] = field(default_factory=dict)

@@ -287,7 +287,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise LocalError(f"{self._path}: {_explain(error)}") from None
         except IntegrityError as error:
-            raise LocalError(f"{self._path}: {error}; restore a backup") from None
+            raise LocalError(f"{self._path}: {error}; {_BEGIN_ANEW}") from None
 
     def _entries(self, name: str) -> Iterator[JournalEntry]:
         """Yield entries that bring a group back: first what others are understood by."""
@@ -455,12 +455,16 @@ def _make_private(path: Path) -> None:
 
 
 _WRITABLE: Final = "let the user that gcks runs as write to the file and its directory"
+_BEGIN_ANEW: Final = (
+    "move it away, start gcks and restart the members; a backup would repeat Sender-IDs"
+)
+"""docs/upgrade.md: no nonce twice."""
 _REMEDIES: Final = {
     "readonly": _WRITABLE,
     "unable to open": _WRITABLE,
     "disk is full": "make room",
     "not a database": "move it away, or name another file",
-    "malformed": "restore a backup",
+    "malformed": _BEGIN_ANEW,
 }
 """Words of SQLite's -> what to do."""
 

@@ -97,6 +97,15 @@ def test_what_can_not_be_reloaded_is_said_before(site: Site) -> None:
     assert server.process.poll() is None
 
 
+def test_a_reload_names_the_groups_that_follow_later(site: Site) -> None:
+    server = site.serve()
+    slow = site.text().replace("spread: 500ms", "authentication: rsa-pss, spread: 500ms")
+    site.config.write_text(slow)
+    assert GROUP in site.gcks("reload")  # its RSA key takes a while to make
+    server.says('"protocol": "GIKE_UPDATE"', 2)
+    assert GROUP not in site.gcks("reload")
+
+
 def test_a_member_is_excluded_and_readmitted(site: Site, crowd: list[Daemon]) -> None:
     outlook = site.ask("exclude", GROUP, "fqdn:gm2.test", "--dry-run")
     assert (outlook["excluded"], outlook["starts_over"]) == (["fqdn:gm2.test"], False)

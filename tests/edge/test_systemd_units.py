@@ -47,6 +47,13 @@ def exposure(unit: Path) -> float:
 
 
 @pytest.mark.parametrize("unit", UNITS)
+def test_systemd_never_stops_trying(unit: str) -> None:
+    """Its default gives up after 5 failures in 10 s: a disk that is full for a while is enough."""
+    lines = (ROOT / "systemd" / unit).read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines[: lines.index("[Service]")]
+
+
+@pytest.mark.parametrize("unit", UNITS)
 def test_the_sandbox_is_tight(unit: str, tmp_path: Path) -> None:
     installed(tmp_path, unit)
     exposure(tmp_path / unit)

@@ -66,7 +66,9 @@ async def _reload(server: RunningServer, order: r.ReloadRequest, by: str) -> v.V
     del order
     server.note(OperatorOrdered("reload", "", by))
     await server.reload_now()
-    return v.DoneView(done="reloaded")
+    waiting = ", ".join(sorted(server.engine.waiting_groups))
+    follow = f"; these follow when they have what they wait for: {waiting}" if waiting else ""
+    return v.DoneView(done=f"reloaded{follow}")
 
 
 async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> v.View:

@@ -30,7 +30,7 @@ class ShownServer(Protocol):
 
 
 def show(server: ShownServer, asked: ShowRequest) -> v.View:
-    """Answer a request.  Raises `LocalError` for a group that isn't there."""
+    """Answer a request.  Raises `LocalError` for a group that isn't there, or not yet."""
     return _SUBJECTS[asked.what](server, asked)
 
 
@@ -46,6 +46,7 @@ def _server(server: ShownServer, asked: ShowRequest) -> v.View:
         identity=str(server.engine.settings.identity),
         listening=list(server.config.listening),
         groups=len(status.groups),
+        groups_not_ready=status.not_ready,
         members=sum(group.members for group in status.groups),
         ike_sas=status.established,
         half_open=status.half_open,

@@ -55,6 +55,9 @@ class ServerView(View):
     identity: str
     listening: list[str]
     groups: int
+    """Those that serve members."""
+    groups_not_ready: int
+    """Those that can't yet: they wait for a key, or for their part of the store."""
     members: int
     ike_sas: int
     half_open: int

@@ -235,7 +235,7 @@ class Groups:
         Raises `LocalError`, and then nothing has changed but, after an error that nobody
         expected, that the group is read again.
         """
-        group = self._named(order.group)
+        group = self.named(order.group)
         with self.deciding(group, now, change) as decision:
             if isinstance(order, RekeyGroup):
                 due.rekey(decision)
@@ -251,7 +251,11 @@ class Groups:
                 departing.lift_exclusion(decision, order.kind, order.names)
                 decision.tell(OperatorReadmitted(group.name, order.kind, order.names, order.by))
 
-    def _named(self, name: str) -> Group:
+    def named(self, name: str) -> Group:
+        """Return the group that an operator names.
+
+        Raises `LocalError`, which says whether it isn't there or can't decide yet.
+        """
         group = self.by_name.get(name)
         if group is not None:
             return group

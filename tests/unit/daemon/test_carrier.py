@@ -187,7 +187,7 @@ async def test_what_cant_be_met_says_why(edge: Edge) -> None:
     edge.decide(Change(waits=[Waiting(token, need) for token, need in enumerate(needs)]))
     unknown, broken = (await edge.results(2)).values()
     assert isinstance(unknown, LocalError) and "KeyError" in str(unknown)
-    assert isinstance(broken, LocalError) and "restore a backup" in str(broken)
+    assert isinstance(broken, LocalError) and "move it away" in str(broken)
 
 
 async def test_no_more_wait_than_there_is_room_for(

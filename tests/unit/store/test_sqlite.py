@@ -268,7 +268,7 @@ def test_sealed_rows_can_not_be_swapped(store: SqliteStore, path: Path, swap: st
     store.apply([SA, REKEY_SA, AUTH])
     store.close()
     change(path, swap)
-    with pytest.raises(LocalError, match="restore a backup"):
+    with pytest.raises(LocalError, match="move it away"):
         list(SqliteStore(path, KEY).load())
 
 

@@ -8,12 +8,13 @@ it and goes on; what was decided before is handed out all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 
 from gcks.change import Change
 from gcks.datagrams import Path, Transmit
-from gcks.errors import Discard, DropReason, LocalError, WireError, origin
+from gcks.errors import Breakdown, Discard, DropReason, LocalError, WireError, origin
 from gcks.events import DatagramDropped
 from gcks.iana import ExchangeType
 from gcks.ike.channel import Repeated, Request, Response, addressed
@@ -145,7 +146,8 @@ class Engine:
     def resume(self, token: int, result: object, now: float) -> Change:
         """Go on with what has waited for a need of a `Waiting`; a `LocalError`: it isn't met."""
         change = Change()
-        self._groups.resume(token, result, now, change)
+        with _whole():
+            self._groups.resume(token, result, now, change)
         return self._finished(change, now)
 
     def plan(self, groups: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
@@ -196,11 +198,12 @@ class Engine:
 
     def _finished(self, change: Change, now: float) -> Change:
         """Let the front follow what the groups have decided."""
-        self._peers.follow(change, now)
-        while change.resumed:
-            token = change.resumed.pop()
-            self.exchanges.resume(token, now, change)
+        with _whole():
             self._peers.follow(change, now)
+            while change.resumed:
+                token = change.resumed.pop()
+                self.exchanges.resume(token, now, change)
+                self._peers.follow(change, now)
         change.next_timeout = self.next_timeout
         return change
 
@@ -263,6 +266,15 @@ class Engine:
         if not isinstance(sa, Refused):
             self.load.abandoned()
             change.events.append(abandoned(sa))
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Let nobody take an error for a refusal: what was decided before it would be lost."""
+    try:
+        yield
+    except LocalError as error:
+        raise Breakdown(str(error)) from error
 
 
 def _drop(change: Change, reason: DropReason, path: Path, detail: str) -> None:

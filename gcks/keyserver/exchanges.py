@@ -29,6 +29,7 @@ from gcks.errors import (
     TemporaryFailure,
     WireError,
     answer,
+    origin,
 )
 from gcks.events import Event, MemberRegistered, PeerAuthenticated, RequestRefused, ServerRefused
 from gcks.iana import ExchangeType, NotifyType, ProtocolId
@@ -329,8 +330,11 @@ class Exchanges:
                 continue  # it is gone meanwhile
             if now - paused.since > LONGEST_PAUSE_SECONDS:
                 self._peers.close(sa, "its request has waited too long", change)
-            else:
+                continue
+            try:
                 paused.again(now, change)
+            except Exception as error:  # one request must not cost what the others are told
+                self._peers.close(sa, origin(error), change)
 
 
 def _refusal(

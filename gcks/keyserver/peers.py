@@ -221,12 +221,15 @@ class Peers:
     # --- what follows from decisions of the groups --------------------------------------
 
     def follow(self, change: Change, now: float) -> None:
-        """Part with who is no member any more, and tell in-band what has changed."""
-        for group, identity in change.parted:
+        """Part with who is no member any more, and tell in-band what has changed: each once."""
+        parted, change.parted = change.parted, []
+        for group, identity in parted:
             self._part(group, identity, now, change)
-        for group, identity in change.deleted_inband:
+        deleted, change.deleted_inband = change.deleted_inband, []
+        for group, identity in deleted:
             self._tell_deleted(group, identity, now, change)
-        for identity in change.unproved:
+        unproved, change.unproved = change.unproved, []
+        for identity in unproved:
             self._dismiss(identity, now, change)
         self.plan_pushes(change)
         self.push(now, change)

@@ -150,13 +150,22 @@ class Groups:
         unready = self._wants.drop(policy.name, change)
         if group is None:
             self._begin(policy, unready.stored if unready is not None else None, now, change)
+            if unready is not None:
+                self._revoke(policy.name, unready.revoked, now, change)
             return
         kind = needs_first_key(policy, group.state)
         if kind is not None:
             self._wants.want(NextPolicy(policy), MakeKey(kind), change)
             return
+        self._go_by(group, policy, now, change)
+
+    def _go_by(self, group: Group, policy: GroupPolicy, now: float, change: Change) -> None:
+        """Take over a policy; a group that fails at that is read again under it."""
         with suppress(GroupFailed), self.deciding(group, now, change) as decision:
             taking_over.take_over(decision, policy)
+        unready = self._wants.unready.get(policy.name)
+        if unready is not None:
+            unready.policy = policy
 
     def plan(self, policies: Mapping[str, GroupPolicy]) -> Iterator[PolicyChange]:
         """Say what `reload` will do, group by group."""
@@ -244,12 +253,21 @@ class Groups:
         raise LocalError(f"there is no group {name}; there is {known}")
 
     def revoke(self, references: Set[bytes], now: float, change: Change) -> None:
-        """Apply the operator's choice to members whose certificates are among the references."""
-        for group in list(self.by_name.values()) if references else ():
-            holders = group.state.members.holders(references)
-            if holders:
-                with suppress(GroupFailed), self.deciding(group, now, change) as decision:
-                    end_memberships(decision, holders, REVOKED)
+        """Apply the operator's choice to members whose certificates are among the references.
+
+        A group that can't decide yet does so as soon as it can.
+        """
+        for name in [*self.by_name, *self._wants.unready] if references else ():
+            self._revoke(name, references, now, change)
+
+    def _revoke(self, name: str, references: Set[bytes], now: float, change: Change) -> None:
+        group, unready = self.by_name.get(name), self._wants.unready.get(name)
+        if unready is not None:
+            unready.revoked |= references
+        holders = group.state.members.holders(references) if group is not None else []
+        if group is not None and holders:
+            with suppress(GroupFailed), self.deciding(group, now, change) as decision:
+                end_memberships(decision, holders, REVOKED)
 
     # --- time, and what was waited for ------------------------------------------------------
 
@@ -297,6 +315,7 @@ class Groups:
             stored = self._fold(entries, now).get(want.policy.name)
             self._begin(want.policy, stored, now, change)
             change.to_push[want.policy.name] = None  # what had to wait meanwhile
+        self._revoke(want.policy.name, want.revoked, now, change)
 
     def _resume_policy(
         self, policy: GroupPolicy, result: object, now: float, change: Change
@@ -307,8 +326,7 @@ class Groups:
         elif group is not None and policy.rekey is not None:
             key = SigningKey.from_pkcs8(cast(bytes, result))
             group.spare_key = policy.rekey.authentication, key
-            with suppress(GroupFailed), self.deciding(group, now, change) as decision:
-                taking_over.take_over(decision, policy)
+            self._go_by(group, policy, now, change)
 
     def _resume_spare(self, want: SpareKey, result: object, now: float, change: Change) -> None:
         group = self.by_name.get(want.group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from itertools import count
 from math import inf
@@ -44,6 +45,8 @@ class Unready:
     need: Need
     stored: GroupState | None = None
     """What it goes on with, where it waits for a key only."""
+    revoked: Set[bytes] = frozenset()
+    """Certificates that have been revoked meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

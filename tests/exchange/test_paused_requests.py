@@ -17,7 +17,7 @@ from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
-from tests.property.worlds.memory import check_memory
+from tests.support.group_pictures import model_picture, picture
 from tests.support.memory_store import replay
 from tests.support.network import Weather
 from tests.support.world import World, group_policy, state
@@ -34,8 +34,8 @@ def slow(name: str = "demo") -> GroupPolicy:
 
 def hold_memory_against_journal(world: World) -> None:
     assert world.network.server is not None
-    stored = {group.group: group for group in replay(world.network.server.journal)}
-    check_memory(world.server.groups, world.server.waiting_groups, stored)
+    (stored,) = replay(world.network.server.journal)
+    assert picture(world.server.groups[stored.group].state) == model_picture(stored)
 
 
 def test_a_fault_in_a_request_that_goes_on_loses_nothing_that_was_decided(

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gcks.change import Change, LoadGroup, Waiting
+from gcks.change import Change, LoadGroup, MakeKey, Waiting
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.errors import LocalError
 from gcks.events import GroupDelayed, GroupReadAgain, MemberCertificateEnded
 from gcks.journal import JournalEntry
 from gcks.keyserver.groups import due, taking_over
+from gcks.keyserver.groups.signing_keys import AHEAD_SECONDS
 from gcks.keyserver.groups.waiting import (
     CALM_SECONDS,
     LONGEST_DELAY_SECONDS,
@@ -20,7 +21,7 @@ from gcks.keyserver.groups.waiting import (
     GroupFailed,
     NotReady,
 )
-from tests.support.group_stage import Stage
+from tests.support.group_stage import Stage, group_policy, rekey_sa
 from tests.support.needs import met
 
 GROUP = "keyid:demo"
@@ -155,3 +156,43 @@ def test_it_is_left_alone_for_longer_each_time_until_it_has_been_well() -> None:
     assert delays == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]
     assert failures.delay("keyid:other", 0.0) == 0.0
     assert failures.delay(GROUP, CALM_SECONDS + LONGEST_DELAY_SECONDS) == 0.0
+
+
+# --- keys that take long to make --------------------------------------------------------------
+
+
+@pytest.fixture
+def slow() -> Watched:
+    """Return a group whose first key is made, and whose second one is due at 100 s."""
+    rekey = rekey_sa(authentication="rsa-pss", auth_key_seconds=100)
+    stage = Watched(group_policy(rekey=rekey))
+    stage.meet()
+    stage.now += 100 - AHEAD_SECONDS
+    return stage
+
+
+def test_the_next_key_is_made_ahead_of_time(slow: Watched) -> None:
+    first, signer = slow.state.auth_key, slow.group.signer
+    slow.timeout()
+    assert [waiting.need for waiting in slow.waits] == [MakeKey("rsa-pss")]
+    slow.timeout()
+    assert len(slow.waits) == 1, "it is asked for once"
+    slow.meet()
+    assert slow.state.auth_key is first and slow.group.signer is signer
+    slow.now += AHEAD_SECONDS
+    slow.rekey()
+    assert slow.state.auth_key is not first and slow.waits == []
+
+
+def test_the_old_key_goes_on_as_long_as_the_next_one_isn_t_there(slow: Watched) -> None:
+    first = slow.state.auth_key
+    slow.timeout()
+    change = slow.meet(LocalError("no more threads"))
+    assert [e.cause for e in change.events if isinstance(e, GroupDelayed)] == ["no more threads"]
+    slow.now += AHEAD_SECONDS
+    slow.rekey()
+    assert slow.state.auth_key is first
+    slow.timeout()
+    slow.meet()
+    slow.rekey()
+    assert slow.state.auth_key is not first

@@ -235,15 +235,16 @@ class Peers:
     # --- what follows from decisions of the groups --------------------------------------
 
     def follow(self, change: Change, now: float) -> None:
-        """Part with who is no member any more, and tell in-band what has changed."""
-        for group, identity in change.parted:
+        """Part with who is no member any more, and tell in-band what has changed: each once."""
+        parted, change.parted = change.parted, []
+        for group, identity in parted:
             self._part(group, identity, now, change)
-        for group in change.deleted_inband:
+        deleted, change.deleted_inband = change.deleted_inband, []
+        for group in deleted:
             self._tell_deleted(group, now, change)
-        for identity in change.unproved:
+        unproved, change.unproved = change.unproved, []
+        for identity in unproved:
             self._dismiss(identity, now, change)
-        for followed in (change.parted, change.deleted_inband, change.unproved):
-            followed.clear()  # not once more against who registers again in the same change
         self.plan_pushes(change)
         self.push(now, change)
 

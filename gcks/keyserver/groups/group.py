@@ -141,7 +141,8 @@ class Group:
         if saved is None or rekey is None or rekey.authentication == IMPLICIT:
             return None
         if self._signed_by is not saved:
-            self._signer = Signer(SigningKey.from_pkcs8(saved.private_key), self.algorithm)
+            key = SigningKey.from_pkcs8(saved.private_key, ours=True)
+            self._signer = Signer(key, self.algorithm)
             self._signed_by = saved
         return self._signer
 

@@ -319,7 +319,7 @@ class Groups:
 
     def _resume_unready(self, want: Unready, result: object, now: float, change: Change) -> None:
         if isinstance(want.need, MakeKey):
-            key = want.need.algorithm, SigningKey.from_pkcs8(cast(bytes, result))
+            key = want.need.algorithm, _made_key(result)
             self._begin_with(want.policy, want.stored, key, now, change)
         else:
             entries = cast(Iterable[JournalEntry], result)
@@ -332,7 +332,7 @@ class Groups:
     ) -> None:
         group = self.by_name.get(policy.name)
         if group is not None and policy.rekey is not None:
-            key = SigningKey.from_pkcs8(cast(bytes, result))
+            key = _made_key(result)
             group.spare_key = policy.rekey.authentication, key
             self._switch(group, policy, now, change)
 
@@ -345,7 +345,7 @@ class Groups:
             change.events.append(GroupDelayed(group.name, str(result)))
             group.key_again_at = now + RETRY_SECONDS
         else:
-            group.spare_key = want.kind, SigningKey.from_pkcs8(cast(bytes, result))
+            group.spare_key = want.kind, _made_key(result)
         self._due.set(group.name, group.next_timeout)
 
     # --- one decision -----------------------------------------------------------------------
@@ -392,3 +392,8 @@ def _remove(name: str, members: int, change: Change) -> None:
     """Forget a stored group that is configured no more; nobody is there to tell its members."""
     change.journal.append(GroupRemoved(name))
     change.events.append(GroupEnded(name, members))
+
+
+def _made_key(result: object) -> SigningKey:
+    """Return the key that a `MakeKey` has led to."""
+    return SigningKey.from_pkcs8(cast(bytes, result), ours=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -228,6 +229,15 @@ def test_a_huge_rsa_modulus_is_refused() -> None:
 def test_pkcs8_round_trip(kind: str) -> None:
     again = SigningKey.from_pkcs8(KEYS[kind].to_pkcs8())
     assert again.public_spki == KEYS[kind].public_spki
+
+
+def test_our_own_rsa_key_is_read_within_a_moment() -> None:
+    """The event loop reads it; to test its primes takes a hundred times as long."""
+    octets = SigningKey.generate("rsa-pss").to_pkcs8()
+    began = time.process_time()
+    for _ in range(10):
+        SigningKey.from_pkcs8(octets, ours=True)
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"-----BEGIN PRIVATE KEY-----"])

@@ -134,14 +134,15 @@ class SigningKey:
         return cls(_GENERATORS[kind]())
 
     @classmethod
-    def from_pkcs8(cls, der: bytes) -> SigningKey:
+    def from_pkcs8(cls, der: bytes, *, own: bool = False) -> SigningKey:
         """Read a private key (DER, RFC 5958).
 
+        `own`: gcks has made it.  The primes of another RSA key are tested: some 90 ms.
         Raises `KeyUnusable` for what can't be read, or none of the kinds and sizes that
         gcks uses.
         """
         try:
-            key = load_der_private_key(der, None)
+            key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=own)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise KeyUnusable("not a readable PKCS#8 private key") from None
         if not isinstance(key, Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):

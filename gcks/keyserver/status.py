@@ -47,16 +47,16 @@ class ServerStatus:
 
 def group_status(group: Group, now: float) -> GroupStatus:
     """Return what an operator sees of a group."""
-    sas = group.state.sas
+    sas, rekey = group.state.sas, group.state.sas.rekey
     return GroupStatus(
         group=group.name,
         members=len(group.state.members),
         next_message_id=group.state.next_message_id,
-        rekey_spi=sas.rekey.spi.hex() if sas.rekey is not None else "",
+        rekey_spi=rekey.spi.hex() if rekey is not None else "",
         data_sas=len(sas.data),
         sender_ids_left=group.sender_ids.left,
         last_rekey_at=group.last_rekey_wall,
-        rekey_expires_in_seconds=sas.rekey.expires_at - now if sas.rekey is not None else None,
+        rekey_expires_in_seconds=rekey.expires_at - now if rekey is not None else None,
         replay_protected_sas=sum(sa.sequential for sa in group.policy.data_sas),
         expected_members=group.policy.expected_members,
         data_sa_expires_in_seconds=min((sa.expires_at - now for sa in sas.data), default=0.0),

@@ -285,7 +285,7 @@ class Groups:
 
     def _resume_unready(self, want: Unready, result: object, now: float, change: Change) -> None:
         if isinstance(want.need, MakeKey):
-            key = want.need.algorithm, SigningKey.from_pkcs8(cast(bytes, result))
+            key = want.need.algorithm, SigningKey.from_pkcs8(cast(bytes, result), own=True)
             self._begin_with(want.policy, want.stored, key, now, change)
         else:
             entries = cast(Iterable[JournalEntry], result)
@@ -300,7 +300,7 @@ class Groups:
         if isinstance(result, LocalError):
             change.events.append(GroupDelayed(policy.name, str(result)))
         elif group is not None and policy.rekey is not None:
-            key = SigningKey.from_pkcs8(cast(bytes, result))
+            key = SigningKey.from_pkcs8(cast(bytes, result), own=True)
             group.spare_key = policy.rekey.authentication, key
             with suppress(GroupFailed), self.deciding(group, now, change) as decision:
                 taking_over.take_over(decision, policy)
@@ -314,7 +314,7 @@ class Groups:
             change.events.append(GroupDelayed(group.name, str(result)))
             group.key_again_at = now + RETRY_SECONDS
         else:
-            group.spare_key = want.kind, SigningKey.from_pkcs8(cast(bytes, result))
+            group.spare_key = want.kind, SigningKey.from_pkcs8(cast(bytes, result), own=True)
         self._due.set(group.name, group.next_timeout)
 
     # --- one decision -----------------------------------------------------------------------

@@ -92,7 +92,15 @@ def state_of(vector: dict[str, Any], policy: GroupPolicy) -> GroupState:
         (REKEY, rekey_gsa_policy(policy.rekey, rekey_spi)),
         (esp.name, data_gsa_policy(esp, octets(inputs["esp_spi"]))),
     ):
-        made = LiveSa(name, gsa, b"", 0.0, gsa.lifetime_seconds or 0, 0.0)
+        made = LiveSa(
+            name=name,
+            policy=gsa,
+            encoded=gsa.encode(),
+            keymat=b"",
+            created_at=0.0,
+            expires_at=gsa.lifetime_seconds or 0,
+            created_wall=0.0,
+        )
         state.apply(made.saved(policy.name), 0.0)
     next_spi = octets(inputs["next_spi"])
     state.apply(SpisReserved(policy.name, REKEY, ProtocolId.GIKE_UPDATE, next_spi), 0.0)

@@ -14,7 +14,7 @@ from gcks.keyserver.groups.authorization import Role, authorize
 from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.departing import plan_shutting_out
 from gcks.keyserver.groups.group import Group, names_of
-from gcks.keyserver.groups.membership import NO_LEAF
+from gcks.keyserver.groups.membership import NO_LEAF, Member
 from gcks.keyserver.groups.registration import (
     AdmissionRequest,
     Admitted,
@@ -42,17 +42,16 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
     decided until then is in the decision.
     """
     group, state, identity = decision.group, decision.state, str(request.identity)
-    role = _authorized(group, request, identity)
+    known = state.members.get(identity)
+    role = _authorized(group, request, identity, known)
     inband = group.policy.is_inband(sender=role.is_sender)
     _check_request(group, request, inband=inband)
-    again = identity in state.members
     view = group.views.view(group.policy, state, role, decision.now, inband=inband)
     sender_ids = _sender_ids(decision, request.sender_id_count) if view.numbered else ()
-    hint = _behind(group, identity)  # from here on nothing is refused
-    if not again:
-        hide_the_past(decision)
-    leaf = _seat(decision, identity, inband=inband)
-    view = group.views.view(group.policy, state, role, decision.now, inband=inband)
+    hint = _behind(group, known) if known is not None else ""  # from here on nothing is refused
+    if known is None and hide_the_past(decision):
+        view = group.views.view(group.policy, state, role, decision.now, inband=inband)
+    leaf = _seat(decision, known.leaf if known is not None else NO_LEAF, inband=inband)
     decision.record(
         member_saved(
             request,
@@ -60,7 +59,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
             sender_ids=sender_ids,
             at=decision.wall,
             leaf=leaf,
-            inband=inband and not _knows_rekey_sa(decision, identity),
+            inband=inband and not _knows_rekey_sa(decision, known),
         )
     )
     if sender_ids:
@@ -81,7 +80,7 @@ def admit(decision: Decision, request: AdmissionRequest) -> Admitted:
     )  # fmt: skip
     return Admitted(
         keys=keys,
-        again=again,
+        again=known is not None,
         members=len(state.members),
         sender=request.sender,
         inband=inband,
@@ -112,7 +111,9 @@ def push(group: Group, identity: str, address: str, now: float, *, sender: bool)
 # --- may it -------------------------------------------------------------------------------
 
 
-def _authorized(group: Group, request: AdmissionRequest, identity: str) -> Role:
+def _authorized(
+    group: Group, request: AdmissionRequest, identity: str, known: Member | None
+) -> Role:
     state = group.state
     if state.exclusions.names(identity, request.certificates):
         raise AuthorizationFailed(
@@ -121,7 +122,7 @@ def _authorized(group: Group, request: AdmissionRequest, identity: str) -> Role:
             hint="lift it with `gcks readmit`",
         )
     role = authorize(group.policy, identity, request.address, sender=request.sender)
-    if len(state.members) >= group.policy.capacity and identity not in state.members:
+    if known is None and len(state.members) >= group.policy.capacity:
         raise RegistrationFailed(
             f"the group is full: {group.policy.capacity} members",
             RefusalReason.GROUP_FULL,
@@ -157,10 +158,10 @@ def _check_key_wrap(group: Group, kwa: int) -> None:
         )
 
 
-def _behind(group: Group, identity: str) -> str:
+def _behind(group: Group, member: Member) -> str:
     """Say what to look at where a member comes back that was told new keys meanwhile."""
-    member, rekey = group.state.members.get(identity), group.policy.rekey
-    if member is None or rekey is None or group.is_inband(identity):
+    rekey = group.policy.rekey
+    if rekey is None or member.inband:
         return ""
     if all(sa.created_wall <= member.registered_at for sa in group.sas.current.values()):
         return ""
@@ -173,20 +174,22 @@ def _behind(group: Group, identity: str) -> str:
 # --- what changes with it -----------------------------------------------------------------
 
 
-def hide_the_past(decision: Decision) -> None:
+def hide_the_past(decision: Decision) -> bool:
     """Make new keys for a newcomer: with the old ones it could read what it recorded.
 
-    Newcomers within the window get the same ones.  The message goes out at once
-    after the registration.  It may be that nobody is left who hears it: those who
-    used the old keys are gone, and what they sent is still secret.
+    Newcomers within the window get the same ones: tell whether there are new ones now.
+    The message goes out at once after the registration.  It may be that nobody is left
+    who hears it: those who used the old keys are gone, and what they sent is still secret.
     """
     group, sas = decision.group, decision.state.sas
     ages = [decision.now - sa.created_at for sa in sas.current.values()]
     if (
-        group.policy.backward_access
-        and max(ages, default=0.0) > group.policy.exclusion_window_seconds
+        not group.policy.backward_access
+        or max(ages, default=0.0) <= group.policy.exclusion_window_seconds
     ):
-        replace_and_tell(decision, names_of(group.policy))
+        return False
+    replace_and_tell(decision, names_of(group.policy))
+    return True
 
 
 def _sender_ids(decision: Decision, requested: int) -> tuple[int, ...]:
@@ -215,19 +218,17 @@ def watch_sender_ids(decision: Decision) -> None:
         decision.tell(SenderIdsLow(group.name, group.sender_ids.left, seconds))
 
 
-def _knows_rekey_sa(decision: Decision, identity: str) -> bool:
+def _knows_rekey_sa(decision: Decision, known: Member | None) -> bool:
     """Tell whether a GM was told the Rekey SA before: without a tree it can follow for ever.
 
     With one its leaf is stale from now on, and goes with the next exclusion.
     """
-    known = decision.state.members.get(identity)
     return decision.state.tree is None and known is not None and not known.inband
 
 
-def _seat(decision: Decision, identity: str, *, inband: bool) -> int:
-    """Return the member's leaf in the key tree."""
-    tree, known = decision.state.tree, decision.state.members.get(identity)
-    leaf = known.leaf if known is not None else NO_LEAF
+def _seat(decision: Decision, leaf: int, *, inband: bool) -> int:
+    """Return the member's leaf in the key tree; `leaf` is the one that it had."""
+    tree = decision.state.tree
     if tree is None:
         return NO_LEAF
     if inband:

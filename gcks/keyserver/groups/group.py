@@ -34,7 +34,7 @@ class Group:
     """What deciders read; they change `state` by what they record (`decision`)."""
 
     __slots__ = (
-        "_signed_by", "_signer", "brought_rekey_sa", "certificates_at", "cost",
+        "_sas_due", "_signed_by", "_signer", "brought_rekey_sa", "certificates_at", "cost",
         "key_again_at", "key_asked",
         "needs", "needs_inband", "numbered", "outbox", "policy", "reminders",
         "removes_on_certificate_end", "spare_key", "state", "views",
@@ -70,6 +70,7 @@ class Group:
         self.views = GsaBuilder()
         self.needs, self.needs_inband = needs_of(policy), needs_of(policy, inband=True)
         self._signed_by = None
+        self._sas_due = -1, inf
 
     @property
     def name(self) -> str:
@@ -167,10 +168,15 @@ class Group:
 
     def renew_at(self, name: str, sa: LiveSa) -> float:
         """Return when a current SA is renewed (monotonic seconds)."""
+        planned = self.state.steps.get(renew_sa(name), inf) if self.state.steps else inf
+        return min(self._too_old_at(name, sa), planned)
+
+    def _too_old_at(self, name: str, sa: LiveSa) -> float:
         named = self.policy.data_sa(name) or self.policy.rekey
         renew_seconds = named.renew_seconds if named is not None else None
-        age = renewal_age(sa.lifetime_seconds, renew_seconds, self.overlap_seconds())
-        return min(sa.created_at + age, self.state.steps.get(renew_sa(name), inf))
+        return sa.created_at + renewal_age(
+            sa.lifetime_seconds, renew_seconds, self.overlap_seconds()
+        )
 
     @property
     def renewal_due_at(self) -> float:
@@ -180,10 +186,22 @@ class Group:
     @property
     def next_timeout(self) -> float:
         """Monotonic seconds at which the group has something to do."""
-        times = [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
-        times += self.state.steps.values()
-        times += [self.outbox.next_at, self.reminders.next_at, self.renewal_due_at]
-        return min(*times, self.certificates_at, self.next_key_at)
+        times = self.outbox.next_at, self.reminders.next_at, self.certificates_at, self.next_key_at
+        return min(self._sas_due_at, *times, *self.state.steps.values())
+
+    @property
+    def _sas_due_at(self) -> float:
+        """When the first SA is too old, or forgotten: asked after every decision.
+
+        Few decisions change SAs.
+        """
+        revision, at = self._sas_due
+        if revision != self.state.revision:
+            times = [sa.retire_at for sa in self.sas.replaced if sa.retire_at is not None]
+            times += [self._too_old_at(name, sa) for name, sa in self.sas.current.items()]
+            at = min(times, default=inf)
+            self._sas_due = self.state.revision, at
+        return at
 
     @property
     def next_key_at(self) -> float:

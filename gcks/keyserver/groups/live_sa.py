@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from gcks.iana import ProtocolId
 from gcks.journal import SaDeleted, SaSaved
-from gcks.wire.gsa import GsaPolicy, decode_gsa_policy
+from gcks.wire.gsa import SUBSTRUCTURE, GsaPolicy, decode_gsa_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class LiveSa:
     """The policy's name, "" for the Rekey SA."""
     policy: GsaPolicy
     """As GSA_REKEY carries it: no GCAUTH, no attributes but the lifetime at creation."""
+    encoded: bytes
+    """The same, as the journal has it."""
     keymat: bytes = field(repr=False)
     created_at: float
     expires_at: float
@@ -50,7 +52,7 @@ class LiveSa:
             protocol=self.protocol,
             spi=self.spi,
             name=self.name,
-            policy=self.policy.encode(),
+            policy=self.encoded,
             keymat=self.keymat,
             created_at=self.created_wall,
             expires_at=expires_at,
@@ -62,14 +64,32 @@ class LiveSa:
         return SaDeleted(group, self.protocol, self.spi)
 
 
-def live_sa(saved: SaSaved, shift: float) -> LiveSa:
-    """Return the SA of a journal entry; `shift` makes monotonic seconds of POSIX ones."""
+def live_sa(saved: SaSaved, shift: float, known: LiveSa | None = None) -> LiveSa:
+    """Return the SA of a journal entry; `shift` makes monotonic seconds of POSIX ones.
+
+    A `known` SA of that name, itself or an earlier one, mostly saves decoding the policy.
+    """
     return LiveSa(
         name=saved.name,
-        policy=decode_gsa_policy(saved.policy),
+        policy=_policy(saved, known),
+        encoded=saved.policy,
         keymat=saved.keymat,
         created_at=saved.created_at + shift,
         expires_at=saved.expires_at + shift,
         created_wall=saved.created_at,
         retire_at=None if saved.retire_at == inf else saved.retire_at + shift,
     )
+
+
+def _policy(saved: SaSaved, known: LiveSa | None) -> GsaPolicy:
+    """Return an SA's policy, made of a known one's where only the SPI differs."""
+    if known is not None and _but_spi(saved.policy, saved.spi) == _but_spi(
+        known.encoded, known.spi
+    ):
+        return replace(known.policy, spi=saved.spi)
+    return decode_gsa_policy(saved.policy)
+
+
+def _but_spi(encoded: bytes, spi: bytes) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the SPI."""
+    return encoded[: SUBSTRUCTURE.size], encoded[SUBSTRUCTURE.size + len(spi) :]

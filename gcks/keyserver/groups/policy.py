@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from gcks.crypto.signature import ALGORITHMS
@@ -24,6 +25,8 @@ SINGLE: Final = "single"
 IMPLICIT: Final = "implicit"
 SIMPLE: Final = "simple"
 LKH: Final = "lkh"
+MAX_SELECTORS: Final = 4096
+"""Kept of the addresses of Rekey SAs; each takes some 200 octets."""
 
 SIGNATURE_ALGORITHM: Final = {
     "ed25519": "ed25519",
@@ -135,9 +138,13 @@ class RekeyPolicy:
     @property
     def selectors(self) -> tuple[TrafficSelector, TrafficSelector]:
         """Source and destination Traffic Selector (ruling 25: UDP)."""
-        source = TrafficSelector.single(self.source.host, UDP, self.source.port)
-        destination = TrafficSelector.single(self.destination.host, UDP, self.destination.port)
-        return source, destination
+        return _selector(self.source), _selector(self.destination)
+
+
+@lru_cache(MAX_SELECTORS)
+def _selector(endpoint: Endpoint) -> TrafficSelector:
+    """Return what selects one UDP port of a host; every rekey asks for the same two."""
+    return TrafficSelector.single(endpoint.host, UDP, endpoint.port)
 
 
 @dataclass(frozen=True, slots=True)

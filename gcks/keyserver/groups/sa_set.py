@@ -42,8 +42,9 @@ class SaSet:
 
     def saved(self, entry: SaSaved, shift: float) -> None:
         """Put a new SA in its place, or note that a current one is replaced."""
-        sa = live_sa(entry, shift)
-        known = self.current.get(sa.name)
+        known = self.current.get(entry.name)
+        earlier = (sa for sa in reversed(self.replaced) if sa.name == entry.name)
+        sa = live_sa(entry, shift, known or next(earlier, None))
         if sa.retire_at is not None:
             self.replaced = [other for other in self.replaced if other.spi != sa.spi] + [sa]
             if known is not None and known.spi == sa.spi:

@@ -226,9 +226,30 @@ def test_a_huge_rsa_modulus_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KEYS))
-def test_pkcs8_round_trip(kind: str) -> None:
-    again = SigningKey.from_pkcs8(KEYS[kind].to_pkcs8())
+@pytest.mark.parametrize("own", [False, True])
+def test_pkcs8_round_trip(kind: str, own: bool) -> None:
+    again = SigningKey.from_pkcs8(KEYS[kind].to_pkcs8(), own=own)
     assert again.public_spki == KEYS[kind].public_spki
+    data, algorithm = b"what is signed", again.algorithm()
+    verify(
+        load_public_key(again.public_spki), algorithm.identifier, again.sign(algorithm, data), data
+    )
+
+
+def test_the_primes_of_anothers_rsa_key_are_tested() -> None:
+    """A modulus of three primes: keys of our own come from OpenSSL and our store."""
+    first, second = (
+        rsa.generate_private_key(65537, bits).private_numbers() for bits in (1024, 2048)
+    )
+    p, q = first.public_numbers.n, second.q
+    d = pow(65537, -1, (first.p - 1) * (first.q - 1) * (q - 1))
+    key = rsa.RSAPrivateNumbers(
+        p=p, q=q, d=d, dmp1=d % (p - 1), dmq1=d % (q - 1), iqmp=pow(q, -1, p),
+        public_numbers=rsa.RSAPublicNumbers(65537, p * q),
+    ).private_key(unsafe_skip_rsa_key_validation=True)  # fmt: skip
+    with pytest.raises(KeyUnusable):
+        SigningKey.from_pkcs8(pkcs8(key))
+    assert SigningKey.from_pkcs8(pkcs8(key), own=True).kind == "rsa"
 
 
 def test_our_own_rsa_key_is_read_within_a_moment() -> None:

@@ -26,7 +26,7 @@ from gcks.daemon.server_sockets import ServerSockets
 from gcks.datagrams import Endpoint, Transmit
 from gcks.datagrams import Path as Way
 from gcks.errors import LocalError
-from gcks.events import Event, InternalErrorSeen
+from gcks.events import Event
 from gcks.journal import JournalEntry, SenderIdsReserved
 from gcks.keyserver.status import ServerStatus
 from gcks.store.sqlite import SqliteStore
@@ -254,25 +254,14 @@ async def test_what_waits_at_the_end_is_told_to_nobody(edge: Edge) -> None:
 # --- an engine that fails -----------------------------------------------------------------
 
 
-async def test_a_wait_that_the_engine_does_not_know_is_told(edge: Edge) -> None:
-    def refuse(token: int) -> Change:
-        raise LocalError(f"nothing waits under the token {token}")
+@pytest.mark.parametrize("kind", [RuntimeError, LocalError])
+async def test_an_engine_that_breaks_down_over_a_result_ends_the_daemon(
+    edge: Edge, kind: type[Exception]
+) -> None:
+    """Whatever it raises: what it has decided is lost, and its memory has changed."""
 
-    edge.engine.then = refuse
-    edge.decide(Change(waits=[Waiting(3, SOON)]))
-    await edge.results(1)
-    (event,) = edge.told
-    assert isinstance(event, InternalErrorSeen) and event.doing == "a decision that waited"
-    assert "token 3" in event.cause and not edge.failed
-    edge.engine.then = lambda _: Change(transmits=[edge.datagram(b"on")])
-    edge.decide(Change(waits=[Waiting(4, SOON)]))
-    await edge.results(2)
-    assert edge.said() == [b"on"]
-
-
-async def test_an_engine_that_breaks_down_over_a_result_ends_the_daemon(edge: Edge) -> None:
     def break_down(token: int) -> Change:
-        raise RuntimeError("a mistake of ours")
+        raise kind("RuntimeError, a mistake of ours")
 
     edge.engine.then = break_down
     edge.decide(Change(waits=[Waiting(3, SOON)]))

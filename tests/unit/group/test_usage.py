@@ -55,6 +55,7 @@ def test_rekeys_tell_it_too(policy: GroupPolicy, notify: Notify) -> None:
     assert usage_notifies(listener.last) == [notify]
     assert reminder_payloads(stage.group.sas, bytes(32), policy, stage.now)[2:] == (notify,)
     inband = Stage(replace(policy, evaluate_sag=False, rekey=None))
+    inband.register("gm1")
     news = push(inband.group, "fqdn:gm1.dev", "192.0.2.9", 1000.0, sender=False)
     assert usage_notifies(news.notifies) == [notify]
 

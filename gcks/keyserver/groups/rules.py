@@ -7,7 +7,7 @@ Each check is a row of a table and yields problems; all are found at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -52,16 +52,6 @@ def check(policy: GroupPolicy) -> list[PolicyProblem]:
         for rekey_rule in REKEY_RULES:
             found += [_below("rekey", problem) for problem in rekey_rule(policy.rekey)]
     return found
-
-
-def check_groups(policies: Sequence[GroupPolicy]) -> list[PolicyProblem]:
-    """Return what is wrong with groups beside each other; `where` is the group's name."""
-    counts = Counter(policy.name for policy in policies)
-    return [
-        PolicyProblem(name, f"{count} groups have this ID", "give each its own")
-        for name, count in counts.items()
-        if count > 1
-    ]
 
 
 def _below(where: str, problem: PolicyProblem) -> PolicyProblem:

@@ -26,8 +26,3 @@ _RENEW_SA: Final = "renew_sa "
 def renew_sa(name: str) -> str:
     """Return the step that renews one SA early: its only sender has come back."""
     return _RENEW_SA + name
-
-
-def sa_to_renew(step: str) -> str | None:
-    """Return the name of the SA that a step renews early; None: it is another step."""
-    return step.removeprefix(_RENEW_SA) if step.startswith(_RENEW_SA) else None

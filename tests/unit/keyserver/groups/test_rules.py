@@ -10,7 +10,7 @@ import pytest
 from gcks.datagrams import Endpoint
 from gcks.iana import Encr, Integ, Kwa, ProtocolId, Sn, TransformType
 from gcks.keyserver.groups.policy import DataSaPolicy, GroupPolicy, MemberRule
-from gcks.keyserver.groups.rules import check, check_groups
+from gcks.keyserver.groups.rules import check
 from gcks.wire.identification import Identity
 from gcks.wire.traffic_selector import TrafficSelector
 from gcks.wire.transform import Transform
@@ -195,12 +195,6 @@ def test_extended_sequence_numbers_cannot_be_expressed() -> None:
     for sa in policies:
         (sn,) = [t.id for t in sa.transforms if t.type == TransformType.SN]
         assert sn in (Sn.SEQUENTIAL_32, Sn.UNSPECIFIED_32)
-
-
-def test_two_groups_with_one_id() -> None:
-    (problem,) = check_groups([group_policy(), group_policy(esp(cbc=True))])
-    assert problem.where == "keyid:demo" and "2 groups" in problem.reason
-    assert check_groups([group_policy()]) == []
 
 
 WIDE = TrafficSelector.from_network("239.0.0.0/8", 17, 0, 65535)

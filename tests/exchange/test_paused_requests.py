@@ -10,13 +10,15 @@ from dataclasses import replace
 import pytest
 
 from gcks.errors import Breakdown, LocalError
-from gcks.events import GroupReadAgain, IkeSaClosed
+from gcks.events import GroupReadAgain, IkeSaClosed, MemberRegistered
 from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups import admitting
 from gcks.keyserver.groups.decision import Decision
 from gcks.keyserver.groups.groups import Groups
 from gcks.keyserver.groups.policy import GroupPolicy
 from gcks.keyserver.groups.registration import AdmissionRequest, Admitted
+from gcks.keyserver.paused import LONGEST_PAUSE_SECONDS
+from tests.support import network
 from tests.support.group_pictures import model_picture, picture
 from tests.support.memory_store import replay
 from tests.support.network import Weather
@@ -94,3 +96,29 @@ def test_an_error_after_a_decision_is_no_refusal(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Groups, "push", push)
     with pytest.raises(Breakdown, match="a fault"):
         world.server.command(RekeyGroup("keyid:demo"), world.network.now)
+
+
+def test_a_request_whose_ike_sa_is_gone_meanwhile_is_not_answered() -> None:
+    """The member was restarted, and says that it has no other IKE SA."""
+    world = World(groups=(slow(),), weather=FAST)
+    world.member("gm1")
+    again = world.member("gm1", at=0.1)
+    world.run(5.0)
+    assert world.network.server is not None
+    assert len(world.network.server.all(MemberRegistered)) == 1
+    assert state(again) == "registered"
+
+
+def test_a_request_that_waits_too_long_is_given_up_with_its_ike_sa(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The peer has given up, too; it comes again."""
+    monkeypatch.setattr(network, "MEETING_SECONDS", LONGEST_PAUSE_SECONDS + 5.0)
+    world = World(groups=(slow(),), weather=FAST)
+    member = world.member("gm1")
+    world.run(LONGEST_PAUSE_SECONDS + 6.0)
+    assert world.network.server is not None
+    causes = [event.cause for event in world.network.server.all(IkeSaClosed)]
+    assert "its request has waited too long" in causes
+    world.run(200.0)
+    assert state(member) == "registered"

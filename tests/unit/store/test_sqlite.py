@@ -191,6 +191,38 @@ def test_any_journal_comes_back_as_it_was_told(
     store.close()
 
 
+def left(store: SqliteStore, *entries: j.JournalEntry) -> StoredGroup:
+    """Apply entries, and return what is left of their group."""
+    store.apply(entries)
+    (group,) = replay(store.load())
+    return group
+
+
+def test_an_sa_that_is_deleted_takes_its_message_ids_along(store: SqliteStore) -> None:
+    """The SPI may be drawn again; its Message IDs begin at 0 then."""
+    reserved = j.MessageIdReserved(REKEY_SA.group, REKEY_SA.spi, 7)
+    other = j.MessageIdReserved(REKEY_SA.group, b"\6" * 16, 9)
+    gone = j.SaDeleted(REKEY_SA.group, REKEY_SA.protocol, REKEY_SA.spi)
+    group = left(store, SA, REKEY_SA, reserved, other, gone)
+    assert group.next_message_ids == (other,)
+
+
+def test_members_that_are_removed_leave_no_stale_leaves(store: SqliteStore) -> None:
+    """The tree is empty: these leaves will be others' soon."""
+    stale = j.StaleLeavesSaved("keyid:a", (1, 2))
+    assert left(store, SA, stale).stale_leaves == (1, 2)
+    assert left(store, j.MembersRemoved("keyid:a")).stale_leaves == ()
+
+
+def test_messages_come_back_in_the_order_in_which_they_were_made(store: SqliteStore) -> None:
+    """The oldest one tells how old what is repeated is."""
+    messages = [
+        j.RekeyMessageSaved("keyid:a", REKEY_SA.spi, number, (b"octets",), 100.0 - number)
+        for number in (3, 1, 2)
+    ]
+    assert [m.message_id for m in left(store, SA, *messages).rekeys] == [3, 1, 2]
+
+
 def test_a_hundred_thousand_members_load_within_seconds(store: SqliteStore, path: Path) -> None:
     members = [
         j.MemberSaved("keyid:a", f"fqdn:gm{n}.test", "192.0.2.1", (n,), b"", 1.0)

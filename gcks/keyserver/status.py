@@ -60,8 +60,6 @@ class ServerStatus:
     half_open: int
     established: int
     groups: tuple[GroupStatus, ...]
-    not_ready: int = 0
-    """Groups that can't decide yet."""
     step: int = 0
     """What new peers have to prove: 0 nothing, 1 a cookie, 2 a puzzle."""
     admission: Mapping[str, int] = field(default_factory=dict)
@@ -70,6 +68,8 @@ class ServerStatus:
     """Mean of what a registration costs the server's one thread."""
     backlog_limit: int = 0
     """Half-open IKE SAs beyond which only known senders may begin."""
+    not_ready: int = 0
+    """Groups that can't decide yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

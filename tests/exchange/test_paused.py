@@ -110,6 +110,6 @@ def test_an_operator_is_told_that_a_group_waits() -> None:
     assert "is not ready yet" in str(refusal)
     met_need(server)
     listing = server.engine.listing(server.now)
-    assert [group.name for group in listing.groups("keyid:slow")] == ["keyid:slow"]
+    assert [group.group for group in listing.groups("keyid:slow")] == ["keyid:slow"]
     with pytest.raises(LocalError, match="there is no group keyid:nope; there is keyid:demo"):
         listing.groups("keyid:nope")

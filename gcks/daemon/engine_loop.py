@@ -85,8 +85,6 @@ class EngineLoop(Generic[D]):
             raise LocalError(self._ended)
         try:
             decision = call(time.monotonic())
-        except LocalError:
-            raise
         except Exception as error:
             raise self.break_down(error) from error
         self._carry_out(decision)

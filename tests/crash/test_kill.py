@@ -201,7 +201,7 @@ def test_message_ids_only_rise(aftermath: tuple[Witness, ServerConfig]) -> None:
 def test_no_acknowledged_member_was_lost(aftermath: tuple[Witness, ServerConfig]) -> None:
     witness, config = aftermath
     store = SqliteStore(config.store_path, config.master_key)
-    (group,) = store.load()
+    (group,) = replay(store.load())
     store.close()
     assert witness.acknowledged <= {member.identity for member in group.members}
     assert group.next_sender_id > max(witness.sender_ids)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gcks.errors import Breakdown, LocalError
+from gcks.errors import LocalError
 from gcks.events import GroupReadAgain, IkeSaClosed, MemberRegistered
 from gcks.keyserver.commands import RekeyGroup
 from gcks.keyserver.groups import admitting
@@ -94,7 +94,7 @@ def test_an_error_after_a_decision_is_no_refusal(monkeypatch: pytest.MonkeyPatch
     world.member("sender1")
     world.run(5.0)
     monkeypatch.setattr(Groups, "push", push)
-    with pytest.raises(Breakdown, match="a fault"):
+    with pytest.raises(LocalError, match="a fault"):
         world.server.command(RekeyGroup("keyid:demo"), world.network.now)
 
 

@@ -118,6 +118,7 @@ def test_a_registrations_gsa_payload_is_built_to_the_octet(vector: dict[str, Any
         state_of(vector, policy),
         Role(frozenset({"esp"}), receives=True),
         now=0.0,
+        inband=False,
     )
     assert view.gsa.encode().hex() == vector["output"]["body"]
     assert view.numbered

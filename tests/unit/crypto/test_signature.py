@@ -226,9 +226,9 @@ def test_a_huge_rsa_modulus_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KEYS))
-@pytest.mark.parametrize("own", [False, True])
-def test_pkcs8_round_trip(kind: str, own: bool) -> None:
-    again = SigningKey.from_pkcs8(KEYS[kind].to_pkcs8(), own=own)
+@pytest.mark.parametrize("ours", [False, True])
+def test_pkcs8_round_trip(kind: str, ours: bool) -> None:
+    again = SigningKey.from_pkcs8(KEYS[kind].to_pkcs8(), ours=ours)
     assert again.public_spki == KEYS[kind].public_spki
     data, algorithm = b"what is signed", again.algorithm()
     verify(
@@ -249,7 +249,7 @@ def test_the_primes_of_anothers_rsa_key_are_tested() -> None:
     ).private_key(unsafe_skip_rsa_key_validation=True)  # fmt: skip
     with pytest.raises(KeyUnusable):
         SigningKey.from_pkcs8(pkcs8(key))
-    assert SigningKey.from_pkcs8(pkcs8(key), own=True).kind == "rsa"
+    assert SigningKey.from_pkcs8(pkcs8(key), ours=True).kind == "rsa"
 
 
 def test_our_own_rsa_key_is_read_within_a_moment() -> None:

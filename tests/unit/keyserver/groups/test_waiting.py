@@ -9,7 +9,7 @@ import pytest
 from gcks.change import Change, LoadGroup, MakeKey, Waiting
 from gcks.crypto.certificate_reading import REFERENCE_OCTETS
 from gcks.errors import LocalError
-from gcks.events import GroupDelayed, GroupReadAgain, MemberCertificateEnded
+from gcks.events import GroupDelayed, GroupReadAgain
 from gcks.journal import JournalEntry
 from gcks.keyserver.groups import due, taking_over
 from gcks.keyserver.groups.signing_keys import AHEAD_SECONDS
@@ -89,15 +89,6 @@ def test_nothing_of_a_decision_that_breaks_down_counts(stage: Watched) -> None:
     assert GROUP in change.to_push and len(change.resumed) == 1
     assert {sa.spi for sa in stage.group.sas.data} == before
     assert len(stage.state.members) == 2
-
-
-def test_a_certificate_that_is_revoked_meanwhile_is_not_forgotten(stage: Watched) -> None:
-    """The engine names each revoked certificate once."""
-    stage.fail()
-    stage.groups.revoke({CERTIFICATE}, stage.now, Change())
-    change = stage.meet()
-    (ended,) = [e for e in change.events if isinstance(e, MemberCertificateEnded)]
-    assert ended.identity == "fqdn:gm1.dev"
 
 
 def test_a_policy_that_comes_meanwhile_is_the_one_it_is_read_under(stage: Watched) -> None:

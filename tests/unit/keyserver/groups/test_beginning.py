@@ -12,6 +12,7 @@ import pytest
 from gcks.datagrams import Endpoint
 from gcks.events import GroupStarted
 from gcks.journal import AuthKeySaved, SaDeleted
+from gcks.keyserver.groups.steps import SHUT_OUT, START_OVER
 from gcks.wire.header import decode_header
 from tests.support.group_stage import (
     DTD,
@@ -200,3 +201,21 @@ def test_killed_right_after_a_rekey_sa_changed() -> None:
     header = decode_header(stage.rekey().transmits[0].octets)
     assert header.spi_i + header.spi_r != old and header.message_id == 0
     assert listener.hear(stage.transmits[-1:]) == 1 and in_step(stage, listener)
+
+
+def test_a_group_that_begins_anew_does_nothing_that_was_planned_before() -> None:
+    """All keys are new already: to start over once more would cost everybody a registration."""
+    stage = Stage()
+    stage.register("gm1")
+    stage.decide(lambda decision: decision.plan(START_OVER, stage.now + 60.0))
+    stage.restart(policy=group_policy(sender_id_bits=9))
+    assert stage.state.steps == {}
+
+
+def test_a_step_is_not_put_off_by_planning_it_again() -> None:
+    """Exclusions one after the other would keep the first one's member in the group."""
+    stage = Stage()
+    for seconds in (5.0, 60.0):
+        at = stage.now + seconds
+        stage.decide(lambda decision, at=at: decision.plan_by(SHUT_OUT, at))
+    assert stage.state.steps[SHUT_OUT] == pytest.approx(stage.now + 5.0, abs=1e-3)

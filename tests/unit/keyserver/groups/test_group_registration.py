@@ -21,7 +21,7 @@ from gcks.iana import (
     TransformType,
 )
 from gcks.journal import MemberRemoved, MemberSaved, SenderIdsReserved
-from gcks.keyserver.groups.policy import MemberRule
+from gcks.keyserver.groups.policy import LKH, MemberRule
 from gcks.wire.notify import Notify
 from gcks.wire.sa import Proposal, SecurityAssociation
 from gcks.wire.traffic_selector import TrafficSelector
@@ -461,3 +461,13 @@ def test_the_sag_is_kept_with_the_member() -> None:
     offered = sag(*((1, p, t) for p, t in capable(stage)))
     stage.register(sag=offered)
     assert stage.of(MemberSaved)[0].sag == offered.octets
+
+
+def test_a_member_that_is_rekeyed_in_band_from_now_on_leaves_the_tree() -> None:
+    """Else it could still read every Rekey SA that the tree wraps."""
+    stage = Stage(group_policy(key_management=LKH, inband_senders=True))
+    stage.register("s1")
+    member = stage.state.members.get("fqdn:s1.dev")
+    assert member is not None
+    stage.register("s1", sender=True)
+    assert stage.state.stale_leaves == {member.leaf}

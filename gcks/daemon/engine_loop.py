@@ -69,11 +69,9 @@ class EngineLoop(Generic[D]):
         if self._ended:
             return
         try:
-            decision = self._engine.receive(datagram, path, time.monotonic())
+            self._carry_out(self._engine.receive(datagram, path, time.monotonic()))
         except Exception as error:
             self.break_down(error)
-        else:
-            self._carry_out(decision)
 
     def decide(self, call: Callable[[float], D]) -> D:
         """Have the engine decide by `call(now)`, carry that out, and return it.
@@ -85,9 +83,9 @@ class EngineLoop(Generic[D]):
             raise LocalError(self._ended)
         try:
             decision = call(time.monotonic())
+            self._carry_out(decision)
         except Exception as error:
             raise self.break_down(error) from error
-        self._carry_out(decision)
         return decision
 
     def break_down(self, error: Exception) -> LocalError:
@@ -105,14 +103,11 @@ class EngineLoop(Generic[D]):
     def _timeout(self) -> None:
         self._timer = self.next_timeout = None
         try:
-            decision = self._engine.handle_timeout(time.monotonic())
+            self._carry_out(self._engine.handle_timeout(time.monotonic()))
         except Exception as error:
             self.break_down(error)
-        else:
-            self._carry_out(decision)
 
     def _carry_out(self, decision: D) -> None:
-        # The timer first: it must go on whatever the rest runs into.
         self._wake_at(decision.next_timeout)
         self._carry(decision)
         if decision.events:

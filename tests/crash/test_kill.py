@@ -25,6 +25,7 @@ from gcks.wire.header import decode_header
 from gcks.wire.kd import KeyDownload
 from tests.support.free_ports import free_port
 from tests.support.initiator import DEMO, Initiator, group_sender
+from tests.support.memory_store import replay
 from tests.support.server_process import start_server
 
 pytestmark = pytest.mark.slow

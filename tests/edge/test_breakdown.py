@@ -24,11 +24,11 @@ from gcks.daemon.config.server_file import load_server
 from gcks.daemon.member_runtime import MemberRuntime
 from gcks.daemon.server_runtime import ServerRuntime
 from gcks.errors import LocalError
-from gcks.journal import StoredGroup
 from gcks.keyserver.commands import RekeyGroup
 from gcks.member.group_member import GroupMember
 from gcks.store.sqlite import SqliteStore
 from tests.support.free_ports import free_port
+from tests.support.memory_store import StoredGroup, replay
 from tests.support.repository import ROOT
 from tests.support.site import GROUP, JOIN, Site
 
@@ -58,7 +58,7 @@ def stored(site: Site) -> tuple[StoredGroup, ...]:
     store = SqliteStore(
         site.directory / "gcks.sqlite", (site.directory / "master.key").read_bytes()
     )
-    groups = store.load()
+    groups = replay(store.load())
     store.close()
     return groups
 

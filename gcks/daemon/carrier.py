@@ -1,4 +1,4 @@
-"""What the server's engine decides is carried out: durable, then sent, then waited for."""
+"""What the server's engine decides is carried out: durable, then sent, then told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gcks.daemon.metrics import ServerMetrics
 from gcks.daemon.server_sockets import ServerSockets
 from gcks.daemon.waits import Resume, Waits
 from gcks.datagrams import Transmit
-from gcks.events import Tell
+from gcks.events import Event, Tell
 from gcks.journal import JournalEntry
 from gcks.store.interface import Store
 
@@ -28,6 +28,9 @@ class ServerDecision(LoopDecision, Protocol):
 
     @property
     def transmits(self) -> Sequence[Transmit]: ...
+
+    @property
+    def events(self) -> Sequence[Event]: ...
 
     @property
     def waits(self) -> Sequence[Waiting]: ...
@@ -47,17 +50,20 @@ class Carrier:
         key_log: KeyLogFile | None,
         tell: Tell,
     ) -> None:
-        """`resume` is told what came of a wait, `fail` why nothing can be committed."""
+        """`resume` is told what came of a wait, `fail` why nothing can be committed.
+
+        `tell` hears of what has happened: nobody is told of what a full disk made undone.
+        """
         self._store, self._sockets, self._metrics = store, sockets, metrics
-        self._key_log = key_log
+        self._key_log, self._tell = key_log, tell
         self.pipeline = CommitPipeline(store, self._send, fail, metrics.commit_seconds.observe)
         self._waits = Waits(self._load, resume, tell)
         self._held_back = False
 
     def carry(self, decision: ServerDecision) -> None:
         """Begin; the loop goes on meanwhile."""
-        if decision.journal or decision.transmits or decision.waits:
-            then = partial(self._waits.meet, decision.waits) if decision.waits else None
+        if decision.journal or decision.transmits or decision.events or decision.waits:
+            then = partial(self._follow, decision.events, decision.waits)
             self.pipeline.submit(decision.journal, decision.transmits, then)
             if self.pipeline.full and not self._held_back:
                 self._held_back = True
@@ -72,6 +78,11 @@ class Carrier:
         if self._held_back and not self.pipeline.full:
             self._held_back = False
             self._sockets.resume()
+
+    def _follow(self, events: Sequence[Event], waits: Sequence[Waiting]) -> None:
+        if events:
+            self._tell(events)
+        self._waits.meet(waits)
 
     async def _load(self, group: str) -> Sequence[JournalEntry]:
         return await self.pipeline.read(self._store.load_group, group)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from gcks.datagrams import Transmit
-from gcks.errors import LocalError
+from gcks.errors import LocalError, origin
 from gcks.journal import JournalEntry
 from gcks.store.interface import Store
 
@@ -49,6 +49,8 @@ class CommitPipeline:
         self._next = _Batch()
         self._waiting = 0
         self._writing = self._closed = False
+        self._asked: set[asyncio.Future[None]] = set()
+        self._failure: LocalError | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.commits = 0
@@ -97,14 +99,12 @@ class CommitPipeline:
             self._store.apply(journal)
 
     def _written(self, batch: _Batch, done: asyncio.Future[None]) -> None:
-        if self._closed:
+        if self._closed or self._failure is not None:
             return  # whoever had to know is gone
         error = done.exception()
         if error is not None:
             # Nothing of this or a later outcome may leave: the peer would see what is lost.
-            cause = error if isinstance(error, LocalError) else LocalError(repr(error))
-            self._idle.set()
-            self._fail(cause)
+            self._break_down(error if isinstance(error, LocalError) else LocalError(repr(error)))
             return
         self.commits += 1
         if self._observe is not None:
@@ -115,14 +115,44 @@ class CommitPipeline:
         else:
             self._writing = False
             self._idle.set()
-        # The disk works on the next batch meanwhile.
-        self._send(batch.transmits)
-        for begin in batch.then:
-            begin()
+        try:  # the disk works on the next batch meanwhile
+            self._send(batch.transmits)
+            for begin in batch.then:
+                begin()
+        except Exception as mistake:  # what was to follow is lost, and the engine waits for it
+            self._break_down(LocalError(f"internal error: {origin(mistake)}"))
+
+    def _break_down(self, cause: LocalError) -> None:
+        self._failure = cause
+        self._idle.set()
+        for asked in list(self._asked):
+            self._answer(asked)
+        self._fail(cause)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Return what the store's own thread reads, behind all that was given to it before."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    async def committed(self) -> None:
+        """Wait until what was submitted before is durable and sent.
+
+        Raises `LocalError` where it can't be.
+        """
+        if self._failure is not None:
+            raise self._failure
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.add(asked)
+        self.submit([], [], partial(self._answer, asked))
+        await asked
+
+    def _answer(self, asked: asyncio.Future[None]) -> None:
+        self._asked.discard(asked)
+        if asked.done():  # whoever has asked is gone
+            return
+        if self._failure is not None:
+            asked.set_exception(self._failure)
+        else:
+            asked.set_result(None)
 
     async def drain(self) -> None:
         """Wait until all that was submitted is durable and sent, or a commit failed."""

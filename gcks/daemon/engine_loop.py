@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import ceil
 from typing import Final, Generic, Protocol, TypeVar
 
 from gcks.datagrams import Path
 from gcks.errors import LocalError, origin
-from gcks.events import Event
 
 TICK_SECONDS: Final = 0.02
 """Timeouts are rounded up to it: many IKE SAs that end together cost one wake-up."""
@@ -24,9 +23,6 @@ TICK_SECONDS: Final = 0.02
 
 class LoopDecision(Protocol):
     """What the loop itself looks at; the rest is for whoever carries it out."""
-
-    @property
-    def events(self) -> Sequence[Event]: ...
 
     @property
     def next_timeout(self) -> float | None: ...
@@ -47,18 +43,17 @@ class DrivenEngine(Protocol[D_co]):
 class EngineLoop(Generic[D]):
     """Asks an engine, and has carried out what it says.
 
-    `carry` does what must be in order: durable first, then sent.  `tell` is told the
-    events, `fail` why the daemon has to end.
+    `carry` does what must be in order: durable first, then sent, then told.  `fail` is
+    told why the daemon has to end.
     """
 
     def __init__(
         self,
         engine: DrivenEngine[D],
         carry: Callable[[D], None],
-        tell: Callable[[Sequence[Event]], None],
         fail: Callable[[LocalError], None],
     ) -> None:
-        self._engine, self._carry, self._tell, self._fail = engine, carry, tell, fail
+        self._engine, self._carry, self._fail = engine, carry, fail
         self._timer: asyncio.TimerHandle | None = None
         self.next_timeout: float | None = None
         """Monotonic seconds at which the engine is asked what is due; None: not at all."""
@@ -110,8 +105,6 @@ class EngineLoop(Generic[D]):
     def _carry_out(self, decision: D) -> None:
         self._wake_at(decision.next_timeout)
         self._carry(decision)
-        if decision.events:
-            self._tell(decision.events)
 
     def _wake_at(self, at: float | None) -> None:
         if at is not None:

@@ -87,7 +87,7 @@ class MemberRuntime:
         )
         await audience.show(self.metrics, config.metrics)
         self._loop: EngineLoop[MemberChange] = EngineLoop(
-            self.engine, self._carry, audience.tell, self._service.fail
+            self.engine, self._carry, self._service.fail
         )
         receive, drop = self._loop.receive, audience.note
         self._joins = MulticastJoins(local.host, receive, drop, rehearses=self._rehearses)
@@ -201,6 +201,8 @@ class MemberRuntime:
             self._command(command)
         for transmit in outcome.transmits:
             self._sockets.send(transmit)
+        if outcome.events:
+            self._audience.tell(outcome.events)
 
     def _command(self, command: DataPlaneCommand) -> None:
         try:

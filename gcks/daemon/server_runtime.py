@@ -81,7 +81,7 @@ class ServerRuntime:
         await audience.show(self.metrics, config.metrics)
         self._carrier = self._make_carrier(store)
         self._loop: EngineLoop[Change] = EngineLoop(
-            self.engine, self._carrier.carry, audience.tell, self._service.fail
+            self.engine, self._carrier.carry, self._service.fail
         )
         await audience.listen(config.control, read_request, partial(answer, self))
         self._sockets.open(self._loop.receive, self.note)
@@ -90,9 +90,13 @@ class ServerRuntime:
         self._credentials = CredentialWatch(config.credential_source, self._renew, audience.tell)
         self._credentials.start()
         await self.pipeline.drain()
-        if self._service.failure is None:
+        begins = self._service.failure is None
+        if begins:
             await self._serve(ready)
-        await self._close()
+        await self._stop_deciding()
+        if begins:
+            self.note(ServerStopping(self._service.cause, failed=self._service.failure is not None))
+        self._close()
         self._service.raise_failure()
 
     async def _serve(self, ready: Ready | None) -> None:
@@ -103,7 +107,6 @@ class ServerRuntime:
         self._service.ready(self._summary())
         self._reloads.begin()
         await self._service.wait_for_the_end()
-        self.note(ServerStopping(self._service.cause, failed=self._service.failure is not None))
 
     def _started(self) -> ServerStarted:
         config, identity = str(self.config.source or "--dev"), str(self.config.settings.identity)
@@ -168,7 +171,8 @@ class ServerRuntime:
     def stop(self, cause: str = "told to") -> None:
         self._service.stop(cause)
 
-    async def _close(self) -> None:
+    async def _stop_deciding(self) -> None:
+        """Carry out what is decided, and no more."""
         self._service.close()
         self._credentials.stop()
         self._reloads.stop()
@@ -177,6 +181,8 @@ class ServerRuntime:
         self._carrier.stop()
         if self._service.failure is None:
             await self.pipeline.drain()
+
+    def _close(self) -> None:
         self._audience.close()
         self._sockets.close()
         self._carrier.close()
@@ -184,8 +190,12 @@ class ServerRuntime:
     # --- reload ---------------------------------------------------------------------
 
     async def reload_now(self) -> None:
-        """Take over the configuration file.  Raises `LocalError`, and nothing has changed."""
+        """Take over the configuration file, until that is durable.
+
+        Raises `LocalError`, and nothing has changed.
+        """
         await self._reloads.now()
+        await self.pipeline.committed()
 
     async def load(self, path: pathlib.Path | None) -> ServerConfig:
         """Read the server's own configuration file again, or another.  Raises `LocalError`."""
@@ -203,7 +213,8 @@ class ServerRuntime:
         audience.use_logs(config.logs)
         audience.audit = reopened(audience.audit, config.audit, audience.tell)
         waiting = tuple(sorted(self.engine.waiting_groups))
-        self.note(Reloaded(len(config.groups), waiting))
+        reloaded = Reloaded(len(config.groups), waiting)
+        self.pipeline.submit([], [], partial(self.note, reloaded))  # behind what it has led to
         self._service.manager.ready(self._summary())
 
     # --- what is asked of the running server ------------------------------------------
@@ -213,6 +224,14 @@ class ServerRuntime:
         change = self._loop.decide(partial(self.engine.command, command))
         if change.refusal is not None:
             raise change.refusal
+
+    async def order(self, command: Command) -> None:
+        """Have an operator's command carried out: what it has led to is durable and sent.
+
+        Raises `LocalError`.
+        """
+        self.command(command)
+        await self.pipeline.committed()
 
     def _renew(self, credentials: Credentials) -> None:
         self.command(RenewCredentials(credentials))

@@ -173,6 +173,7 @@ from pathlib import Path
 from gcks.daemon.config.member_file import load_member
 from gcks.daemon.config.server_file import load_server
 from gcks.daemon.member_runtime import MemberRuntime
+from gcks.daemon.process import run_to_end
 from gcks.daemon.server_runtime import ServerRuntime
 
 async def main(kind, file):
@@ -184,7 +185,7 @@ async def main(kind, file):
     os.kill(os.getpid(), signal.SIGTERM)
     await running
 
-asyncio.run(main(*sys.argv[1:]))
+sys.exit(run_to_end(lambda: main(*sys.argv[1:])))
 """
 
 

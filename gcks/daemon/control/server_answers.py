@@ -22,7 +22,7 @@ from gcks.wire.printable import printable
 class RunningServer(state.ShownServer, Protocol):
     """What orders need of the running server."""
 
-    def command(self, command: Command) -> None: ...
+    async def order(self, command: Command) -> None: ...
 
     async def reload_now(self) -> None: ...
 
@@ -72,7 +72,7 @@ async def _reload(server: RunningServer, order: r.ReloadRequest, by: str) -> v.V
 
 
 async def _rekey(server: RunningServer, order: r.RekeyGroupRequest, by: str) -> v.View:
-    server.command(RekeyGroup(order.group))
+    await server.order(RekeyGroup(order.group))
     server.note(OperatorOrdered("rekey", order.group, by))
     return v.DoneView(done=f"{order.group} has new keys")
 
@@ -81,7 +81,7 @@ async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v
     listing = server.engine.listing(server.now())
     preview = listing.exclusion_preview(order.group, order.kind, order.names)
     if not order.dry_run:
-        server.command(
+        await server.order(
             Exclude(
                 order.group,
                 order.kind,
@@ -102,7 +102,7 @@ async def _exclude(server: RunningServer, order: r.ExcludeRequest, by: str) -> v
 
 
 async def _readmit(server: RunningServer, order: r.ReadmitRequest, by: str) -> v.View:
-    server.command(Readmit(order.group, order.kind, tuple(order.names), by))
+    await server.order(Readmit(order.group, order.kind, tuple(order.names), by))
     return v.DoneView(done=f"{', '.join(order.names)} may register to {order.group} again")
 
 

@@ -26,7 +26,7 @@ from gcks.daemon.server_sockets import ServerSockets
 from gcks.datagrams import Endpoint, Transmit
 from gcks.datagrams import Path as Way
 from gcks.errors import LocalError
-from gcks.events import Event
+from gcks.events import Event, GroupDelayed, GroupStarted
 from gcks.journal import JournalEntry, SenderIdsReserved
 from gcks.keyserver.status import ServerStatus
 from gcks.store.sqlite import SqliteStore
@@ -35,6 +35,7 @@ SECONDS = 20.0
 GROUP = "keyid:ops"
 KEY = bytes(range(32))
 SOON = MakeKey("ed25519")
+BEGUN, OVER = GroupStarted(GROUP, restored=False, members=0), GroupDelayed(GROUP, "no key")
 
 
 class GatedStore(SqliteStore):
@@ -85,9 +86,7 @@ class Edge:
         self.told: list[Event] = []
         tell = self.told.extend
         self.sockets = ServerSockets((Listener("127.0.0.1", (0,), (), ()),), (), tell)
-        self.loop: EngineLoop[Change] = EngineLoop(
-            self.engine, self._carry, lambda _: None, self.failed.append
-        )
+        self.loop: EngineLoop[Change] = EngineLoop(self.engine, self._carry, self.failed.append)
         self.sockets.open(self.loop.receive, lambda _: None)
         self.carrier = Carrier(
             self.store,
@@ -96,7 +95,7 @@ class Edge:
             resume=self._resume,
             fail=self.loop.break_down,
             key_log=None,
-            tell=tell,
+            tell=self.told.extend,
         )
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.peer.bind(("127.0.0.1", 0))
@@ -236,6 +235,54 @@ async def test_nothing_is_begun_where_the_disk_fails(edge: Edge) -> None:
     assert [str(error) for error in edge.failed] == ["the disk is full"]
     with pytest.raises(LocalError, match="the disk is full"):
         edge.decide(Change())
+
+
+async def test_nobody_is_told_what_is_not_durable(edge: Edge) -> None:
+    """A disk that fails makes it undone: no registration in a log, no order that is done."""
+    edge.decide(Change(journal=[reserved(1)], events=[BEGUN]))
+    asked = asyncio.ensure_future(edge.carrier.pipeline.committed())
+    await edge.settled()
+    assert edge.told == [] and not asked.done()
+    edge.store.may_write.release()
+    await asked
+    assert edge.told == [BEGUN]
+    edge.store.error = LocalError("the disk is full")
+    edge.decide(Change(journal=[reserved(2)], events=[BEGUN]))
+    asked = asyncio.ensure_future(edge.carrier.pipeline.committed())
+    edge.store.may_write.release()
+    for _ in range(2):
+        with pytest.raises(LocalError, match="the disk is full"):
+            await asked
+        asked = asyncio.ensure_future(edge.carrier.pipeline.committed())
+    asked.cancel()
+    assert edge.told == [BEGUN]
+
+
+async def test_what_happened_is_told_in_order(edge: Edge) -> None:
+    """Also what needs no disk, behind what waits for it."""
+    edge.decide(Change(journal=[reserved(1)], events=[BEGUN]))
+    edge.decide(Change(events=[OVER]))
+    await edge.settled()
+    assert edge.told == []
+    edge.store.may_write.release()
+    await edge.carrier.pipeline.committed()
+    assert edge.told == [BEGUN, OVER]
+
+
+async def test_what_follows_a_commit_and_fails_is_a_breakdown(edge: Edge) -> None:
+    """Else what waits behind it is never met, and the server looks alive."""
+
+    def break_down(_: object) -> None:
+        raise RuntimeError("with a secret")
+
+    edge.sockets.send = break_down
+    edge.decide(Change([reserved(1)], [edge.datagram(b"lost")], waits=[Waiting(1, SOON)]))
+    edge.store.may_write.release()
+    await edge.carrier.pipeline.drain()
+    (failure,) = edge.failed
+    assert "RuntimeError" in str(failure) and "secret" not in str(failure)
+    with pytest.raises(LocalError, match="RuntimeError"):
+        await edge.carrier.pipeline.committed()
 
 
 async def test_what_waits_at_the_end_is_told_to_nobody(edge: Edge) -> None:

@@ -51,9 +51,11 @@ class Watched:
         self.carried: list[Change] = []
         self.told: list[Event] = []
         self.failed: list[LocalError] = []
-        self.loop: EngineLoop[Change] = EngineLoop(
-            self.engine, self.carried.append, self.told.extend, self.failed.append
-        )
+        self.loop: EngineLoop[Change] = EngineLoop(self.engine, self._carry, self.failed.append)
+
+    def _carry(self, change: Change) -> None:
+        self.carried.append(change)
+        self.told += change.events
 
     def wake_after(self, seconds: float) -> float:
         """Have the engine ask for a wake-up; return when."""
@@ -171,9 +173,7 @@ async def test_a_decision_that_cannot_be_carried_out_is_a_breakdown(watched: Wat
         raise RuntimeError("a mistake of ours")
 
     engine = watched.engine
-    loop: EngineLoop[Change] = EngineLoop(
-        engine, break_down, watched.told.extend, watched.failed.append
-    )
+    loop: EngineLoop[Change] = EngineLoop(engine, break_down, watched.failed.append)
     engine.next = Change(next_timeout=time.monotonic())
     loop.receive(b"", HERE)
     assert len(watched.failed) == 1 and "internal error" in str(watched.failed[0])
